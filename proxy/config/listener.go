@@ -1,0 +1,68 @@
+package config
+
+import (
+	"time"
+
+	"github.com/fridaymesh/friday/proxy"
+)
+
+// Listener is an address that is listened on, and what to do with what comes.
+type Listener struct {
+	Name string
+	// Address is host:port.
+	Address string
+	HTTP    *HTTP
+}
+
+// HTTP is what a listener does with HTTP (Envoy's HttpConnectionManager).
+type HTTP struct {
+	// RouteName names a table of Resources.Routes; where it is empty Table is set.
+	RouteName string
+	Table     *RouteTable
+	// Filters in the order of the chain, outermost first, without the router that
+	// ends it.
+	Filters []Filter
+
+	// HeadersTimeout is the longest time for a request's head to arrive, from its
+	// first byte. Default 10 s.
+	HeadersTimeout time.Duration
+	// IdleTimeout closes a downstream connection without a request. Default 1 h,
+	// as Envoy's.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds a request's head; beyond it 431. Default 60 KiB, as
+	// Envoy's.
+	MaxHeaderBytes int
+	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB.
+	MaxBodyBytes int64
+	// AccessLog is which requests are logged.
+	AccessLog AccessLog
+}
+
+// AccessLog is which requests a listener writes to the access log.
+type AccessLog int
+
+// What to log.
+const (
+	// LogErrors logs what Friday itself answered and every 5xx, sampled.
+	LogErrors AccessLog = iota
+	LogAll
+	LogNone
+)
+
+// Filter is one filter of a chain.
+type Filter struct {
+	// Name is what overrides refer to.
+	Name    string
+	Factory proxy.Factory
+	Config  proxy.FilterConfig
+	// Disabled leaves it out, but where an override brings it in.
+	Disabled bool
+}
+
+// Override replaces a filter's configuration for a virtual host, a route or a
+// weighted cluster; the most specific wins.
+type Override struct {
+	Config proxy.FilterConfig
+	// Disabled leaves the filter out.
+	Disabled bool
+}

@@ -1,0 +1,38 @@
+package proxy
+
+import (
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// FilterConfig is a filter's own parsed configuration. It is immutable.
+type FilterConfig any
+
+// A Factory declares a kind of filter by the type URL of its configuration.
+type Factory interface {
+	// TypeURL is the configuration's, with the prefix type.googleapis.com/.
+	TypeURL() string
+	// Parse is pure. Its error becomes the text of the NACK, so it names the
+	// field's path and the value.
+	Parse(config *anypb.Any) (FilterConfig, error)
+	// Build makes the Filter of one route's effective configuration. It may take
+	// what must outlive a snapshot from env.Keep. It must not block.
+	Build(config FilterConfig, env Env) (Filter, error)
+}
+
+// Env is what the house lends to a filter.
+type Env struct {
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+	// Picker finds a cluster of the snapshot that is being built.
+	Picker func(cluster string) (Picker, bool)
+	// Keep returns what is kept under name, making it where there is none. What
+	// is kept outlives snapshots for as long as every new one asks for it again;
+	// then it is closed. A request that began under an old snapshot may still use
+	// it after Close, so Close lets go of what is idle and what is in use ends by
+	// itself.
+	Keep func(name string, build func() (io.Closer, error)) (io.Closer, error)
+}

@@ -1,0 +1,53 @@
+package proxy
+
+import (
+	"net"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Request is one downstream request. Hop-by-hop headers (RFC 9110 section
+// 7.6.1) are gone from Header; everything else is as the caller sent it.
+type Request struct {
+	// Header is the head: method, target, headers. Its memory is the codec's.
+	Header *fasthttp.RequestHeader
+	// Body is never nil. See NoBody.
+	Body Body
+	// Remote is the caller's address, Local the one that it called.
+	Remote, Local net.Addr
+	// Protocol is the downstream codec: "http1", "http2" or "grpc".
+	Protocol string
+	// Start is when the head had been read.
+	Start time.Time
+
+	// Route and Cluster are the names of what the router chose, set before the
+	// route's chain runs.
+	Route, Cluster string
+	// Endpoint, where not nil, pins the endpoint that the upstream round trip
+	// goes to. The cluster sets it where nobody did before.
+	Endpoint *Endpoint
+
+	// Call is what filters/inference made of the request, computed at most once,
+	// on the first filter's ask. Nobody else reads or writes it.
+	Call any
+
+	// Trace is filled on the way for the access log and the debug headers.
+	Trace Trace
+}
+
+// Trace is what happened to a request on its way.
+type Trace struct {
+	// Model is the model's name, where known. It is bounded in number only by
+	// who reads it.
+	Model string
+	// BatchSize is how many items the upstream call held that served the
+	// request; 0: it did not go through the batcher.
+	BatchSize int
+	// Queued is how long it waited in the batcher.
+	Queued time.Duration
+	// Attempts counts the sends to an upstream.
+	Attempts int
+	// Upstream is the address of the last endpoint tried.
+	Upstream string
+}

@@ -1,0 +1,63 @@
+package router
+
+import "regexp"
+
+// Match says which requests a route takes. Of Prefix, Path and Regex exactly one
+// is set; the conditions after them must all hold. The words and their meaning
+// are Envoy's (config.route.v3.RouteMatch).
+type Match struct {
+	// Prefix matches the beginning of the path, Path all of it; neither sees the
+	// query. An empty Prefix is written "/".
+	Prefix, Path string
+	// IgnoreCase is for Prefix and Path.
+	IgnoreCase bool
+	// Regex must match the whole path, without the query.
+	Regex *regexp.Regexp
+
+	Headers []HeaderMatch
+	Query   []QueryMatch
+}
+
+// HeaderMatch is a condition on one header. The pseudo-headers :method, :path
+// and :authority may be named. Several lines of one header count as one, joined
+// by commas.
+type HeaderMatch struct {
+	Name string
+	// Value is nil where Present is asked for.
+	Value *StringMatch
+	// Present asks, where Value is nil, for the header to be there or not.
+	Present bool
+	// Invert turns the outcome round. TreatMissingAsEmpty compares an absent
+	// header as an empty one; without it an absent header fails Value, also
+	// inverted (Envoy's rule).
+	Invert, TreatMissingAsEmpty bool
+}
+
+// QueryMatch is a condition on the first query parameter of a name, percent
+// decoded.
+type QueryMatch struct {
+	Name string
+	// Value is nil where Present is asked for.
+	Value   *StringMatch
+	Present bool
+}
+
+// StringMatch compares a string in one way (type.matcher.v3.StringMatcher).
+type StringMatch struct {
+	Kind       StringKind
+	Text       string         // for all kinds but Regex
+	Regex      *regexp.Regexp // must match the whole string
+	IgnoreCase bool           // not for Regex
+}
+
+// StringKind is the way that a StringMatch compares.
+type StringKind int
+
+// The ways of comparing.
+const (
+	Exact StringKind = iota
+	Prefix
+	Suffix
+	Contains
+	Regex
+)

@@ -1,0 +1,122 @@
+package telemetry
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are all metrics of the sidecar. Times are in seconds, sizes in bytes.
+type Metrics struct {
+	// Requests counts the answered requests.
+	Requests *prometheus.CounterVec // route, cluster, code, protocol
+	// RequestSeconds is from the head read to the last byte of the answer written.
+	RequestSeconds *prometheus.HistogramVec // route, cluster
+	// Failures counts the requests that Friday answered itself, by Envoy's
+	// response flag.
+	Failures *prometheus.CounterVec // cluster, flag
+	// DownstreamConnections is how many callers are connected.
+	DownstreamConnections *prometheus.GaugeVec // listener
+	// DownstreamActive is how many requests are being served.
+	DownstreamActive *prometheus.GaugeVec // listener
+
+	// UpstreamConnections counts the connections opened.
+	UpstreamConnections *prometheus.CounterVec // cluster
+	// UpstreamOpen is how many connections are open.
+	UpstreamOpen *prometheus.GaugeVec // cluster
+	// UpstreamRequests counts the requests sent, by whether their connection had
+	// served one before.
+	UpstreamRequests *prometheus.CounterVec // cluster, reused
+	// UpstreamRetries counts the requests sent once more.
+	UpstreamRetries *prometheus.CounterVec // cluster, reason
+
+	// BatchSize is the items of each upstream call of the batcher.
+	BatchSize *prometheus.HistogramVec // cluster, model
+	// BatchWait is how long each request waited in the batcher.
+	BatchWait *prometheus.HistogramVec // cluster, model
+	// BatchDispatch counts the upstream calls by why they were sent just then.
+	BatchDispatch *prometheus.CounterVec // cluster, reason
+	// BatchModel is what the batcher has learned: the terms a (fixed) and b (per
+	// item) of the service time.
+	BatchModel *prometheus.GaugeVec // cluster, model, term
+	// BatchQueued is how many items wait.
+	BatchQueued *prometheus.GaugeVec // cluster
+	// BatchFallback counts the requests that were batched and had to be sent
+	// again in smaller parts, by why.
+	BatchFallback *prometheus.CounterVec // cluster, reason
+
+	// FirstChunk is from the request to the first chunk of a streamed answer.
+	FirstChunk *prometheus.HistogramVec // cluster, model
+	// ChunkGap is the time between two chunks of a streamed answer.
+	ChunkGap *prometheus.HistogramVec // cluster, model
+	// StreamsCancelled counts the streams whose caller left before the end.
+	StreamsCancelled *prometheus.CounterVec // cluster, model
+
+	// XDSUpdates counts the responses of the control plane: result is accepted
+	// or rejected.
+	XDSUpdates *prometheus.CounterVec // type, result
+	// XDSVersion is 1 for the version in force of each type.
+	XDSVersion *prometheus.GaugeVec // type, version
+	// XDSConnected is 1 while a stream to a control plane is open.
+	XDSConnected *prometheus.GaugeVec // target
+}
+
+// fine resolves from 100 µs to a minute, as an inference needs.
+func fine() []float64 {
+	return []float64{
+		.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
+	}
+}
+
+// New makes the metrics, or finds them where reg has them already, so that
+// whoever shares a registry shares the metrics. It panics where reg holds others
+// of the same names, which is a bug.
+func New(reg prometheus.Registerer) *Metrics {
+	c := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
+	}
+	g := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
+	}
+	h := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels))
+	}
+	return &Metrics{
+		Requests:              c("friday_requests_total", "Requests answered.", "route", "cluster", "code", "protocol"),
+		RequestSeconds:        h("friday_request_seconds", "From the request's head to the last byte of its answer.", fine(), "route", "cluster"),
+		Failures:              c("friday_request_failures_total", "Requests that Friday answered itself, by Envoy's response flag.", "cluster", "flag"),
+		DownstreamConnections: g("friday_downstream_connections", "Callers connected.", "listener"),
+		DownstreamActive:      g("friday_downstream_requests_active", "Requests being served.", "listener"),
+
+		UpstreamConnections: c("friday_upstream_connections_total", "Connections opened to endpoints.", "cluster"),
+		UpstreamOpen:        g("friday_upstream_connections_open", "Connections open to endpoints.", "cluster"),
+		UpstreamRequests:    c("friday_upstream_requests_total", "Requests sent to endpoints, by whether the connection had served one before.", "cluster", "reused"),
+		UpstreamRetries:     c("friday_upstream_retries_total", "Requests sent once more.", "cluster", "reason"),
+
+		BatchSize:     h("friday_batch_size", "Items in an upstream call of the batcher.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 1024}, "cluster", "model"),
+		BatchWait:     h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),
+		BatchDispatch: c("friday_batch_dispatch_total", "Upstream calls of the batcher, by why they were sent just then.", "cluster", "reason"),
+		BatchModel:    g("friday_batch_model_seconds", "Learned service time: term a is fixed, term b is per item.", "cluster", "model", "term"),
+		BatchQueued:   g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
+		BatchFallback: c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
+
+		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
+		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
+		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
+
+		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
+		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),
+		XDSConnected: g("friday_xds_connected", "1 while a stream to the control plane is open.", "target"),
+	}
+}
+
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	err := reg.Register(c)
+	if are, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		return are.ExistingCollector.(C) //nolint:forcetypeassert // same name and labels, made here
+	}
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
