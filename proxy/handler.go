@@ -1,6 +1,9 @@
 package proxy
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // A Handler answers one request. It returns a Response or an error, never both
 // and never neither.
@@ -35,8 +38,8 @@ type Filter interface {
 // Chain composes filters around last, the first filter outermost. It is called
 // when a snapshot is built; a request then costs direct calls only.
 func Chain(last Handler, filters ...Filter) Handler {
-	for i := len(filters) - 1; i >= 0; i-- {
-		last = &link{filter: filters[i], next: last}
+	for _, f := range slices.Backward(filters) {
+		last = &link{filter: f, next: last}
 	}
 	return last
 }

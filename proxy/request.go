@@ -7,8 +7,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Request is one downstream request. Hop-by-hop headers (RFC 9110 section
-// 7.6.1) are gone from Header; everything else is as the caller sent it.
+// Request is one downstream request, as the caller sent it. The fields that are
+// meant for one connection only (RFC 9110 section 7.6.1) may still be in Header;
+// the upstream round trip does not send them on.
 type Request struct {
 	// Header is the head: method, target, headers. Its memory is the codec's.
 	Header *fasthttp.RequestHeader

@@ -29,8 +29,8 @@ type HTTP struct {
 	// IdleTimeout closes a downstream connection without a request. Default 1 h,
 	// as Envoy's.
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a request's head; beyond it 431. Default 60 KiB, as
-	// Envoy's.
+	// MaxHeaderBytes bounds a request's head; beyond it 431. Default 16 KiB: each
+	// connection that is being served holds so much.
 	MaxHeaderBytes int
 	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB.
 	MaxBodyBytes int64

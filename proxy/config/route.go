@@ -30,7 +30,7 @@ type Route struct {
 	Clusters []WeightedCluster
 	Direct   *DirectResponse
 
-	// Timeout is the longest time from the end of the request to the end of the
+	// Timeout is the longest time from the request's head to the end of the
 	// response; 0: none.
 	Timeout time.Duration
 	// PrefixRewrite replaces what Match.Prefix or Match.Path matched.

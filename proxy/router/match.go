@@ -33,8 +33,9 @@ type HeaderMatch struct {
 	Invert, TreatMissingAsEmpty bool
 }
 
-// QueryMatch is a condition on the first query parameter of a name, percent
-// decoded.
+// QueryMatch is a condition on the first query parameter of a name. Name and
+// value are compared as they stand in the target, not percent decoded, as Envoy
+// does.
 type QueryMatch struct {
 	Name string
 	// Value is nil where Present is asked for.

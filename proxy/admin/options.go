@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+)
+
+// Options is where what the door shows comes from, and what it may set off. The
+// functions are called by several requests at once and must return soon. All are
+// required, but for Public, which needs State and Registry only.
+type Options struct {
+	// State says whether requests are taken, else why not: a state in Envoy's
+	// words, a colon and a reason, such as
+	// "PRE_INITIALIZING: waiting for configuration", or the state alone
+	// ("DRAINING").
+	State func() (ready bool, reason string)
+	// ConfigDump returns the configuration in force, secrets taken out. It is
+	// usually an envoy.admin.v3.ConfigDump.
+	ConfigDump func() (proto.Message, error)
+	// Clusters returns the clusters in the order to show.
+	Clusters func() []ClusterStatus
+	// Drain stops taking connections: at once, or gracefully, telling callers to
+	// go first. It does not wait for them.
+	Drain func(graceful bool)
+	// Quit begins the end of the process, as SIGTERM does. It does not wait for it.
+	Quit func()
+
+	Registry prometheus.Gatherer
+	Level    zap.AtomicLevel
+	Info     Info
+}
+
+// Info is what is known at the start.
+type Info struct {
+	Version string
+	Started time.Time
+	// NodeID and NodeCluster are what the control plane knows this process by.
+	NodeID, NodeCluster string
+	// CommandLine is the options given, by name. Secrets are not among them.
+	CommandLine map[string]string
+}
+
+// ClusterStatus is one cluster and how its endpoints fare.
+type ClusterStatus struct {
+	Name string
+	// AddedByAPI says that the control plane sent it.
+	AddedByAPI bool
+	Endpoints  []EndpointStatus
+}
+
+// EndpointStatus is one endpoint.
+type EndpointStatus struct {
+	// Address is host:port.
+	Address string
+	Healthy bool
+	Weight  uint32
+	// Active is the requests in flight, Total those ever dispatched.
+	Active int64
+	Total  uint64
+	// Connections is nil where they are not counted by endpoint.
+	Connections *ConnectionStatus
+}
+
+// ConnectionStatus counts the connections to an endpoint.
+type ConnectionStatus struct {
+	Active int64
+	Total  uint64
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/upstream"
+)
+
+// Builder makes snapshots and keeps what outlives them: the clusters with their
+// connections, and what filters keep. It is not safe for concurrent use.
+type Builder struct {
+	log      *zap.Logger
+	registry prometheus.Registerer
+	metrics  *telemetry.Metrics
+	defaults Defaults
+
+	clusters map[string]*cluster.Cluster
+	configs  map[string]*cluster.Config
+	kept     map[string]io.Closer
+}
+
+// Defaults are for what a listener does not say.
+type Defaults struct {
+	// MaxBodyBytes bounds a request's body; 0: 64 MiB.
+	MaxBodyBytes int64
+}
+
+// NewBuilder makes a Builder that holds nothing yet.
+func NewBuilder(log *zap.Logger, registry prometheus.Registerer, defaults Defaults) *Builder {
+	if defaults.MaxBodyBytes == 0 {
+		defaults.MaxBodyBytes = 64 << 20
+	}
+	return &Builder{
+		log:      log,
+		registry: registry,
+		metrics:  telemetry.New(registry),
+		defaults: defaults,
+		clusters: make(map[string]*cluster.Cluster),
+		configs:  make(map[string]*cluster.Config),
+		kept:     make(map[string]io.Closer),
+	}
+}
+
+// Change is a snapshot that has been built and is not in force yet. Exactly one
+// of Commit and Abort must be called before the next Build.
+type Change struct {
+	Snapshot *Snapshot
+
+	b        *Builder
+	clusters map[string]*cluster.Cluster
+	configs  map[string]*cluster.Config
+	kept     map[string]io.Closer
+}
+
+// Build validates the whole of r and compiles it. Nothing that runs is touched
+// until Commit. The error names every fault, each on a line of its own.
+func (b *Builder) Build(r *Resources) (*Change, error) {
+	c := &Change{
+		b:        b,
+		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
+		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
+		kept:     make(map[string]io.Closer),
+	}
+	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*Active, len(r.Listeners)), Clusters: c.clusters}
+	var errs []error
+	for _, cfg := range r.Clusters {
+		errs = append(errs, c.addCluster(cfg))
+	}
+	addresses := make(map[string]string, len(r.Listeners))
+	for _, l := range r.Listeners {
+		if other, taken := addresses[l.Address]; taken {
+			errs = append(errs, fmt.Errorf("listener %q: address %s: listener %q has it already", l.Name, l.Address, other))
+			continue
+		}
+		addresses[l.Address] = l.Name
+		errs = append(errs, c.addListener(l))
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.Abort()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Change) addCluster(cfg *cluster.Config) error {
+	if _, ok := c.clusters[cfg.Name]; ok {
+		return fmt.Errorf("cluster %q: defined twice", cfg.Name)
+	}
+	living, ok := c.b.clusters[cfg.Name]
+	if !ok {
+		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
+	}
+	c.clusters[cfg.Name] = living
+	c.configs[cfg.Name] = cfg
+	return nil
+}
+
+func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
+	return upstream.New(address, upstream.Config{
+		Cluster:        cfg.Name,
+		ConnectTimeout: cfg.ConnectTimeout,
+		IdleTimeout:    cfg.IdleTimeout,
+		MaxRequests:    cfg.MaxRequestsPerConnection,
+	}, b.metrics)
+}
+
+func (c *Change) addListener(l *Listener) error {
+	if _, ok := c.Snapshot.Listeners[l.Name]; ok {
+		return fmt.Errorf("listener %q: defined twice", l.Name)
+	}
+	if err := checkAddress(l.Address); err != nil {
+		return fmt.Errorf("listener %q: address %q: %w", l.Name, l.Address, err)
+	}
+	table := l.HTTP.Table
+	if table == nil {
+		if table = c.Snapshot.Resources.Routes[l.HTTP.RouteName]; table == nil {
+			return fmt.Errorf("listener %q: route table %q: not found", l.Name, l.HTTP.RouteName)
+		}
+	}
+	compiled, err := c.compile(l, table)
+	if err != nil {
+		return fmt.Errorf("listener %q: %w", l.Name, err)
+	}
+	c.Snapshot.Listeners[l.Name] = &Active{
+		Name: l.Name, Address: l.Address, HTTP: l.HTTP.withDefaults(c.b.defaults), table: compiled,
+	}
+	return nil
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("not host:port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("port %q: must be 0 to 65535", port)
+	}
+	return nil
+}
+
+// keep is what filters see as Env.Keep.
+func (c *Change) keep(name string, build func() (io.Closer, error)) (io.Closer, error) {
+	if k, ok := c.kept[name]; ok {
+		return k, nil
+	}
+	k, ok := c.b.kept[name]
+	if !ok {
+		var err error
+		if k, err = build(); err != nil {
+			return nil, err
+		}
+	}
+	c.kept[name] = k
+	return k, nil
+}
+
+func (c *Change) picker(name string) (proxy.Picker, bool) {
+	cl, ok := c.clusters[name]
+	return cl, ok
+}
+
+// Commit puts the change in force: clusters that stay are re-tuned in place, and
+// what the snapshot does not name any more is let go of.
+func (c *Change) Commit() {
+	for name, cl := range c.clusters {
+		if c.b.clusters[name] == cl && c.b.configs[name] != c.configs[name] {
+			cl.Update(c.configs[name])
+		}
+	}
+	closeGone(c.b.log, c.b.clusters, c.clusters)
+	closeGone(c.b.log, c.b.kept, c.kept)
+	c.b.clusters, c.b.configs, c.b.kept = c.clusters, c.configs, c.kept
+}
+
+// Abort lets go of what was made for the change.
+func (c *Change) Abort() {
+	closeGone(c.b.log, c.clusters, c.b.clusters)
+	closeGone(c.b.log, c.kept, c.b.kept)
+}
+
+// closeGone closes what is in old under a name that now does not have.
+func closeGone[C io.Closer](log *zap.Logger, old, now map[string]C) {
+	for name, c := range old {
+		if _, stays := now[name]; stays {
+			continue
+		}
+		if err := c.Close(); err != nil {
+			log.Warn("close failed", zap.String(telemetry.FieldResource, name), zap.Error(err))
+		}
+	}
+}
+
+// Close lets go of everything.
+func (b *Builder) Close() {
+	closeGone(b.log, b.clusters, nil)
+	closeGone(b.log, b.kept, nil)
+	clear(b.clusters)
+	clear(b.kept)
+}
+
+// Living are the clusters in force, by name.
+func (b *Builder) Living() map[string]*cluster.Cluster { return maps.Clone(b.clusters) }

@@ -1,0 +1,150 @@
+package h1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
+)
+
+// inMemory is how much of a request's body fasthttp has read when the handler is
+// called; what is not longer is there as a whole.
+const inMemory = 8 << 10
+
+// idleBody is how long a request's body may be silent, as Envoy's
+// stream_idle_timeout.
+const idleBody = 5 * time.Minute
+
+// newBody makes the request's body. One that is declared longer than limit is
+// refused before any of it is read.
+func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
+	n := int64(rc.Request.Header.ContentLength())
+	stream := rc.RequestBodyStream()
+	switch {
+	case stream == nil || n == 0:
+		return proxy.NoBody, nil
+	case n > limit:
+		return proxy.NoBody, tooLarge(limit)
+	case n > 0 && n <= inMemory:
+		b := make([]byte, n)
+		if _, err := io.ReadFull(stream, b); err != nil {
+			return proxy.NoBody, err
+		}
+		return proxy.NewBytesBody(b), nil
+	}
+	return &body{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}, nil
+}
+
+func tooLarge(limit int64) *proxy.Error {
+	return &proxy.Error{
+		Status: fasthttp.StatusRequestEntityTooLarge, Flag: proxy.FlagDownstreamTooLarge,
+		Message: "Payload Too Large", Err: fmt.Errorf("request body over the limit of %d bytes", limit),
+	}
+}
+
+// body is a request's content, pulled from the caller's connection.
+type body struct {
+	conn   net.Conn
+	header *fasthttp.RequestHeader
+	length int64
+	limit  int64
+
+	closed atomic.Bool
+
+	mu      sync.Mutex // held by Read
+	stream  io.Reader
+	read    int64
+	err     error
+	trailer *fasthttp.ResponseHeader
+}
+
+var _ proxy.Body = (*body)(nil)
+
+func (b *body) Len() int64 { return b.length }
+
+func (b *body) Trailer() *fasthttp.ResponseHeader { return b.trailer }
+
+// Read returns what has arrived. Its errors are [*proxy.Error]s: 413 past the
+// limit, 400 where the caller's framing is broken, 408 where nothing comes for
+// too long, 499 where the caller has gone.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.closed.Load() {
+		return 0, errClosed
+	}
+	// Also takes back the deadline of the head.
+	if err := b.conn.SetReadDeadline(time.Now().Add(idleBody)); err != nil {
+		b.err = explain(err)
+		return 0, b.err
+	}
+	n, err := b.stream.Read(p)
+	b.read += int64(n)
+	switch {
+	case b.read > b.limit:
+		b.err = tooLarge(b.limit)
+		return 0, b.err
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && (b.length < 0 || b.read == b.length):
+		b.err = io.EOF
+		b.readTrailer()
+	default:
+		b.err = explain(err)
+	}
+	return n, b.err
+}
+
+var errClosed = errors.New("request body closed")
+
+func explain(err error) *proxy.Error {
+	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "malformed request body", Err: err}
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		pe.Status, pe.Flag, pe.Message = fasthttp.StatusRequestTimeout, proxy.FlagTimeout, "request body timeout"
+	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		pe.Status, pe.Flag, pe.Message = 499, proxy.FlagDownstreamGone, "caller gone"
+	}
+	return pe
+}
+
+// readTrailer takes what fasthttp has read into the request's header.
+func (b *body) readTrailer() {
+	for name := range b.header.Trailers() {
+		if b.trailer == nil {
+			b.trailer = new(fasthttp.ResponseHeader)
+			b.trailer.DisableNormalizing()
+		}
+		if b.trailer.AddTrailerBytes(name) == nil {
+			b.trailer.SetBytesKV(name, b.header.PeekBytes(name))
+		}
+	}
+}
+
+// Close ends a Read in flight by moving the connection's deadline to the past;
+// fasthttp then does not use the connection again. After a Read has returned the
+// end it does nothing.
+func (b *body) Close() error {
+	if !b.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	if b.mu.TryLock() {
+		defer b.mu.Unlock()
+		return nil
+	}
+	if err := b.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return nil
+}

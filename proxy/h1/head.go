@@ -1,0 +1,81 @@
+package h1
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
+
+// copyHead copies an answer's head, less what belongs to the connection that it
+// came over (RFC 9110 section 7.6.1). fasthttp makes the framing anew when it
+// writes.
+func copyHead(dst, src *fasthttp.ResponseHeader) {
+	src.CopyTo(dst)
+	if !dst.IsHTTP11() {
+		dst.SetProtocol([]byte("HTTP/1.1"))
+	}
+	var (
+		doomed [8][]byte
+		n      int
+		named  []byte
+	)
+	for k, v := range dst.All() {
+		if n == len(doomed) || !hopByHop(k) {
+			continue
+		}
+		doomed[n] = bytes.Clone(k)
+		n++
+		if len(k) == len("connection") && k[0]|0x20 == 'c' {
+			named = bytes.Clone(v)
+		}
+	}
+	dst.ResetConnectionClose()
+	for _, k := range doomed[:n] {
+		dst.DelBytes(k)
+	}
+	if len(named) > 0 {
+		dropNamed(dst, named)
+	}
+}
+
+// dropNamed takes out the fields that a Connection value names. Those that must
+// reach the caller cannot be named away.
+func dropNamed(h *fasthttp.ResponseHeader, value []byte) {
+	for name := range bytes.SplitSeq(value, []byte{','}) {
+		name = bytes.TrimSpace(name)
+		if len(name) == 0 || guarded(name) {
+			continue
+		}
+		var found []byte
+		for k := range h.All() {
+			if bytes.EqualFold(k, name) {
+				found = bytes.Clone(k)
+				break
+			}
+		}
+		if found != nil {
+			h.DelBytes(found)
+		}
+	}
+}
+
+func guarded(name []byte) bool {
+	for _, s := range []string{"close", "keep-alive", "content-type", "content-encoding", "content-length", "set-cookie", "transfer-encoding", "trailer"} {
+		if bytes.EqualFold(name, []byte(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+func hopByHop(name []byte) bool {
+	switch len(name) {
+	case 7:
+		return bytes.EqualFold(name, []byte("upgrade"))
+	case 10:
+		return bytes.EqualFold(name, []byte("connection")) || bytes.EqualFold(name, []byte("keep-alive"))
+	case 16:
+		return bytes.EqualFold(name, []byte("proxy-connection"))
+	}
+	return false
+}

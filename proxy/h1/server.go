@@ -1,0 +1,192 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+// Options are what a Server needs.
+type Options struct {
+	// Listener returns what is in force; it is asked once for each request.
+	Listener func() *config.Active
+	Recorder *telemetry.Recorder
+	Metrics  *telemetry.Metrics
+	Log      *zap.Logger
+}
+
+// Server serves the connections of one listener.
+type Server struct {
+	// Set once.
+	listener    func() *config.Active
+	recorder    *telemetry.Recorder
+	log         *zap.Logger
+	fast        *fasthttp.Server
+	base        context.Context //nolint:containedctx // every request's context descends from it
+	cancel      context.CancelCauseFunc
+	active      prometheus.Gauge
+	connections prometheus.Gauge
+
+	// drain, once set, has every answer close its connection.
+	drain atomic.Bool
+
+	mu    sync.Mutex
+	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each
+}
+
+// New makes a Server. The limits that concern a whole connection (head size,
+// idle time) are those in force when it is made.
+func New(o Options) *Server {
+	active := o.Listener()
+	s := &Server{
+		listener:    o.Listener,
+		recorder:    o.Recorder,
+		log:         o.Log.With(zap.String(telemetry.FieldListener, active.Name)),
+		active:      o.Metrics.DownstreamActive.WithLabelValues(active.Name),
+		connections: o.Metrics.DownstreamConnections.WithLabelValues(active.Name),
+		conns:       make(map[net.Conn]fasthttp.ConnState),
+	}
+	s.base, s.cancel = context.WithCancelCause(context.Background())
+	s.fast = &fasthttp.Server{
+		Handler:        s.handle,
+		ErrorHandler:   s.malformed,
+		ExpectHandler:  s.expect,
+		ConnState:      s.setState,
+		Logger:         quiet{},
+		ReadBufferSize: active.HTTP.MaxHeaderBytes,
+		ReadTimeout:    active.HTTP.HeadersTimeout,
+		IdleTimeout:    active.HTTP.IdleTimeout,
+		// Bodies are pulled; their limit is kept by body.go.
+		StreamRequestBody:  true,
+		MaxRequestBodySize: 1 << 62,
+		// Nothing is added, nothing is rewritten.
+		DisablePreParseMultipartForm:  true,
+		DisableHeaderNamesNormalizing: true,
+		NoDefaultServerHeader:         true,
+		NoDefaultDate:                 true,
+		NoDefaultContentType:          true,
+		SecureErrorLogMessage:         true,
+	}
+	return s
+}
+
+// quiet drops fasthttp's own log: what it has to say reaches the access log.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// ServeConn serves one connection to its end.
+func (s *Server) ServeConn(c net.Conn) {
+	s.mu.Lock()
+	if s.drain.Load() {
+		s.mu.Unlock()
+		return
+	}
+	s.conns[c] = fasthttp.StateNew
+	s.mu.Unlock()
+	s.connections.Inc()
+	defer func() {
+		s.connections.Dec()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+	if err := s.fast.ServeConn(c); err != nil {
+		s.log.Debug("connection ended", zap.Error(err))
+	}
+}
+
+func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.conns[c]; !ok {
+		return
+	}
+	s.conns[c] = state
+	if s.drain.Load() && state == fasthttp.StateIdle {
+		// An answer may still wait to be sent with that to a pipelined request,
+		// which is then read at once.
+		time.AfterFunc(idleGrace, func() { s.closeIdle(c) })
+	}
+}
+
+// idleGrace is how long a connection must serve nothing to be closed at a drain.
+const idleGrace = 10 * time.Millisecond
+
+func (s *Server) closeIdle(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
+		c.Close() //nolint:errcheck,gosec // it may well be closed already
+	}
+}
+
+// Drain closes the connections that serve nothing, has the others closed after
+// their answer, and refuses new ones. It does not wait.
+func (s *Server) Drain() {
+	s.drain.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, state := range s.conns {
+		if state != fasthttp.StateActive {
+			c.Close() //nolint:errcheck,gosec // it may well be closed already
+		}
+	}
+}
+
+// Abort ends every request: those that wait for an answer get 503, the others
+// are cut.
+func (s *Server) Abort() { s.cancel(proxy.ErrDraining) }
+
+// expect answers Expect: 100-continue (RFC 9110 section 10.1.1): a body over the
+// limit is refused before it is sent.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	if int64(ctx.Request.Header.ContentLength()) > s.listener().HTTP.MaxBodyBytes {
+		return fasthttp.StatusRequestEntityTooLarge
+	}
+	return fasthttp.StatusContinue
+}
+
+// malformed answers what is not HTTP (RFC 9112 section 2.2, RFC 6585 section 5).
+func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
+	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Err: err}
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		pe.Status, pe.Flag = fasthttp.StatusRequestHeaderFieldsTooLarge, proxy.FlagDownstreamTooLarge
+	} else if ne, ok := errors.AsType[net.Error](err); (ok && ne.Timeout()) || errors.Is(err, fasthttp.ErrTimeout) {
+		pe.Status, pe.Flag = fasthttp.StatusRequestTimeout, proxy.FlagTimeout
+	}
+	pe.Response().Header.CopyTo(&ctx.Response.Header)
+	ctx.Response.SetConnectionClose()
+	x := &telemetry.Exchange{
+		Request: &proxy.Request{
+			Header: &ctx.Request.Header, Body: proxy.NoBody, Protocol: protocol,
+			Remote: ctx.RemoteAddr(), Local: ctx.LocalAddr(),
+		},
+		Status: pe.Status, Err: pe, Duration: time.Since(ctx.ConnTime()),
+	}
+	s.record(s.listener(), x)
+}
+
+func (s *Server) record(l *config.Active, x *telemetry.Exchange) {
+	s.recorder.Count(x)
+	switch l.HTTP.AccessLog {
+	case config.LogAll:
+		s.recorder.Log(x, false)
+	case config.LogErrors:
+		if x.Err != nil || x.Status >= 500 {
+			s.recorder.Log(x, true)
+		}
+	case config.LogNone:
+	}
+}

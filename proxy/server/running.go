@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/h1"
+	"github.com/fridaymesh/friday/proxy/listener"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+// running is a bound address and what serves it.
+type running struct {
+	// Set once.
+	s  *Server
+	ln *listener.Listener
+
+	active atomic.Pointer[config.Active]
+	codec  atomic.Pointer[h1.Server]
+
+	mu  sync.Mutex
+	old []*h1.Server // codecs of earlier settings whose connections may go on
+}
+
+func newRunning(s *Server, ln *listener.Listener) *running { return &running{s: s, ln: ln} }
+
+// update puts a in force for every request from now on. Settings that a
+// connection has for life are taken by a new codec; connections of the old one
+// end after what they serve.
+func (r *running) update(a *config.Active) {
+	was := r.active.Swap(a)
+	if was != nil && was.HTTP.HeadersTimeout == a.HTTP.HeadersTimeout &&
+		was.HTTP.IdleTimeout == a.HTTP.IdleTimeout && was.HTTP.MaxHeaderBytes == a.HTTP.MaxHeaderBytes {
+		return
+	}
+	codec := h1.New(h1.Options{
+		Listener: r.active.Load,
+		Recorder: r.s.recorder,
+		Metrics:  r.s.metrics,
+		Log:      r.s.log,
+	})
+	if old := r.codec.Swap(codec); old != nil {
+		old.Drain()
+		r.mu.Lock()
+		r.old = append(r.old, old)
+		r.mu.Unlock()
+	}
+}
+
+func (r *running) start() {
+	r.s.log.Info("listening", zap.String(telemetry.FieldListener, r.active.Load().Name), zap.Stringer("address", r.ln.Addr()))
+	go func() {
+		if err := r.ln.Serve(func(c net.Conn) { r.codec.Load().ServeConn(c) }); err != nil {
+			r.s.log.Error("listener failed", zap.Error(err))
+		}
+	}()
+}
+
+// drain stops accepting and has connections closed once they serve nothing.
+func (r *running) drain() {
+	r.ln.Close() //nolint:errcheck,gosec // closed once, by whoever drains first
+	r.codec.Load().Drain()
+}
+
+func (r *running) wait(ctx context.Context) error { return r.ln.Wait(ctx) }
+
+// abort ends every request, leaves a moment for the answers that say so, and
+// closes what is left.
+func (r *running) abort() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.codec.Load().Abort()
+	for _, c := range r.old {
+		c.Abort()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if r.ln.Wait(ctx) != nil {
+		r.ln.Abort()
+	}
+}

@@ -1,0 +1,134 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// headBuffer is the read buffer of an exchange; most heads fit.
+	headBuffer = 8 << 10
+	// maxHead bounds an answer's head, as Envoy does.
+	maxHead = 60 << 10
+)
+
+// conn is one connection. Between exchanges it holds no buffers.
+type conn struct {
+	nc  net.Conn
+	raw syscall.RawConn
+
+	open prometheus.Gauge
+	// closed is set by whoever closes it first.
+	closed atomic.Bool
+
+	// Of the exchange that runs; of one goroutine at a time.
+	br       *bufio.Reader
+	bw       *bufio.Writer
+	unfit    bool // not to be used again
+	requests uint32
+
+	// sent counts the bytes written, sentBefore those before this exchange;
+	// ackedBase is what the kernel counted as acknowledged when nothing had been
+	// sent. unsent is known once the connection is aborted.
+	sent, sentBefore, ackedBase uint64
+	unsent                      bool
+
+	idleSince time.Time
+}
+
+func newConn(nc net.Conn, open prometheus.Gauge) (*conn, error) {
+	c := &conn{nc: nc, open: open}
+	if sc, ok := nc.(syscall.Conn); ok {
+		raw, err := sc.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		c.raw = raw
+		c.ackedBase, _ = acked(raw)
+	}
+	open.Inc()
+	return c, nil
+}
+
+// attach borrows buffers for an exchange.
+func (c *conn) attach() {
+	c.br = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
+	c.bw = writers.Get().(*bufio.Writer) //nolint:forcetypeassert // the pool holds nothing else
+	c.br.Reset(c.nc)
+	c.bw.Reset(c)
+}
+
+// detach gives them back.
+func (c *conn) detach() {
+	if c.br == nil {
+		return
+	}
+	c.br.Reset(nil)
+	c.bw.Reset(nil)
+	if c.br.Size() == headBuffer {
+		readers.Put(c.br)
+	}
+	writers.Put(c.bw)
+	c.br, c.bw = nil, nil
+}
+
+// Write counts what is sent.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.nc.Write(p)
+	c.sent += uint64(n) //nolint:gosec // n is not negative
+	return n, err
+}
+
+// abort closes the connection under whoever reads or writes. It may be called at
+// any time, from any goroutine, more than once.
+func (c *conn) abort() {
+	if !c.closed.CompareAndSwap(false, true) {
+		return
+	}
+	c.nc.Close() //nolint:errcheck,gosec // there is nobody to tell
+	c.open.Dec()
+}
+
+// close aborts and gives the buffers back. Nobody may read or write any more.
+func (c *conn) close() {
+	c.abort()
+	c.detach()
+}
+
+// readHead reads an answer's head. It says afterwards, in unsent, whether the
+// failed request may be sent again.
+func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
+	err := h.Read(c.br)
+	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small && c.br.Size() < maxHead {
+		// Nothing has been consumed: go on with a larger buffer.
+		have, _ := c.br.Peek(c.br.Buffered())
+		rest := io.MultiReader(bytes.NewReader(bytes.Clone(have)), c.nc)
+		c.br.Reset(nil)
+		readers.Put(c.br)
+		c.br = bufio.NewReaderSize(rest, maxHead)
+		c.unfit = true
+		err = h.Read(c.br)
+	}
+	if err != nil && isReset(err) && c.br.Buffered() == 0 && c.requests > 1 && c.raw != nil && !c.closed.Load() {
+		n, ok := acked(c.raw)
+		c.unsent = ok && n-c.ackedBase <= c.sentBefore
+	}
+	return err
+}
+
+// alive says whether an idle connection can be used: open, and silent.
+func (c *conn) alive() bool {
+	if c.raw == nil {
+		return true
+	}
+	return silent(c.raw)
+}

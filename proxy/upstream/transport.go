@@ -1,0 +1,365 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+// Config is what a Transport needs to know.
+type Config struct {
+	// Cluster is the metrics' label.
+	Cluster string
+	// ConnectTimeout bounds a dial; 0: 5 s.
+	ConnectTimeout time.Duration
+	// IdleTimeout is how long a connection is kept without a request; 0: 4 s.
+	IdleTimeout time.Duration
+	// MaxRequests closes a connection after so many requests; 0: no limit.
+	MaxRequests uint32
+}
+
+// Transport makes round trips to one address. It is safe for concurrent use.
+type Transport struct {
+	// Set once.
+	address string
+	config  Config
+	dialer  net.Dialer
+	opened  prometheus.Counter
+	open    prometheus.Gauge
+	fresh   prometheus.Counter
+	reused  prometheus.Counter
+
+	pool pool
+}
+
+var (
+	_ proxy.Handler = (*Transport)(nil)
+	_ io.Closer     = (*Transport)(nil)
+)
+
+// New makes a Transport to address (host:port). It dials nothing yet.
+func New(address string, config Config, m *telemetry.Metrics) *Transport {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	if config.IdleTimeout == 0 {
+		config.IdleTimeout = 4 * time.Second
+	}
+	return &Transport{
+		address: address,
+		config:  config,
+		dialer:  net.Dialer{Timeout: config.ConnectTimeout},
+		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
+		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
+		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
+		reused:  m.UpstreamRequests.WithLabelValues(config.Cluster, "true"),
+		pool:    pool{idleTimeout: config.IdleTimeout},
+	}
+}
+
+// Close closes the idle connections and keeps none from now on. Round trips that
+// run, or begin later, end as ever.
+func (t *Transport) Close() error {
+	t.pool.close()
+	return nil
+}
+
+// Handle makes one round trip. Its errors are [*proxy.Error]s: 503 UF where no
+// connection was made, 503 UC where it was closed or reset before an answer, 502
+// UPE where the answer is no HTTP, and what the request's body or ctx says where
+// those failed.
+func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
+	if ctx.Err() != nil {
+		return nil, proxy.AsError(ctx, context.Cause(ctx))
+	}
+	req.Trace.Attempts++
+	c, err := t.conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{t: t, c: c, req: req}
+	x.stop = context.AfterFunc(ctx, c.abort)
+	resp, err := x.run()
+	if err == nil {
+		return resp, nil
+	}
+	x.fail()
+	if ctx.Err() != nil {
+		return nil, proxy.AsError(ctx, context.Cause(ctx))
+	}
+	return nil, x.explain(err)
+}
+
+// conn takes an idle connection that still lives, or dials.
+func (t *Transport) conn(ctx context.Context) (*conn, error) {
+	if c := t.pool.get(); c != nil {
+		t.reused.Inc()
+		return c, nil
+	}
+	nc, err := t.dialer.DialContext(ctx, "tcp", t.address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, proxy.AsError(ctx, context.Cause(ctx))
+		}
+		return nil, connectError(err)
+	}
+	c, err := newConn(nc, t.open)
+	if err != nil {
+		return nil, connectError(errors.Join(err, nc.Close()))
+	}
+	t.opened.Inc()
+	t.fresh.Inc()
+	return c, nil
+}
+
+// The words are Envoy's, so that whoever greps for them finds them.
+const resetText = "upstream connect error or disconnect/reset before headers. reset reason: "
+
+func connectError(err error) *proxy.Error {
+	text := "remote connection failure"
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		text = "connection timeout"
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		text = "remote connection failure, transport failure reason: delayed connect error: Connection refused"
+	}
+	return &proxy.Error{
+		Status: fasthttp.StatusServiceUnavailable, Flag: proxy.FlagUpstreamConnection,
+		Message: resetText + text, Unsent: true, Err: err,
+	}
+}
+
+// exchange is one request and its answer on one connection.
+type exchange struct {
+	t    *Transport
+	c    *conn
+	req  *proxy.Request
+	stop func() bool // takes the abort at the context's end back
+
+	// writing is nil where the request was sent before reading began; else the
+	// outcome of the goroutine that sends.
+	writing chan error
+	// bodyErr is why the request's body could not be read to its end. It is
+	// written before writing delivers.
+	bodyErr error
+}
+
+func (x *exchange) run() (*proxy.Response, error) {
+	c := x.c
+	c.attach()
+	c.sentBefore = c.sent
+	c.requests++
+	if err := x.send(); err != nil {
+		// The server may have answered before it closed: listen first.
+		if x.bodyErr != nil {
+			return nil, err
+		}
+		if resp, readErr := x.receive(); readErr == nil {
+			c.unfit = true
+			return resp, nil
+		}
+		return nil, err
+	}
+	return x.receive()
+}
+
+// send writes the request's head, and its body where that needs no waiting; a
+// body that is still arriving is sent by a goroutine while the answer is read.
+func (x *exchange) send() error {
+	h, body := x.req.Header, x.req.Body
+	n := body.Len()
+	switch {
+	case n > 0 && int64(h.ContentLength()) != n:
+		h.SetContentLength(int(n))
+	case n < 0 && h.ContentLength() != -1:
+		h.SetContentLength(-1)
+	}
+	head := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	*head = appendHead((*head)[:0], h, x.t.address)
+	_, err := x.c.bw.Write(*head)
+	headBuffers.Put(head)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return x.c.bw.Flush()
+	}
+	if bb, ok := body.(*proxy.BytesBody); ok {
+		if _, err := bb.WriteTo(x.c.bw); err != nil {
+			return err
+		}
+		return x.c.bw.Flush()
+	}
+	x.writing = make(chan error, 1)
+	go func() { x.writing <- x.sendBody() }()
+	return nil
+}
+
+func (x *exchange) sendBody() error {
+	if err := x.c.bw.Flush(); err != nil {
+		return err
+	}
+	err := x.copyBody()
+	if x.bodyErr != nil {
+		// Without the rest of the request there will be no answer worth having.
+		x.c.abort()
+	}
+	return err
+}
+
+// copyBody relays the request's body, one write for each read.
+func (x *exchange) copyBody() error {
+	buf := copyBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer copyBuffers.Put(buf)
+	chunked := x.req.Body.Len() < 0
+	bw := x.c.bw
+	for {
+		n, err := x.req.Body.Read(*buf)
+		if n > 0 {
+			if chunked {
+				fmt.Fprintf(bw, "%x\r\n", n) //nolint:errcheck // a bufio.Writer keeps its error
+			}
+			bw.Write((*buf)[:n]) //nolint:errcheck // as above
+			if chunked {
+				bw.WriteString("\r\n") //nolint:errcheck // as above
+			}
+			if werr := bw.Flush(); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case err == nil:
+		case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			x.bodyErr = err
+			return err
+		case chunked:
+			return x.sendTrailer()
+		default:
+			return nil
+		}
+	}
+}
+
+func (x *exchange) sendTrailer() error {
+	bw := x.c.bw
+	bw.WriteString("0\r\n") //nolint:errcheck // a bufio.Writer keeps its error
+	if t := x.req.Body.Trailer(); t != nil {
+		bw.Write(t.TrailerHeader()) //nolint:errcheck // as above; it ends with the empty line
+	} else {
+		bw.WriteString("\r\n") //nolint:errcheck // as above
+	}
+	return bw.Flush()
+}
+
+// receive reads the answer's head. Informational answers (1xx) before it are
+// read over: the codec has sent its own 100 (Continue) by then.
+func (x *exchange) receive() (*proxy.Response, error) {
+	resp := proxy.NewResponse()
+	for {
+		if err := x.c.readHead(&resp.Header); err != nil {
+			_ = resp.Close() //nolint:errcheck // NoBody
+			return nil, err
+		}
+		if s := resp.Header.StatusCode(); s >= 200 {
+			break
+		}
+		resp.Reset()
+	}
+	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11()
+	b := &body{x: x}
+	b.frame(&resp.Header, x.req.Header.IsHead())
+	if b.remaining == 0 {
+		b.finish()
+		return resp, nil
+	}
+	resp.Body = b
+	return resp, nil
+}
+
+// finish ends an exchange whose answer has been read whole, and keeps the
+// connection where it is fit for another.
+func (x *exchange) finish() {
+	if x.writing != nil {
+		select {
+		case err := <-x.writing:
+			x.c.unfit = x.c.unfit || err != nil
+		default:
+			// The answer came before the request was over. Who sends must end
+			// before the connection or the request's body can be let go.
+			x.fail()
+			return
+		}
+	}
+	if !x.stop() || x.c.unfit || x.c.br.Buffered() > 0 ||
+		(x.t.config.MaxRequests > 0 && x.c.requests >= x.t.config.MaxRequests) {
+		x.c.close()
+		return
+	}
+	x.c.detach()
+	x.t.pool.put(x.c)
+}
+
+// fail ends an exchange for good.
+func (x *exchange) fail() {
+	x.stop()
+	x.c.abort()
+	if x.writing != nil {
+		select {
+		case <-x.writing:
+		default:
+			x.req.Body.Close() //nolint:errcheck,gosec // it only has to end the Read in flight
+			<-x.writing
+		}
+	}
+	x.c.close()
+}
+
+// explain makes the error that the caller sees of why there was no answer. It is
+// called after fail.
+func (x *exchange) explain(err error) *proxy.Error {
+	if x.bodyErr != nil {
+		if pe, ok := errors.AsType[*proxy.Error](x.bodyErr); ok {
+			return pe
+		}
+		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "request body cut short", Err: x.bodyErr}
+	}
+	if isReset(err) {
+		return &proxy.Error{
+			Status: fasthttp.StatusServiceUnavailable, Flag: proxy.FlagUpstreamReset,
+			Message: resetText + "connection termination", Unsent: x.c.unsent, Err: err,
+		}
+	}
+	return &proxy.Error{
+		Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol,
+		Message: resetText + "protocol error", Err: err,
+	}
+}
+
+func isReset(err error) bool {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// headBuffers serve the heads that are written.
+var headBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }} //nolint:gochecknoglobals // a pool is shared by nature
+
+// copyBuffers serve request bodies that are relayed.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }} //nolint:gochecknoglobals // a pool is shared by nature
+
+var (
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }} //nolint:gochecknoglobals // a pool is shared by nature
+	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, headBuffer) }} //nolint:gochecknoglobals // a pool is shared by nature
+)
