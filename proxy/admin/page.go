@@ -49,17 +49,14 @@ type batchMean struct {
 
 func (d *door) page(w http.ResponseWriter, _ *http.Request) {
 	data := pageData{
-		CSS:      template.CSS(pageCSS), //nolint:gosec // compiled in
-		State:    d.state(),
+		CSS:      template.CSS(pageCSS), // #nosec G203 -- compiled in
 		Info:     d.o.Info,
 		Uptime:   d.uptime(),
 		Clusters: d.o.Clusters(),
 		Batches:  d.batchMeans(),
 		Entries:  slices.DeleteFunc(slices.Clone(d.entries), func(e entry) bool { return !slices.Contains(e.methods, http.MethodGet) || e.Path == "/" }),
 	}
-	if ready, reason := d.o.State(); !ready {
-		data.Reason = reason
-	}
+	data.State, data.Reason = d.state()
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, data); err != nil {
 		text(w, http.StatusInternalServerError, err.Error()+"\n")
@@ -75,7 +72,7 @@ func (d *door) page(w http.ResponseWriter, _ *http.Request) {
 // batchMeans reads the batcher's histogram, so that the door needs to know no
 // filter. A registry that fails partly gives what it has.
 func (d *door) batchMeans() (means []batchMean) {
-	families, _ := d.o.Registry.Gather() //nolint:errcheck // see above
+	families, _ := d.o.Registry.Gather() // see above
 	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "friday_batch_size" })
 	if i < 0 {
 		return nil

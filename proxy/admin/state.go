@@ -22,20 +22,21 @@ func (d *door) ready(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusServiceUnavailable, reason+"\n")
 }
 
-// state is the state's name without the reason.
-func (d *door) state() string {
+// state returns the state's name, and why requests are not taken if they are not.
+func (d *door) state() (name, reason string) {
 	ready, reason := d.o.State()
 	if ready {
-		return "LIVE"
+		return "LIVE", ""
 	}
-	name, _, _ := strings.Cut(reason, ":")
-	return name
+	name, _, _ = strings.Cut(reason, ":")
+	return name, reason
 }
 
 // serverInfo has the fields of envoy.admin.v3.ServerInfo that have a meaning
 // here.
 func (d *door) serverInfo(w http.ResponseWriter, _ *http.Request) {
 	info := d.o.Info
+	state, _ := d.state()
 	writeJSON(w, struct {
 		Version            string            `json:"version"`
 		State              string            `json:"state"`
@@ -44,7 +45,7 @@ func (d *door) serverInfo(w http.ResponseWriter, _ *http.Request) {
 		CommandLineOptions map[string]string `json:"command_line_options"`
 		Node               nodeJSON          `json:"node"`
 	}{
-		info.Version, d.state(), d.uptime(), d.uptime(), info.CommandLine,
+		info.Version, state, d.uptime(), d.uptime(), info.CommandLine,
 		nodeJSON{ID: info.NodeID, Cluster: info.NodeCluster, UserAgentName: "friday", UserAgentVersion: info.Version},
 	})
 }

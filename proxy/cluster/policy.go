@@ -30,7 +30,7 @@ func roundRobin(weights []uint32, turn *atomic.Uint64) func() int {
 			// round. Both factors fit in 32 bits.
 			at := (w*(t/n%greatest) + i*(greatest/2)%greatest) % greatest
 			if at+w >= greatest {
-				return int(i) //nolint:gosec // below n
+				return int(i) // #nosec G115 -- below n
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func roundRobin(weights []uint32, turn *atomic.Uint64) func() int {
 // random draws by weight.
 func random(weights []uint32) func() int {
 	if equal(weights) {
-		return func() int { return rand.IntN(len(weights)) } //nolint:gosec // spreads load, guards nothing
+		return func() int { return rand.IntN(len(weights)) } // #nosec G404 -- spreads load, guards nothing
 	}
 	sums := make([]uint64, len(weights))
 	total := uint64(0)
@@ -48,7 +48,7 @@ func random(weights []uint32) func() int {
 		sums[i] = total
 	}
 	return func() int {
-		at := rand.Uint64N(total) //nolint:gosec // spreads load, guards nothing
+		at := rand.Uint64N(total) // #nosec G404 -- spreads load, guards nothing
 		i, found := slices.BinarySearch(sums, at)
 		if found {
 			i++ // sums are the ends of half-open ranges
@@ -66,7 +66,7 @@ func leastRequest(endpoints []*proxy.Endpoint, weights []uint32) func() int {
 		return newSchedule(endpoints, weights).draw
 	}
 	return func() int {
-		a, b := rand.IntN(len(endpoints)), rand.IntN(len(endpoints)) //nolint:gosec // spreads load, guards nothing
+		a, b := rand.IntN(len(endpoints)), rand.IntN(len(endpoints)) // #nosec G404 -- spreads load, guards nothing
 		if endpoints[b].Active.Load() < endpoints[a].Active.Load() {
 			return b
 		}

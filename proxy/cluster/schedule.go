@@ -24,7 +24,7 @@ func newSchedule(endpoints []*proxy.Endpoint, weights []uint32) *schedule {
 	for i := range endpoints {
 		// Started at random, else every sidecar of a fleet that gets this
 		// configuration begins with the same endpoint.
-		at := rand.Float64() / float64(weights[i]) //nolint:gosec // spreads load, guards nothing
+		at := rand.Float64() / float64(weights[i]) // #nosec G404 -- spreads load, guards nothing
 		s.queue = append(s.queue, deadline{at, i})
 	}
 	heap.Init(&s.queue)

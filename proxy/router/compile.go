@@ -97,7 +97,7 @@ func compileHeader(h HeaderMatch) (headerMatcher, error) {
 // compileString returns a copy of m that is ready to match.
 func compileString(m *StringMatch, present bool) (*StringMatch, error) {
 	if m == nil {
-		return nil, nil //nolint:nilnil // no value is asked for
+		return nil, nil // no value is asked for
 	}
 	if present {
 		return nil, errors.New(": value and present exclude each other")

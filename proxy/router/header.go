@@ -83,11 +83,11 @@ func (n headerName) names(line []byte) bool {
 }
 
 func cutLine(raw []byte) (line, rest []byte) {
-	if i := bytes.IndexByte(raw, '\n'); i >= 0 {
-		return raw[:i], raw[i+1:]
-	}
-	return raw, nil
+	line, rest, _ = bytes.Cut(raw, newline)
+	return line, rest
 }
+
+var newline = []byte("\n") //nolint:gochecknoglobals // never written
 
 // joined is the value of several lines.
 type joined struct {

@@ -212,10 +212,9 @@ func (s *Server) Drain() {
 	}
 }
 
-// Close drains, waits for what runs until the drain timeout, ends the rest, and
-// lets go of everything.
-func (s *Server) Close() error {
-	s.Drain()
+// WaitIdle waits, after Drain, for what runs until the drain timeout, and ends the
+// rest.
+func (s *Server) WaitIdle() {
 	s.mu.Lock()
 	all := append([]*running(nil), s.draining...)
 	for _, r := range s.running {
@@ -235,6 +234,12 @@ func (s *Server) Close() error {
 		})
 	}
 	wg.Wait()
+}
+
+// Close drains, waits and lets go of everything.
+func (s *Server) Close() error {
+	s.Drain()
+	s.WaitIdle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.builder.Close()

@@ -97,7 +97,7 @@ func raw(t *testing.T, address, text string) (net.Conn, *bufio.Reader) {
 	return c, bufio.NewReader(c)
 }
 
-func client(t *testing.T) *http.Client {
+func caller(t *testing.T) *http.Client {
 	t.Helper()
 	tr := &http.Transport{DisableCompression: true}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -146,7 +146,7 @@ func TestStreamsAsItComes(t *testing.T) {
 		<-next
 		w.Header().Set("X-Sum", "3")
 	})
-	resp, err := client(t).Get("http://" + h.address())
+	resp, err := caller(t).Get("http://" + h.address())
 	require.NoError(t, err) // the head is there before the server has said anything
 	defer resp.Body.Close()
 	buf := make([]byte, 100)
@@ -169,7 +169,7 @@ func TestCutAnswerIsNoWholeAnswer(t *testing.T) {
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	resp, err := client(t).Get("http://" + h.address())
+	resp, err := caller(t).Get("http://" + h.address())
 	require.NoError(t, err)
 	_, err = io.ReadAll(resp.Body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -290,7 +290,7 @@ func TestTimeout(t *testing.T) {
 	r := resources(up.URL)
 	r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout = 20 * time.Millisecond
 	require.NoError(t, h.Apply(r))
-	resp, err := client(t).Get("http://" + h.address())
+	resp, err := caller(t).Get("http://" + h.address())
 	require.NoError(t, err)
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
@@ -317,7 +317,7 @@ func TestRefusedConfigurationChangesNothing(t *testing.T) {
 	bad = resources("127.0.0.1:1")
 	bad.Listeners[0].Address = taken.Addr().String()
 	require.ErrorContains(t, h.Apply(bad), "address already in use")
-	resp, err := client(t).Get("http://" + h.address())
+	resp, err := caller(t).Get("http://" + h.address())
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Equal(t, 200, resp.StatusCode)
@@ -340,7 +340,7 @@ func TestPushesUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
 	done := make(chan error, 4)
 	for range cap(done) {
-		c := client(t)
+		c := caller(t)
 		go func() {
 			for i := 0; ; i++ {
 				select {
@@ -462,7 +462,7 @@ func TestHTTP10(t *testing.T) {
 
 func TestHead(t *testing.T) {
 	h := started(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "12") })
-	resp, err := client(t).Head("http://" + h.address())
+	resp, err := caller(t).Head("http://" + h.address())
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Equal(t, int64(12), resp.ContentLength)

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http/httputil"
 	"testing"
@@ -32,7 +33,7 @@ func FuzzChunked(f *testing.F) {
 			got = append(got, buf[:n]...)
 		}
 		want, stdErr := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in)))
-		if err == io.EOF && stdErr == nil {
+		if errors.Is(err, io.EOF) && stdErr == nil {
 			require.Equal(t, want, append([]byte{}, got...))
 		}
 	})

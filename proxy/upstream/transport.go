@@ -99,7 +99,7 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 	if ctx.Err() != nil {
 		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
-	return nil, x.explain(err)
+	return nil, x.explain(errors.Join(err, x.writeErr))
 }
 
 // conn takes an idle connection that still lives, or dials.
@@ -150,6 +150,8 @@ type exchange struct {
 	// writing is nil where the request was sent before reading began; else the
 	// outcome of the goroutine that sends.
 	writing chan error
+	// writeErr is what it delivered, once the exchange has failed.
+	writeErr error
 	// bodyErr is why the request's body could not be read to its end. It is
 	// written before writing delivers.
 	bodyErr error
@@ -268,8 +270,7 @@ func (x *exchange) receive() (*proxy.Response, error) {
 	resp := proxy.NewResponse()
 	for {
 		if err := x.c.readHead(&resp.Header); err != nil {
-			_ = resp.Close() //nolint:errcheck // NoBody
-			return nil, err
+			return nil, errors.Join(err, resp.Close())
 		}
 		if s := resp.Header.StatusCode(); s >= 200 {
 			break
@@ -315,12 +316,8 @@ func (x *exchange) fail() {
 	x.stop()
 	x.c.abort()
 	if x.writing != nil {
-		select {
-		case <-x.writing:
-		default:
-			x.req.Body.Close() //nolint:errcheck,gosec // it only has to end the Read in flight
-			<-x.writing
-		}
+		x.req.Body.Close() //nolint:errcheck,gosec // it only has to end a Read in flight
+		x.writeErr = <-x.writing
 	}
 	x.c.close()
 }

@@ -282,6 +282,7 @@ func TestCancelClosesTheConnection(t *testing.T) {
 			})
 			tr, _ := transport(t, address)
 			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
 			if when == "thinking" {
 				go func() { <-asked; cancel(proxy.ErrCallerGone) }()
 			}

@@ -1,0 +1,97 @@
+# Friday. `make` alone says what there is to do. Needs Go and GNU make 4.3; `make test` also a C
+# compiler (the race detector), `make run` and `make interop` a Python 3 with venv.
+.DEFAULT_GOAL := help
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS     += --no-builtin-rules
+
+GO        ?= go
+BIN       ?= bin
+FUZZTIME  ?= 10s
+BENCHTIME ?= 0.3s
+IMAGE     ?= friday:$(VERSION)
+UPSTREAM  ?=
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/fridaymesh/friday/cmd/internal/version.release=$(VERSION)
+
+# Tools are built once for each state of their go.sum files and each Go, outside the repository.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/friday
+TOOLS := $(CACHE)/tools-$(shell { $(GO) env GOVERSION; cat .ci/tools/go.sum .ci/tools/*/go.sum; } | cksum | cut -d' ' -f1)
+
+.PHONY: help
+help: ## Say what there is to do.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the programs into ./bin.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./bench/cmd/...
+
+.PHONY: run
+run: build ## Friday before a real model server, measured; UPSTREAM=host:port for your own.
+	$(BIN)/demo $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
+.PHONY: test
+test: ## All tests, with the race detector.
+	$(GO) test -race ./...
+
+.PHONY: interop
+interop: build ## Real clients against a real model server through Friday.
+	$(GO) test -tags interop -count=1 -v ./bench/interop/...
+
+.PHONY: bench
+bench: build ## Go benchmarks, then Friday beside a direct connection.
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	$(BIN)/batchbench
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gosec ## Static checks: golangci-lint, go vet, gosec.
+	$(TOOLS)/golangci-lint run ./...
+	$(GO) vet ./...
+	$(TOOLS)/gosec -quiet -exclude-generated ./...
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format the code.
+	$(TOOLS)/golangci-lint fmt
+
+# One target after another: `go test -fuzz` takes a single one.
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (10s) each.
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . \
+	| sed -E 's|^(.*)/[^/]*_test\.go:func |\1 |' | sort -u \
+	| while read -r dir name; do \
+		echo "== $$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+	done
+
+.PHONY: generate
+generate: $(TOOLS)/buf ## Write the Go code of xds/api's protos again.
+	$(GO) build -o $(TOOLS)/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	cd xds/api && PATH="$(TOOLS):$$PATH" buf generate
+
+.PHONY: image
+image: ## Build the container image with docker or buildah.
+	@if command -v docker >/dev/null; then build='docker build'; \
+	elif command -v buildah >/dev/null; then build='buildah build'; \
+	else echo 'make image: neither docker nor buildah is installed' >&2; exit 1; fi; \
+	echo "$$build --build-arg VERSION=$(VERSION) -t $(IMAGE) ."; \
+	$$build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache stays.
+	rm -rf $(BIN)
+
+.PHONY: tools
+tools: ## Build every tool (benchstat, too) and say where it is.
+	@for module in .ci/tools .ci/tools/lint .ci/tools/check; do (cd $$module && GOBIN=$(TOOLS) $(GO) install tool); done
+	@ls -d $(TOOLS)/*
+
+$(TOOLS)/golangci-lint:
+	cd .ci/tools/lint && GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/gosec:
+	cd .ci/tools/check && GOBIN=$(TOOLS) $(GO) install github.com/securego/gosec/v2/cmd/gosec
+
+$(TOOLS)/buf:
+	cd .ci/tools && GOBIN=$(TOOLS) $(GO) install github.com/bufbuild/buf/cmd/buf

@@ -1,0 +1,149 @@
+// Command batchbench is a part of "make bench": the stand-in, with and without
+// Friday in front of it, as processes of their own.
+//
+//	go build -o bin/ ./cmd/... ./bench/cmd/...
+//	bin/batchbench                 # about two minutes
+//	bin/batchbench -n 1000000      # and a million answers checked
+//
+// It prints what batching gives at a given cost, what the proxy takes where the
+// server costs nothing, and what it adds to each token of a stream. Exit codes: 0
+// done, 1 failed or an answer was wrong, 2 used wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/sidecar"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// options are the command line's.
+type options struct {
+	bin            string
+	protocol       string
+	callers        []int
+	streams        []int
+	rounds         int
+	cell           time.Duration
+	requests       uint64
+	fixed, perItem time.Duration
+	maxBatch       int
+	// sidecarArgs go to friday.
+	sidecarArgs []string
+}
+
+func parse(args []string) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("batchbench", flag.ContinueOnError)
+	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
+	fs.StringVar(&o.protocol, "protocol", "openai", "openai, kserve_v1 or open_inference")
+	callers := fs.String("concurrency", "1,8,64", "`numbers` of concurrent callers")
+	streams := fs.String("streams", "1,32,128", "`numbers` of concurrent streams")
+	fs.IntVar(&o.rounds, "rounds", 3, "rounds, direct and through Friday in turn")
+	fs.DurationVar(&o.cell, "duration", 6*time.Second, "measured time for each line of a table")
+	fs.Uint64Var(&o.requests, "n", 0, "`requests` to check one after the other on the server without cost, besides")
+	fs.DurationVar(&o.fixed, "fixed", 10*time.Millisecond, "the server's cost of a call")
+	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
+	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
+	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 {
+		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d: must be above 0", o.rounds, o.cell, o.maxBatch)
+	}
+	o.sidecarArgs = strings.Fields(*extra)
+	var err error
+	if o.callers, err = numbers("--concurrency", *callers); err != nil {
+		return nil, err
+	}
+	o.streams, err = numbers("--streams", *streams)
+	return o, err
+}
+
+func numbers(name, text string) ([]int, error) {
+	var list []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%s: %q is no number above 0", name, part)
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+func run(args []string, out, errs io.Writer) int {
+	o, err := parse(args)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		_, _ = fmt.Fprintln(errs, "batchbench:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := measure(ctx, o, out, errs); err != nil {
+		_, _ = fmt.Fprintln(errs, "batchbench:", err)
+		return 1
+	}
+	return 0
+}
+
+// measure prints all tables. Whatever it started has ended when it returns.
+func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
+	bin, err := sidecar.Binaries(o.bin)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "friday-bench-")
+	if err != nil {
+		return fmt.Errorf("scratch folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	group, err := process.NewGroup(filepath.Join(scratch, "logs"))
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			_, _ = io.WriteString(errs, group.Tails(15))
+		}
+	}()
+	b := &bench{options: o, bin: bin, group: group, out: out}
+	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
+	b.say("Everything runs on this one machine and shares it; direct and Friday are measured in turn.")
+
+	costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
+	if err != nil {
+		return err
+	}
+	free, err := b.start(ctx, "free", 0, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		b.batching(ctx, costly),
+		b.throughput(ctx, free),
+		b.checked(ctx, free),
+		b.streaming(ctx, free),
+	)
+}

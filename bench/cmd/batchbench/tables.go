@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/load"
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/report"
+	"github.com/fridaymesh/friday/bench/sidecar"
+	"github.com/fridaymesh/friday/bench/standin"
+)
+
+// bench is one run.
+type bench struct {
+	*options
+	bin   string
+	group *process.Group
+	out   io.Writer
+}
+
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.out, format+"\n", args...)
+}
+
+// pair is a stand-in and a Friday in front of it.
+type pair struct {
+	server *process.Process
+	direct string
+	friday *sidecar.Sidecar
+}
+
+func (b *bench) start(ctx context.Context, name string, fixed, perItem time.Duration) (*pair, error) {
+	addresses, err := process.FreeAddresses(0, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{direct: addresses[0]}
+	p.server, err = b.group.Start("stand-in "+name, nil, filepath.Join(b.bin, "standin"),
+		"--listen", p.direct, "--fixed", fixed.String(), "--per-item", perItem.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.server.Await(ctx, 10*time.Second, process.OK("http://"+p.direct+"/health")); err != nil {
+		return nil, err
+	}
+	p.friday, err = sidecar.Proxy(ctx, b.group, b.bin, "friday "+name, p.direct, addresses[1], addresses[2], b.sidecarArgs...)
+	return p, err
+}
+
+// side is what was counted beside one way's answers.
+type side struct {
+	calls, items uint64        // of the server
+	cpu          time.Duration // of Friday
+}
+
+func (s *side) mean() string {
+	if s.calls == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", float64(s.items)/float64(s.calls))
+}
+
+// perRequest is Friday's processor time for each right answer, in microseconds.
+func (s *side) perRequest(r *load.Result) string {
+	if s.cpu == 0 || r.Latency.Count() == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f", float64(s.cpu.Microseconds())/float64(r.Latency.Count()))
+}
+
+// cell measures one number of callers over both ways.
+func (b *bench) cell(ctx context.Context, p *pair, callers int) ([]*load.Result, *[2]side, error) {
+	w, err := load.Workloads(b.protocol, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sides [2]side
+	around := func(s *side, mine bool) func(func() error) error {
+		return func(run func() error) error {
+			before, err := standin.FetchStats(ctx, p.direct)
+			if err != nil {
+				return err
+			}
+			cpu := p.friday.CPU()
+			if err := run(); err != nil {
+				return err
+			}
+			after, err := standin.FetchStats(ctx, p.direct)
+			d := after.Sub(before)
+			s.calls += d.Calls
+			s.items += d.Items
+			if mine {
+				s.cpu += p.friday.CPU() - cpu
+			}
+			return err
+		}
+	}
+	totals, err := load.Paired(ctx, b.rounds, load.Options{Concurrency: callers, Duration: b.options.cell / time.Duration(b.rounds)},
+		load.Way{Name: "direct", Target: load.Target{Address: p.direct}, Workload: w, Around: around(&sides[0], false)},
+		load.Way{Name: "Friday", Target: load.Target{Address: p.friday.Listen}, Workload: w, Around: around(&sides[1], true)})
+	return totals, &sides, err
+}
+
+// optimum is the most requests a second that the cost curve allows at so many
+// callers, where the server runs one call at a time: all of them in one batch, as
+// far as the limit goes.
+func (b *bench) optimum(callers int) float64 {
+	n := min(callers, b.maxBatch)
+	return float64(n) / (b.fixed + time.Duration(n)*b.perItem).Seconds()
+}
+
+// batching is the table of the server with a cost.
+func (b *bench) batching(ctx context.Context, p *pair) error {
+	t := &report.Table{
+		Title: fmt.Sprintf("\nBatching: %s, one item a request; the server runs one call at a time, %v and %v an item", b.protocol, b.fixed, b.perItem),
+		Head:  []string{"callers", "way", "requests/s", "p50 ms", "p99 ms", "mean batch", "wrong", "failed", "to direct", "of optimum", "Friday's CPU µs/request"},
+	}
+	return b.fill(ctx, p, t, true)
+}
+
+// throughput is the table of the server without a cost.
+func (b *bench) throughput(ctx context.Context, p *pair) error {
+	t := &report.Table{
+		Title: fmt.Sprintf("\nNothing to gain: %s, the server answers at once; what the proxy takes (server, Friday and callers share the processor)", b.protocol),
+		Head:  []string{"callers", "way", "requests/s", "p50 ms", "p99 ms", "mean batch", "wrong", "failed", "to direct", "Friday's CPU µs/request"},
+	}
+	return b.fill(ctx, p, t, false)
+}
+
+func (b *bench) fill(ctx context.Context, p *pair, t *report.Table, optimum bool) error {
+	var trouble error
+	for _, callers := range b.callers {
+		results, sides, err := b.cell(ctx, p, callers)
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			way, ratio := "direct", ""
+			if i == 1 {
+				way, ratio = "Friday", report.Ratio(r.RPS(), results[0].RPS())
+			}
+			row := []string{
+				strconv.Itoa(callers), way, report.Rate(r.RPS()),
+				report.Millis(r.Latency.Quantile(.5)), report.Millis(r.Latency.Quantile(.99)),
+				sides[i].mean(), report.Count(r.Wrong), report.Count(r.Failures()), ratio,
+			}
+			if optimum {
+				row = append(row, report.Percent(r.RPS()/b.optimum(callers)))
+			}
+			t.Row(append(row, sides[i].perRequest(r))...)
+			if !r.Clean() && trouble == nil {
+				trouble = fmt.Errorf("%s with %d callers: %s", way, callers, r.Trouble())
+			}
+		}
+		t.Rule()
+	}
+	if _, err := t.WriteTo(b.out); err != nil {
+		return err
+	}
+	return trouble
+}
+
+// checked sends so many requests through Friday and counts the wrong answers.
+func (b *bench) checked(ctx context.Context, p *pair) error {
+	if b.requests == 0 || ctx.Err() != nil {
+		return nil
+	}
+	w, err := load.Workloads(b.protocol, 1)
+	if err != nil {
+		return err
+	}
+	r, err := load.Run(ctx, load.Options{
+		Target: load.Target{Address: p.friday.Listen}, Workload: w,
+		Concurrency: 64, Requests: b.requests, First: 1 << 40,
+	})
+	if err != nil {
+		return err
+	}
+	b.say("\nChecked: %s answers through Friday at 64 callers in %v: %s wrong, %s failed.",
+		report.Count(r.Requests), r.Elapsed.Round(100*time.Millisecond), report.Count(r.Wrong), report.Count(r.Failures()))
+	if !r.Clean() {
+		return fmt.Errorf("checked answers: %s", r.Trouble())
+	}
+	return nil
+}
+
+// streaming is the table of server-sent events.
+func (b *bench) streaming(ctx context.Context, p *pair) error {
+	const tokens, gap = 50, 5 * time.Millisecond
+	t := &report.Table{
+		Title: fmt.Sprintf("\nStreams of %d tokens, %v apart; lag: from the server's write of a token to the caller's read of it", tokens, gap),
+		Head:  []string{"streams", "way", "tokens", "first p50 ms", "first p99 ms", "lag p50 ms", "lag p99 ms", "added p50", "added p99", "wrong", "failed", "Friday's CPU µs/stream"},
+	}
+	var trouble error
+	for _, n := range b.streams {
+		var results [2]load.StreamResult
+		var sides [2]side
+		for round := range b.rounds {
+			for i := range results {
+				k := (i + round) % 2
+				address := p.direct
+				if k == 1 {
+					address = p.friday.Listen
+				}
+				cpu := p.friday.CPU()
+				r, err := load.Streams(ctx, load.StreamOptions{
+					Target: load.Target{Address: address}, Concurrency: n, Tokens: tokens, Gap: gap,
+					Duration: b.options.cell / time.Duration(2*b.rounds),
+				})
+				if err != nil {
+					return err
+				}
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				results[k].Merge(r)
+				if k == 1 {
+					sides[k].cpu += p.friday.CPU() - cpu
+				}
+			}
+		}
+		for i := range results {
+			r := &results[i]
+			way, added50, added99 := "direct", "", ""
+			if i == 1 {
+				way = "Friday"
+				added50 = report.Millis(r.Lag.Quantile(.5) - results[0].Lag.Quantile(.5))
+				added99 = report.Millis(r.Lag.Quantile(.99) - results[0].Lag.Quantile(.99))
+			}
+			t.Row(strconv.Itoa(n), way, report.Count(r.Chunks),
+				report.Millis(r.FirstChunk.Quantile(.5)), report.Millis(r.FirstChunk.Quantile(.99)),
+				report.Millis(r.Lag.Quantile(.5)), report.Millis(r.Lag.Quantile(.99)),
+				added50, added99, report.Count(r.Wrong), report.Count(r.Failures()), sides[i].perRequest(&r.Result))
+			if !r.Clean() && trouble == nil {
+				trouble = fmt.Errorf("%d streams, %s: %s", n, way, r.Trouble())
+			}
+		}
+		t.Rule()
+	}
+	if _, err := t.WriteTo(b.out); err != nil {
+		return err
+	}
+	return trouble
+}

@@ -1,0 +1,98 @@
+package realserver
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/process"
+)
+
+//go:embed python/train.py
+var training string
+
+// DigitsModel is the name that MLServer has for the forest.
+const DigitsModel = "digits-rf"
+
+// Assets are what a server is started from.
+type Assets struct {
+	Venv   *Venv
+	Digits *Digits
+	// DigitsFile is where Digits were read from, for clients that are not in Go.
+	DigitsFile string
+
+	models string
+}
+
+// Prepare sees to the server's environment, the trained model and the digits that
+// it has not seen. The first time takes about a minute and 550 MB. progress gets
+// lines for a person. The error is ErrUnavailable where it cannot be done.
+func Prepare(ctx context.Context, progress func(string)) (*Assets, error) {
+	venv, err := PrepareVenv(ctx, "MLServer and scikit-learn", ServerRequirements, progress)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(filepath.Dir(venv.Dir), "digits-"+Key(training, filepath.Base(venv.Dir)))
+	err = once(ctx, dir, progress, func(ctx context.Context) error {
+		progress("training the random forest (once, some seconds)")
+		script := filepath.Join(dir, "train.py")
+		if err := os.WriteFile(script, []byte(training), 0o600); err != nil {
+			return fmt.Errorf("training: %w", err)
+		}
+		return patiently(ctx, progress, venv.Bin("python"), script, dir)
+	})
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "digits.json")
+	digits, err := ReadDigits(file)
+	if err != nil {
+		return nil, err
+	}
+	return &Assets{Venv: venv, Digits: digits, DigitsFile: file, models: filepath.Join(dir, "models")}, nil
+}
+
+// Server is a running MLServer.
+type Server struct {
+	*process.Process
+	// Address is where its REST API is, host:port.
+	Address string
+}
+
+// Start runs MLServer on free loopback ports, in one process, with scratch for
+// what it writes, and returns when the model is ready.
+func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*Server, error) {
+	addresses, err := process.FreeAddresses(0, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	var ports []string
+	for _, address := range addresses {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("address: %w", err)
+		}
+		ports = append(ports, port)
+	}
+	env := []string{
+		"MLSERVER_HOST=127.0.0.1",
+		"MLSERVER_HTTP_PORT=" + ports[0],
+		"MLSERVER_GRPC_PORT=" + ports[1],
+		"MLSERVER_METRICS_PORT=" + ports[2],
+		"MLSERVER_METRICS_DIR=" + filepath.Join(scratch, "metrics"),
+		"MLSERVER_ENVIRONMENTS_DIR=" + filepath.Join(scratch, "environments"),
+		"MLSERVER_PARALLEL_WORKERS=0",
+		"MLSERVER_DEBUG=false",
+		"PYTHONUNBUFFERED=1",
+	}
+	p, err := g.Start("mlserver", env, a.Venv.Bin("mlserver"), "start", a.models)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Process: p, Address: addresses[0]}
+	return s, p.Await(ctx, 2*time.Minute, process.OK("http://"+s.Address+"/v2/models/"+DigitsModel+"/ready"))
+}

@@ -1,0 +1,88 @@
+package standin
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func seeds(f *testing.F) {
+	f.Helper()
+	for _, s := range []string{
+		`{}`, `[]`, `null`, `"a\"]}"`, ` { "a" : [1, {"b":"}"}, []] , "\u0061":-1.5e3 } `, `[[],[[]],[1,[2,"]"]]]`,
+		`{"model":"m","input":["a","b"]}`, `{"model":"m","input":[[1,2],[3]],"dimensions":3}`, `{"input":1}`,
+		`{"inputs":[{"name":"a","shape":[2,2],"datatype":"FP32","data":[[1,2],[3,4]]}],"id":"7"}`,
+		`{"inputs":[{"name":"a","shape":[2],"datatype":"FP32","data":[1,-667]},{"name":"b","shape":[1],"datatype":"X","data":1}]}`,
+	} {
+		f.Add([]byte(s))
+	}
+}
+
+// The spans of fields and elements are those that encoding/json finds.
+func FuzzSpans(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if !json.Valid(doc) {
+			t.Skip()
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(doc, &list) == nil {
+			i := 0
+			for e := range elements(doc) {
+				require.Equal(t, string(list[i]), string(e))
+				i++
+			}
+			require.Len(t, list, i)
+		}
+		dec := json.NewDecoder(bytes.NewReader(doc))
+		if tok, err := dec.Token(); err == nil && tok == json.Delim('{') {
+			for name, v := range fields(doc) {
+				key, err := dec.Token()
+				require.NoError(t, err)
+				// Bytes that are not UTF-8 stay what they are here.
+				if bytes.Equal(bytes.ToValidUTF8([]byte(name), []byte("?")), []byte(name)) {
+					require.Equal(t, key, name)
+				}
+				var raw json.RawMessage
+				require.NoError(t, dec.Decode(&raw))
+				require.Equal(t, string(raw), string(v))
+			}
+			require.False(t, dec.More())
+		}
+		var compact bytes.Buffer
+		require.NoError(t, json.Compact(&compact, doc))
+		require.Equal(t, compact.String(), string(appendCompact(nil, doc)))
+	})
+}
+
+// Whatever is sent, parsing ends with a call or with a fault, and an answer is
+// JSON.
+func FuzzParse(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		call, fault := parseEmbeddings(body)
+		if fault == nil {
+			require.NotEmpty(t, call.items)
+			require.True(t, json.Valid(call.appendAnswer(nil, 2)))
+		}
+		infer, fault := parseInfer("m", body)
+		if infer == nil {
+			require.NotNil(t, fault)
+			return
+		}
+		require.NotEmpty(t, infer.rows)
+		require.True(t, json.Valid(infer.appendAnswer(nil, "m")))
+	})
+}
+
+func BenchmarkEmbeddings(b *testing.B) {
+	body := []byte(`{"model":"standin","input":"text 0 of request 12345, to be turned into an embedding"}`)
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		call, _ := parseEmbeddings(body)
+		dst = call.appendAnswer(dst[:0], 16)
+	}
+}

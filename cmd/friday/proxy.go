@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/cmd/internal/cli"
+	"github.com/fridaymesh/friday/cmd/internal/version"
+	"github.com/fridaymesh/friday/filters/standard"
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/server"
+	"github.com/fridaymesh/friday/xds/bootstrap"
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+// defaultAdmin is where the admin door listens unless told otherwise.
+const defaultAdmin = "127.0.0.1:19000"
+
+// proxyFlags are the flags of `friday proxy`.
+type proxyFlags struct {
+	bootstrap.Flags
+
+	config       string
+	stateDir     string
+	drainTimeout time.Duration
+	maxBody      cli.Bytes
+	healthPath   string
+	logLevel     string
+
+	given map[string]string // for /server_info
+}
+
+func proxyCommand() cli.Command {
+	f := &proxyFlags{maxBody: 64 << 20}
+	return cli.Command{
+		Name:  "proxy",
+		Short: "Stands in front of a model server: one named here, or those that a control plane or a bootstrap file names.",
+		Flags: f.declare,
+		Run:   func(ctx context.Context, _ []string) error { return f.run(ctx) },
+	}
+}
+
+func (f *proxyFlags) declare(fs *flag.FlagSet) {
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT` or http://HOST[:PORT]")
+	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
+	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
+	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
+	fs.StringVar(&f.NodeID, "node-id", "", "`ID` by which the control plane knows this sidecar (default the host's name)")
+	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
+	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of the flags above")
+	fs.StringVar(&f.config, "c", "", "short for --config `FILE`")
+	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM")
+	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream; 0: none")
+	fs.Var(&f.maxBody, "max-body", "largest request body, as `SIZE` 512KiB or 64MiB; beyond it 413")
+	fs.StringVar(&f.healthPath, "health-path", "", "`PATH` that the server must answer with 200 for /ready, with --upstream (default: it accepts a connection)")
+	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
+}
+
+func (f *proxyFlags) run(ctx context.Context) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	l, err := newLogs(f.logLevel)
+	if err != nil {
+		return cli.Usagef("--log-level %q: %v", f.logLevel, err)
+	}
+	defer func() { err = errors.Join(err, l.flush()) }()
+	parser := &resource.Parser{Registry: standard.Registry()}
+	b, err := f.load(ctx, parser)
+	if err != nil {
+		return err
+	}
+	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()))
+	if b.AdminAddress == "" {
+		b.AdminAddress = defaultAdmin
+	}
+	sidecar := server.Sidecar{
+		Options: server.Options{
+			Log: l.log, Access: l.access,
+			DrainTimeout: f.drainTimeout,
+			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody)},
+		},
+		Bootstrap: b,
+		Parser:    parser,
+		StateDir:  f.stateDir,
+		Level:     l.level,
+		Version:   version.String(),
+		Flags:     f.given,
+	}
+	if f.Upstream != "" {
+		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}
+	}
+	return sidecar.Run(ctx)
+}
+
+// check refuses flags that do not go together.
+func (f *proxyFlags) check() error {
+	switch {
+	case f.config != "" && (f.Upstream != "" || f.XDS != ""):
+		return cli.Usagef("--config excludes --upstream and --xds")
+	case f.config == "" && f.Upstream == "" && f.XDS == "":
+		return cli.Usagef("one of --upstream, --xds and --config is needed")
+	case f.Upstream != "" && f.XDS != "":
+		return cli.Usagef("--upstream and --xds exclude each other")
+	case f.Upstream == "" && (f.Listen != "" || f.Timeout != 0 || f.healthPath != ""):
+		return cli.Usagef("--listen, --timeout and --health-path go with --upstream")
+	case f.healthPath != "" && f.healthPath[0] != '/':
+		return cli.Usagef("--health-path %q: must begin with /", f.healthPath)
+	case f.drainTimeout <= 0:
+		return cli.Usagef("--drain-timeout %s: must be positive", f.drainTimeout)
+	case f.Timeout < 0:
+		return cli.Usagef("--timeout %s: must not be negative", f.Timeout)
+	}
+	return nil
+}
+
+// load makes the bootstrap of the file or of the flags.
+func (f *proxyFlags) load(ctx context.Context, parser *resource.Parser) (*bootstrap.Bootstrap, error) {
+	if f.config != "" {
+		return compileFile(f.config, parser, f.NodeID, f.NodeCluster, f.Admin)
+	}
+	if f.Admin == "" {
+		f.Admin = defaultAdmin
+	}
+	src, err := f.Bootstrap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return bootstrap.Compile(src, parser)
+}
+
+// compileFile reads a bootstrap file; what is not empty beside it wins.
+func compileFile(path string, parser *resource.Parser, nodeID, nodeCluster, admin string) (*bootstrap.Bootstrap, error) {
+	src, err := bootstrap.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := bootstrap.Compile(src, parser)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if nodeID != "" {
+		b.Node.Id = nodeID
+	}
+	if nodeCluster != "" {
+		b.Node.Cluster = nodeCluster
+	}
+	if admin != "" {
+		b.AdminAddress = admin
+	}
+	return b, nil
+}

@@ -1,0 +1,19 @@
+// Package batch is the filter friday.filters.http.batch: it puts concurrent
+// requests of one model and equal options into one upstream call, and cuts the
+// answer apart again.
+//
+// Requests that may share a call form a group (key.go). A group has a queue and
+// a number of slots, so many upstream calls may be in flight at once (group.go);
+// when a slot is free and a queue is not empty, a small rule decides whether to
+// send now or to wait a little for those who are about to come back (linger.go).
+// A request that ends up alone goes on as its original bytes, in its caller's
+// goroutine (single.go); several are merged and sent by a goroutine of their own
+// (call.go). What goes wrong with a merged call harms only the guilty
+// (fallback.go). A request larger than a batch may be is cut into pieces
+// (pieces.go).
+//
+// Queues and what was learned outlive configurations: they live in a state that
+// is kept beside the snapshots (state.go). A group is keyed by its configuration
+// too, so that after a change new requests form new groups while the old ones
+// drain.
+package batch

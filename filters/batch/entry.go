@@ -1,0 +1,186 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/filters/inference"
+	"github.com/fridaymesh/friday/proxy"
+)
+
+// errDropped says that a group was dropped between finding and entering it.
+var errDropped = errors.New("group dropped")
+
+// entry is one request, or a piece of one, on its way through a group.
+type entry struct {
+	// Set once, before it enters. They are the caller's: once it has left, only
+	// what belongs to a batch, under the batch's lock, may still look at call, and
+	// nobody at req.
+	req     *proxy.Request
+	next    proxy.Handler
+	picker  proxy.Picker
+	arrived time.Time
+	// piece: call is one part of the call whole, from its item from on.
+	piece bool
+	whole *inference.Call
+	from  int
+	// ready delivers once: granted, or answered with out.
+	ready chan struct{}
+
+	// Guarded by group.mu.
+	older, newer *entry
+	place        place
+	slot         slot // where granted
+	// solo: never together with others, for the reason why.
+	solo bool
+	why  why
+
+	// batch is written under the locks of the group and of the batch, so that
+	// holding either is enough to read it.
+	batch *batch
+
+	// Guarded by batch.mu while batch is set.
+	call *inference.Call
+	left bool // the caller has gone
+	done bool // answered, or back in the queue
+
+	// Written before ready delivers, read after.
+	out    outcome
+	queued time.Duration
+}
+
+// place is where an entry is.
+type place uint8
+
+const (
+	outside place = iota
+	inQueue
+	// granted: it goes alone, by its caller, with the slot.
+	granted
+	inBatch
+)
+
+// outcome is what became of an entry in a merged call: an error, or an answer
+// whose head is shared with others and must not be changed.
+type outcome struct {
+	head *fasthttp.ResponseHeader
+	body []byte
+	err  error
+
+	items    int
+	attempts int
+	upstream string
+}
+
+// newEntry makes an entry, or takes one that was freed.
+func (s *state) newEntry(call *inference.Call, req *proxy.Request, next proxy.Handler) *entry {
+	e, ok := s.entries.Get().(*entry)
+	if !ok {
+		e = &entry{ready: make(chan struct{}, 1)}
+	}
+	e.call, e.req, e.next, e.arrived = call, req, next, time.Now()
+	return e
+}
+
+// free takes e back. REQUIRES: ready has delivered and nobody else knows e.
+func (s *state) free(e *entry) {
+	*e = entry{ready: e.ready}
+	s.entries.Put(e)
+}
+
+// wait is true once ready has delivered, and false where ctx is done before.
+func (e *entry) wait(ctx context.Context) bool {
+	select {
+	case <-e.ready:
+		return true
+	default:
+	}
+	select {
+	case <-e.ready:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// trace tells the request what became of it.
+func (e *entry) trace() {
+	t := &e.req.Trace
+	t.BatchSize, t.Queued = e.out.items, e.queued
+	t.Attempts += e.out.attempts
+	if e.out.upstream != "" {
+		t.Upstream = e.out.upstream
+	}
+}
+
+// response makes the caller's own Response.
+func (o *outcome) response() (*proxy.Response, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	r := proxy.NewResponse()
+	o.head.CopyTo(&r.Header)
+	if len(o.body) > 0 {
+		r.Header.SetContentLength(len(o.body))
+		r.Body = proxy.NewBytesBody(o.body)
+	}
+	return r, nil
+}
+
+// queue is a list of entries, oldest first.
+type queue struct {
+	head, tail *entry
+	entries    int
+	items      int
+	bytes      int
+	solos      int
+}
+
+func (q *queue) pushBack(e *entry) {
+	e.older, e.newer = q.tail, nil
+	if q.tail == nil {
+		q.head = e
+	} else {
+		q.tail.newer = e
+	}
+	q.tail = e
+	q.count(e, 1)
+}
+
+func (q *queue) pushFront(e *entry) {
+	e.older, e.newer = nil, q.head
+	if q.head == nil {
+		q.tail = e
+	} else {
+		q.head.older = e
+	}
+	q.head = e
+	q.count(e, 1)
+}
+
+func (q *queue) remove(e *entry) {
+	if e.older == nil {
+		q.head = e.newer
+	} else {
+		e.older.newer = e.newer
+	}
+	if e.newer == nil {
+		q.tail = e.older
+	} else {
+		e.newer.older = e.older
+	}
+	e.older, e.newer = nil, nil
+	q.count(e, -1)
+}
+
+func (q *queue) count(e *entry, sign int) {
+	q.entries += sign
+	q.items += sign * e.call.Items
+	q.bytes += sign * len(e.call.Body)
+	if e.solo {
+		q.solos += sign
+	}
+}

@@ -1,0 +1,132 @@
+package batch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/filters/inference"
+	"github.com/fridaymesh/friday/proxy"
+)
+
+// errPiece says that a request has to be sent whole: a piece got no answer of its
+// own.
+var errPiece = errors.New("piece failed")
+
+// serveInPieces serves a request that holds more items than a batch may. Its
+// pieces stand in the queue as others' requests do, no more of them at once than
+// there are slots, and may share calls. Where the server cannot serve one of them,
+// the whole request is sent once, as it came: its answer is the one that the
+// caller would have got. What is not about the items (401, 429, 503, a timeout) is
+// the answer at once.
+func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, error) {
+	p := g.cut(e)
+	out, err := p.serve(ctx)
+	if err == nil {
+		g.model.wait.Observe(e.queued.Seconds())
+		e.out.items, e.out.attempts, e.out.upstream = p.items, p.attempts, out.upstream
+		e.trace()
+		return out.response()
+	}
+	p.leave(ctx)
+	if ctx.Err() != nil {
+		return nil, proxy.AsError(ctx, context.Cause(ctx))
+	}
+	if !errors.Is(err, errPiece) {
+		return nil, err
+	}
+	e.solo, e.why = true, whyOversize
+	return g.serve(ctx, e, true)
+}
+
+// pieces is a request that was cut.
+type pieces struct {
+	group   *group
+	whole   *entry
+	calls   []*inference.Call
+	entries []*entry // nil: not in the queue yet, or answered
+	answers [][]byte
+
+	size            int
+	items, attempts int
+}
+
+func (g *group) cut(e *entry) *pieces {
+	p := &pieces{group: g, whole: e}
+	for from := 0; from < e.call.Items; from += g.config.MaxBatchSize {
+		p.calls = append(p.calls, e.call.Slice(from, min(from+g.config.MaxBatchSize, e.call.Items)))
+	}
+	p.entries = make([]*entry, len(p.calls))
+	p.answers = make([][]byte, len(p.calls))
+	return p
+}
+
+// serve has one piece after the other answered, and returns the answer to all.
+func (p *pieces) serve(ctx context.Context) (*outcome, error) {
+	p.group.mu.Lock()
+	p.group.picker = p.whole.picker
+	window := max(1, p.group.config.MaxInFlight*p.group.healthy())
+	p.group.mu.Unlock()
+	var first outcome
+	sent := 0
+	for i := range p.calls {
+		for ; sent < len(p.calls) && sent < i+window; sent++ {
+			if err := p.send(sent); err != nil {
+				return nil, err
+			}
+		}
+		e := p.entries[i]
+		if !e.wait(ctx) {
+			return nil, context.Cause(ctx)
+		}
+		p.entries[i] = nil
+		out := e.out
+		if i == 0 {
+			first, p.whole.queued = out, e.queued
+		}
+		p.group.state.free(e)
+		p.items, p.attempts = max(p.items, out.items), p.attempts+out.attempts
+		if errors.Is(out.err, errPiece) {
+			return nil, errPiece
+		}
+		if out.err != nil || out.head.StatusCode() != fasthttp.StatusOK {
+			p.leave(ctx)
+			return &out, nil
+		}
+		if p.size += len(out.body); p.size > maxAnswerBytes {
+			return nil, errPiece
+		}
+		p.answers[i] = out.body
+	}
+	body, err := inference.Join(p.whole.call, p.calls, p.answers)
+	if err != nil {
+		p.group.model.distrust(p.whole.arrived)
+		p.group.state.metrics.BatchFallback.WithLabelValues(p.group.modelKey.cluster, "mismatch").Inc()
+		return nil, errPiece
+	}
+	first.body = body
+	return &first, nil
+}
+
+// send puts a piece into the queue. Only the first can be refused.
+func (p *pieces) send(i int) error {
+	e := p.group.state.newEntry(p.calls[i], p.whole.req, p.whole.next)
+	e.piece, e.whole, e.from = true, p.whole.call, i*p.group.config.MaxBatchSize
+	e.picker = p.whole.picker
+	if err := p.group.enter(e, i > 0); err != nil {
+		return err
+	}
+	p.entries[i] = e
+	return nil
+}
+
+// leave gives up the pieces that have no answer.
+func (p *pieces) leave(ctx context.Context) {
+	for i, e := range p.entries {
+		if e != nil {
+			p.group.leave(ctx, e)
+			p.entries[i] = nil
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package batch
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+const (
+	// maxIdle is how many groups are kept, with what they learned, beside those in
+	// use, and idleFor how long they are certain to be.
+	maxIdle = 1024
+	idleFor = time.Minute
+	// distrust is how long a model is not batched after its answers did not fit.
+	distrust = 5 * time.Minute
+	// maxModels bounds the metrics' label model, and maxModelName each of them.
+	maxModels    = 100
+	maxModelName = 128
+)
+
+// state is what the batchers of a process have in common: it outlives
+// configurations. The order of locks is state.mu, batch.mu, group.mu.
+type state struct {
+	// Set once.
+	log     *zap.Logger
+	metrics *telemetry.Metrics
+
+	entries sync.Pool // of *entry
+
+	// Guarded by mu.
+	mu      sync.RWMutex
+	groups  map[groupKey]*group
+	models  map[modelKey]*model
+	budgets map[budgetKey]*budget
+	labels  map[string]struct{}
+	swept   time.Time
+}
+
+var _ io.Closer = (*state)(nil)
+
+func newState(env proxy.Env) *state {
+	return &state{
+		log:     env.Log.Named("batch"),
+		metrics: telemetry.New(env.Metrics),
+		groups:  make(map[groupKey]*group),
+		models:  make(map[modelKey]*model),
+		budgets: make(map[budgetKey]*budget),
+		labels:  make(map[string]struct{}),
+	}
+}
+
+// group finds the group of key or makes it.
+func (s *state) group(key groupKey, c *Config, e *entry) *group {
+	s.mu.RLock()
+	g := s.groups[key]
+	s.mu.RUnlock()
+	if g != nil {
+		return g
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[key]; g != nil {
+		return g
+	}
+	s.sweep(e.arrived)
+	g = s.newGroup(key, c, e)
+	s.groups[key] = g
+	return g
+}
+
+// newGroup makes a group and resolves its metrics. REQUIRES: mu is held.
+func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
+	cluster, call := e.req.Cluster, e.call
+	mk := modelKey{cluster, call.Protocol, call.Operation, call.Model}
+	m := s.models[mk]
+	if m == nil {
+		label := s.label(call.Model)
+		m = &model{
+			size:  s.metrics.BatchSize.WithLabelValues(cluster, label),
+			wait:  s.metrics.BatchWait.WithLabelValues(cluster, label),
+			fixed: func() prometheus.Gauge { return s.metrics.BatchModel.WithLabelValues(cluster, label, "a") },
+			each:  func() prometheus.Gauge { return s.metrics.BatchModel.WithLabelValues(cluster, label, "b") },
+		}
+		s.models[mk] = m
+	}
+	bk := budgetKey{cluster, c.id}
+	b := s.budgets[bk]
+	if b == nil {
+		b = &budget{maxItems: int64(c.MaxQueuedItems), gauge: s.metrics.BatchQueued.WithLabelValues(cluster)}
+		s.budgets[bk] = b
+	}
+	m.groups++
+	b.groups++
+	g := &group{
+		state: s, config: c, key: key, model: m, modelKey: mk, budget: b, budgetKey: bk,
+		linger: linger{maxDelay: c.MaxQueueDelay},
+	}
+	if e.req.Endpoint != nil {
+		g.pinned = e.req.Endpoint
+	}
+	for w := range whys {
+		g.dispatches[w] = s.metrics.BatchDispatch.WithLabelValues(cluster, w.String())
+	}
+	return g
+}
+
+// label is the metrics' label for a model: itself for the first hundred.
+// REQUIRES: mu is held.
+func (s *state) label(model string) string {
+	const other = "other"
+	if len(model) > maxModelName || !utf8.ValidString(model) {
+		return other
+	}
+	if _, ok := s.labels[model]; ok {
+		return model
+	}
+	if len(s.labels) == maxModels {
+		return other
+	}
+	s.labels[model] = struct{}{}
+	return model
+}
+
+// sweep drops groups that nobody has used for a while, and more of the idle ones
+// where there are too many. It runs when a group is made: while nothing happens,
+// nothing has to. REQUIRES: mu is held.
+func (s *state) sweep(now time.Time) {
+	if len(s.groups) < maxIdle && now.Sub(s.swept) < idleFor {
+		return
+	}
+	s.swept = now
+	for _, g := range s.groups {
+		s.drop(g, now.Add(-idleFor))
+	}
+	// Down to three quarters, so that it is not done over for each new group.
+	for _, g := range s.groups {
+		if len(s.groups) <= maxIdle*3/4 {
+			break
+		}
+		s.drop(g, now)
+	}
+	for k, m := range s.models {
+		if m.groups == 0 && (!m.unbatchable(now) || len(s.models) > maxIdle) {
+			delete(s.models, k)
+		}
+	}
+}
+
+// drop removes g if it is idle and was last used before. REQUIRES: mu is held.
+func (s *state) drop(g *group, before time.Time) {
+	if !g.retire(before) {
+		return
+	}
+	delete(s.groups, g.key)
+	g.model.groups--
+	if g.budget.groups--; g.budget.groups == 0 {
+		delete(s.budgets, g.budgetKey)
+	}
+}
+
+// Close lets go of what is idle. What is in use ends by itself.
+func (s *state) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		s.drop(g, time.Now().Add(time.Hour))
+	}
+	return nil
+}
+
+// modelKey names what is learned of together.
+type modelKey struct{ cluster, protocol, operation, model string }
+
+// model is what is known of one operation of one model.
+type model struct {
+	groups int // guarded by state.mu
+
+	// Set once.
+	size, wait  prometheus.Observer
+	fixed, each func() prometheus.Gauge
+
+	cost cost
+	// distrusted is until when it is not batched, in Unix nanoseconds.
+	distrusted atomic.Int64
+}
+
+func (m *model) unbatchable(now time.Time) bool {
+	until := m.distrusted.Load()
+	return until != 0 && now.UnixNano() < until
+}
+
+// distrust makes the model unbatchable for a while.
+func (m *model) distrust(now time.Time) { m.distrusted.Store(now.Add(distrust).UnixNano()) }
+
+// learn takes in the service time of a call that went well.
+func (m *model) learn(items int, took time.Duration) {
+	if a, b, ok := m.cost.observe(items, took.Seconds()); ok {
+		m.fixed().Set(a)
+		m.each().Set(b)
+	}
+}
+
+// budgetKey names what shares max_queued_items.
+type budgetKey struct{ cluster, config string }
+
+// maxQueuedBytes bounds the bodies that wait of one cluster.
+const maxQueuedBytes = 256 << 20
+
+// budget counts what waits.
+type budget struct {
+	groups int // guarded by state.mu
+
+	// Set once.
+	maxItems int64
+	gauge    prometheus.Gauge
+
+	items, bytes atomic.Int64
+}
+
+// take is false where the queue is full; force says that it may not be.
+func (b *budget) take(items, size int, force bool) bool {
+	n, s := b.items.Add(int64(items)), b.bytes.Add(int64(size))
+	if !force && (n > b.maxItems || s > maxQueuedBytes) {
+		b.items.Add(-int64(items))
+		b.bytes.Add(-int64(size))
+		return false
+	}
+	b.gauge.Add(float64(items))
+	return true
+}
+
+func (b *budget) give(items, size int) {
+	b.items.Add(-int64(items))
+	b.bytes.Add(-int64(size))
+	b.gauge.Sub(float64(items))
+}

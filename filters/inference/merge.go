@@ -1,0 +1,142 @@
+package inference
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fridaymesh/friday/filters/inference/wire"
+)
+
+// ErrMismatch: an answer does not hold exactly one result for each item, or is not
+// of the protocol's shape. Whoever merged has to ask again, for each call alone.
+var ErrMismatch = errors.New("the answer does not fit the items")
+
+func (c *Call) piece() wire.Piece {
+	return wire.Piece{Message: c.message, From: c.from, To: c.to}
+}
+
+// Merge makes one body of calls with equal Keys: the items of all, in order, in
+// what else the first body holds. Of a single call that is its own Body.
+//
+// REQUIRES: at least one call.
+func Merge(calls []*Call) []byte {
+	if len(calls) == 1 {
+		return calls[0].Body
+	}
+	pieces := make([]wire.Piece, len(calls))
+	for i, c := range calls {
+		pieces[i] = c.piece()
+	}
+	return calls[0].message.Render(wire.Fill{Pieces: pieces})
+}
+
+// Split cuts the answer to a merged call, the body of a 200, into one answer for
+// each call, in order. Results are numbered from 0 in each, everybody's own id is
+// put back, token counts are shared out so that they sum to what the server said,
+// and every other member goes to everybody as it is. The answer to a single call
+// is looked at, not changed. An error wraps ErrMismatch and says why.
+//
+// It does not read the calls' bodies: a caller may have gone, and its memory with
+// it, since they were merged.
+//
+// REQUIRES: the calls that Merge got.
+func Split(calls []*Call, answer []byte) ([][]byte, error) {
+	items := 0
+	for _, c := range calls {
+		items += c.Items
+	}
+	message, err := calls[0].protocol.Answer(items, answer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
+	}
+	if len(calls) == 1 {
+		return [][]byte{answer}, nil
+	}
+	usage := shareUsage(message, calls)
+	answers := make([][]byte, len(calls))
+	from := 0
+	for i, c := range calls {
+		fill := wire.Fill{
+			Pieces: []wire.Piece{{Message: message, From: from, To: from + c.Items}},
+			ID:     c.message.ID,
+		}
+		if usage != nil {
+			fill.Usage = usage[i]
+		}
+		answers[i] = message.Render(fill)
+		from += c.Items
+	}
+	return answers, nil
+}
+
+// shareUsage returns each call's token counts, nil where the answer has none.
+func shareUsage(answer *wire.Message, calls []*Call) [][]int64 {
+	if len(answer.Usage) == 0 {
+		return nil
+	}
+	weights := make([]int, len(calls))
+	for i, c := range calls {
+		weights[i] = c.message.Weight(c.from, c.to)
+	}
+	shares := make([][]int64, len(calls))
+	numbers := make([]int64, len(calls)*len(answer.Usage))
+	for i := range shares {
+		shares[i], numbers = numbers[:len(answer.Usage)], numbers[len(answer.Usage):]
+	}
+	for n, total := range answer.Usage {
+		for i, share := range wire.Share(total, weights) {
+			shares[i][n] = share
+		}
+	}
+	return shares
+}
+
+// Slice makes a Call of the items from up to, not including, to, for a request
+// that is larger than a batch may be. Its Body is a request of its own, without
+// the id.
+//
+// REQUIRES: 0 ≤ from < to ≤ c.Items.
+func (c *Call) Slice(from, to int) *Call {
+	if from == 0 && to == c.Items {
+		return c
+	}
+	part := *c
+	part.from, part.to = c.from+from, c.from+to
+	part.Items = to - from
+	part.Body = c.message.Render(wire.Fill{Pieces: []wire.Piece{part.piece()}})
+	return &part
+}
+
+// Join makes one answer, to c, of the answers to its parts, which are consecutive
+// slices of c that together are c. Results are numbered through, token counts
+// summed, c's id put back; every other member is the first answer's. An error
+// wraps ErrMismatch and says why. As Split, it does not read the calls' bodies.
+func Join(c *Call, parts []*Call, answers [][]byte) ([]byte, error) {
+	if len(parts) == 0 || len(parts) != len(answers) {
+		return nil, fmt.Errorf("%w: %d answers to %d parts", ErrMismatch, len(answers), len(parts))
+	}
+	fill := wire.Fill{Pieces: make([]wire.Piece, len(parts)), ID: c.message.ID}
+	items := 0
+	for i, part := range parts {
+		message, err := c.protocol.Answer(part.Items, answers[i])
+		if err != nil {
+			return nil, fmt.Errorf("%w: part %d: %w", ErrMismatch, i, err)
+		}
+		items += part.Items
+		fill.Pieces[i] = wire.Piece{Message: message, To: part.Items}
+		first := fill.Pieces[0].Message
+		if message.Key != first.Key {
+			return nil, fmt.Errorf("%w: part %d is of another form than part 0", ErrMismatch, i)
+		}
+		if i == 0 {
+			fill.Usage = make([]int64, len(first.Usage))
+		}
+		for n, count := range message.Usage {
+			fill.Usage[n] += count
+		}
+	}
+	if items != c.Items {
+		return nil, fmt.Errorf("%w: the parts hold %d of %d items", ErrMismatch, items, c.Items)
+	}
+	return fill.Pieces[0].Message.Render(fill), nil
+}

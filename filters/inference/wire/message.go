@@ -1,0 +1,96 @@
+package wire
+
+import "github.com/fridaymesh/friday/filters/inference/jsonspan"
+
+// Message is a JSON text, request or answer, that holds Items items. It is
+// immutable once it is read.
+type Message struct {
+	Text  []byte
+	Items int
+	// Model is the model's name where the body gives it.
+	Model string
+	// Key is equal for messages whose items may stand in one text: for requests,
+	// everything that is not an item, an id or a count of items; for answers, what
+	// the lists are. Opaque, and never much longer than maxKey bytes.
+	Key string
+	// Lists are the lists that run over the items, each of length Items, in an
+	// order that equal Keys make equal.
+	Lists []List
+	// Holes are what depends on which items the text holds, in the order of the
+	// text; they do not overlap.
+	Holes []Hole
+	// ID is the request's own id, raw JSON and a copy; nil where it has none.
+	ID []byte
+	// Usage holds an answer's token counts, one for each hole of kind Usage.
+	Usage []int64
+	// Weights are the items' shares of the usage; nil: their lengths in bytes.
+	Weights []int
+}
+
+// List is one value for each item.
+type List struct {
+	// Items are the values, by item: one element of a JSON array each, or a run of
+	// them. Where they have no Index they stand in the text in this order.
+	Items []jsonspan.Span
+	// Index, where not nil, is by item the number, inside its value, that says
+	// which item of the answer it is.
+	Index []jsonspan.Span
+}
+
+// Hole is a run of bytes that is written anew.
+type Hole struct {
+	Span jsonspan.Span
+	Kind Kind
+	// N is the number of the list (Inside, Whole) or of the usage count (Usage).
+	N int
+}
+
+// Kind is what goes into a hole.
+type Kind uint8
+
+// The kinds.
+const (
+	// Inside is what stands between the brackets of an array of items.
+	Inside Kind = iota
+	// Whole is a single item that stands where an array of items may stand; an
+	// array takes its place.
+	Whole
+	// Count is the number of items.
+	Count
+	// Drop is left out.
+	Drop
+	// Usage is a token count.
+	Usage
+	// ID is the id's value; it stays where there is none to put in its place.
+	ID
+	// NewID is the empty place, before the first of an object's members, for an id
+	// where the text has none.
+	NewID
+)
+
+// Weight is the usage share of the items from up to, not including, to. It does
+// not look at the text.
+func (m *Message) Weight(from, to int) int {
+	n := 0
+	if m.Weights != nil {
+		for _, weight := range m.Weights[from:to] {
+			n += weight
+		}
+		return n
+	}
+	for _, list := range m.Lists {
+		for _, span := range list.Items[from:to] {
+			n += span.Len()
+		}
+	}
+	return n
+}
+
+// Piece is the items of a message from From up to, not including, To.
+type Piece struct {
+	Message  *Message
+	From, To int
+}
+
+// Len is how many items the piece has.
+func (p Piece) Len() int { return p.To - p.From }

@@ -1,0 +1,257 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
+)
+
+const (
+	// Name is the filter's name in a chain.
+	Name = "friday.filters.http.stream"
+	// TypeURL is the type of its configuration.
+	TypeURL = "type.googleapis.com/friday.filters.http.stream.v1.Stream"
+)
+
+// Factory declares the filter.
+type Factory struct{}
+
+var _ proxy.Factory = Factory{}
+
+// TypeURL is [TypeURL].
+func (Factory) TypeURL() string { return TypeURL }
+
+// Parse reads a [streamv1.Stream] into a [*Config]; a nil config is one with
+// nothing set. Errors name the field and the value.
+func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
+	m := new(streamv1.Stream)
+	if config != nil {
+		if config.MessageName() != m.ProtoReflect().Descriptor().FullName() {
+			return nil, fmt.Errorf("type_url: %q: must be %q", config.GetTypeUrl(), TypeURL)
+		}
+		if err := proto.Unmarshal(config.GetValue(), m); err != nil {
+			return nil, fmt.Errorf("value: not a %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+		}
+	}
+	c, err := parse(m)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Build makes the filter of one route's configuration.
+func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
+	c, ok := config.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
+	}
+	kept, err := env.Keep(Name, func() (io.Closer, error) { return newMeters(env.Metrics), nil })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Name, err)
+	}
+	m, ok := kept.(*meters)
+	if !ok {
+		return nil, fmt.Errorf("%s: kept meters of type %T", Name, kept)
+	}
+	return &filter{config: c, meters: m}, nil
+}
+
+// filter is immutable.
+type filter struct {
+	config *Config
+	meters *meters
+}
+
+var _ proxy.Filter = (*filter)(nil)
+
+// Handle passes req on and wraps the answer's body where it is a stream.
+func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	if f.config.FirstChunkTimeout > 0 {
+		return f.handleTimed(ctx, req, next)
+	}
+	resp, err := next.Handle(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if kind := kindOf(resp); kind != notStream {
+		resp.Body = f.watch(ctx, req, resp.Body, kind)
+	}
+	return resp, nil
+}
+
+// handleTimed is Handle where the first chunk has a deadline: until there is a
+// head nobody can say whether it is a stream's, so that the head has it too.
+func (f *filter) handleTimed(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	start := time.Now()
+	inner, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(f.config.FirstChunkTimeout, func() { cancel(errFirstChunk) })
+	handedOn := false
+	defer func() {
+		if !handedOn { // an error, a panic, or all there already
+			timer.Stop()
+			cancel(nil)
+		}
+	}()
+	resp, err := next.Handle(inner, req)
+	late := !timer.Stop()
+	if err != nil && context.Cause(inner) != errFirstChunk { //nolint:errorlint // a mark of this package, never wrapped
+		return nil, err
+	}
+	if err == nil && late {
+		err = resp.Close()
+	}
+	if err != nil || late {
+		return nil, &proxy.Error{
+			Status: 504, Flag: proxy.FlagTimeout,
+			Message: "no answer within " + f.config.FirstChunkTimeout.String(), Err: err,
+		}
+	}
+	if _, ok := resp.Body.(*proxy.BytesBody); ok || resp.Body == proxy.NoBody {
+		return resp, nil
+	}
+	handedOn = true
+	kind := kindOf(resp)
+	if kind == notStream {
+		resp.Body = &untilEnd{Body: resp.Body, end: cancel}
+		return resp, nil
+	}
+	w := f.watch(ctx, req, resp.Body, kind)
+	w.end = cancel
+	w.firstBy = start.Add(f.config.FirstChunkTimeout)
+	resp.Body = w
+	return resp, nil
+}
+
+var errFirstChunk = fmt.Errorf("no first chunk: %w", proxy.ErrTimeout)
+
+// untilEnd calls end when a body has ended.
+type untilEnd struct {
+	proxy.Body
+
+	end context.CancelCauseFunc
+}
+
+func (b *untilEnd) Read(p []byte) (int, error) {
+	n, err := b.Body.Read(p)
+	if err != nil {
+		b.end(nil)
+	}
+	return n, err
+}
+
+func (b *untilEnd) Close() error {
+	defer b.end(nil)
+	return b.Body.Close()
+}
+
+// Ready is how many bytes Read would return without waiting, where that is known.
+func (b *untilEnd) Ready() int { return ready(b.Body) }
+
+func ready(b proxy.Body) int {
+	if r, ok := b.(interface{ Ready() int }); ok {
+		return r.Ready()
+	}
+	return 0
+}
+
+// kind is what an answer is.
+type kind uint8
+
+const (
+	notStream kind = iota
+	// events is text/event-stream, which can say within itself that it ended badly.
+	events
+	// chunks is any other answer that comes in pieces.
+	chunks
+)
+
+func kindOf(resp *proxy.Response) kind {
+	media, _, _ := bytes.Cut(resp.Header.ContentType(), []byte{';'})
+	switch media = bytes.TrimSpace(media); {
+	case bytes.EqualFold(media, []byte("text/event-stream")):
+		if e := resp.Header.ContentEncoding(); len(e) > 0 && !bytes.EqualFold(e, []byte("identity")) {
+			return chunks // nothing can be said in between
+		}
+		return events
+	case bytes.EqualFold(media, []byte("application/x-ndjson")), bytes.EqualFold(media, []byte("application/stream+json")):
+		return chunks
+	case resp.Body.Len() < 0:
+		return chunks
+	}
+	return notStream
+}
+
+const (
+	maxModels    = 100
+	maxModelName = 128
+)
+
+// meters resolves the metrics of a cluster and a model once.
+type meters struct {
+	metrics *telemetry.Metrics
+
+	// Guarded by mu.
+	mu    sync.RWMutex
+	found map[meterKey]*meter
+	named map[string]struct{}
+}
+
+type meterKey struct{ cluster, model string }
+
+type meter struct {
+	first, gap prometheus.Observer
+	cancelled  prometheus.Counter
+}
+
+var _ io.Closer = (*meters)(nil)
+
+func newMeters(reg prometheus.Registerer) *meters {
+	return &meters{
+		metrics: telemetry.New(reg),
+		found:   make(map[meterKey]*meter), named: make(map[string]struct{}),
+	}
+}
+
+// of counts the models beyond the first hundred as one.
+func (m *meters) of(cluster, model string) *meter {
+	m.mu.RLock()
+	found := m.found[meterKey{cluster, model}]
+	m.mu.RUnlock()
+	if found != nil {
+		return found
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.named[model]; !ok {
+		if len(m.named) == maxModels || len(model) > maxModelName || !utf8.ValidString(model) {
+			model = "other"
+		} else {
+			m.named[model] = struct{}{}
+		}
+	}
+	k := meterKey{cluster, model}
+	if m.found[k] == nil {
+		m.found[k] = &meter{
+			first:     m.metrics.FirstChunk.WithLabelValues(cluster, model),
+			gap:       m.metrics.ChunkGap.WithLabelValues(cluster, model),
+			cancelled: m.metrics.StreamsCancelled.WithLabelValues(cluster, model),
+		}
+	}
+	return m.found[k]
+}
+
+// Close has nothing to let go of.
+func (m *meters) Close() error { return nil }

@@ -1,0 +1,163 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+// DefaultListen is where a sidecar started by flags listens.
+const DefaultListen = "0.0.0.0:19080"
+
+// Flags are a sidecar's settings where there is no bootstrap file: either an
+// upstream or a control plane.
+type Flags struct {
+	// Upstream is the model server: host:port or http://host[:port]. A name is
+	// resolved once, here.
+	Upstream string
+	// Listen is host:port, the host an IP address or empty. Default
+	// [DefaultListen]. Only beside Upstream.
+	Listen string
+	// Timeout is the longest time from a request's head to the end of its
+	// response; 0: none. Only beside Upstream.
+	Timeout time.Duration
+	// XDS is the control plane: host:port.
+	XDS string
+	// NodeID is what the control plane knows the sidecar by. Default: the host's
+	// name. NodeCluster is what it is one of.
+	NodeID, NodeCluster string
+	// Admin is where the admin door listens, host:port; empty: not set.
+	Admin string
+}
+
+// Bootstrap makes the resources that f means. Its errors name the flag.
+func (f Flags) Bootstrap(ctx context.Context) (*bootstrapv3.Bootstrap, error) {
+	b := &bootstrapv3.Bootstrap{Node: &corev3.Node{Id: f.NodeID, Cluster: f.NodeCluster}}
+	if f.NodeID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("--node-id: not given, and the host's name cannot be read: %w", err)
+		}
+		b.Node.Id = host
+	}
+	if f.Admin != "" {
+		address, err := listenAddress(f.Admin)
+		if err != nil {
+			return nil, fmt.Errorf("--admin %q: %w", f.Admin, err)
+		}
+		b.Admin = &bootstrapv3.Admin{Address: address}
+	}
+	switch {
+	case f.Upstream != "" && f.XDS != "":
+		return nil, errors.New("--upstream and --xds exclude each other")
+	case f.Upstream != "":
+		return b, f.upstream(ctx, b)
+	case f.XDS != "":
+		return b, f.controlPlane(b)
+	}
+	return nil, errors.New("one of --upstream, --xds and --config is needed")
+}
+
+// listenAddress reads host:port where host is an IP address or empty.
+func listenAddress(s string) (*corev3.Address, error) {
+	host, port, err := splitHostPort(s)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		return nil, errors.New("the host is not an IP address")
+	}
+	return socketAddress(host, port), nil
+}
+
+func splitHostPort(s string) (host string, port uint32, err error) {
+	host, text, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, errors.New("not host:port")
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("port %q: not a number of 0 to 65535", text)
+	}
+	return host, uint32(n), nil
+}
+
+// server reads the upstream: host:port, or a URL of a scheme and nothing after
+// the host.
+func server(s string) (host string, port uint32, err error) {
+	scheme, rest, isURL := strings.Cut(s, "://")
+	if !isURL {
+		rest = s
+	} else if scheme = strings.ToLower(scheme); scheme == "https" {
+		return "", 0, errors.New("https is not supported yet: TLS to the server has to be ended by something else")
+	} else if scheme != "http" {
+		return "", 0, fmt.Errorf("scheme %q: not http", scheme)
+	}
+	if strings.ContainsRune(rest, '@') {
+		return "", 0, errors.New("credentials are not supported: callers send their own")
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		if rest[i:] != "/" {
+			return "", 0, fmt.Errorf("path %q: not supported: callers send their own", rest[i:])
+		}
+		rest = rest[:i]
+	}
+	if isURL && !hasPort(rest) {
+		rest = net.JoinHostPort(strings.Trim(rest, "[]"), "80")
+	}
+	host, port, err = splitHostPort(rest)
+	switch {
+	case err != nil:
+		return "", 0, err
+	case host == "":
+		return "", 0, errors.New("the host is missing")
+	case port == 0:
+		return "", 0, errors.New("port 0: not a port to connect to")
+	}
+	return host, port, nil
+}
+
+func hasPort(s string) bool {
+	_, _, err := net.SplitHostPort(s)
+	return err == nil
+}
+
+// resolve finds the IP addresses of host. Of a name that has addresses of both
+// families only those of IPv4 are taken: they are mostly one server, and the
+// batcher should not think that there are two.
+func resolve(ctx context.Context, host string) ([]string, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []string{ip.String()}, nil
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be resolved: %w", err)
+	}
+	var four, six []string
+	for _, ip := range ips {
+		if ip = ip.Unmap(); ip.Is4() {
+			four = append(four, ip.String())
+		} else {
+			six = append(six, ip.String())
+		}
+	}
+	if len(four) > 0 {
+		return four, nil
+	}
+	return six, nil
+}

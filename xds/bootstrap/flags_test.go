@@ -1,0 +1,107 @@
+package bootstrap_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/xds/bootstrap"
+)
+
+func compile(t *testing.T, f bootstrap.Flags) *bootstrap.Bootstrap {
+	t.Helper()
+	b, err := f.Bootstrap(t.Context())
+	require.NoError(t, err)
+	got, err := bootstrap.Compile(b, parser())
+	require.NoError(t, err)
+
+	// What flags mean can be written to a file and means the same there.
+	data, err := protojson.Marshal(b)
+	require.NoError(t, err)
+	again, err := bootstrap.Decode(data)
+	require.NoError(t, err)
+	require.True(t, proto.Equal(b, again))
+	return got
+}
+
+func TestUpstreamFlags(t *testing.T) {
+	t.Parallel()
+	got := compile(t, bootstrap.Flags{Upstream: "127.0.0.1:8000", Admin: "127.0.0.1:19000", NodeID: "me"})
+	require.Nil(t, got.ADS)
+	require.Equal(t, "me", got.Node.GetId())
+	require.Equal(t, "127.0.0.1:19000", got.AdminAddress)
+	require.Equal(t, []*cluster.Config{{Name: "upstream", Endpoints: []cluster.EndpointConfig{{Address: "127.0.0.1:8000", Weight: 1}}}}, got.Static.Clusters)
+	require.Len(t, got.Static.Listeners, 1)
+	l := got.Static.Listeners[0]
+	require.Equal(t, "inbound", l.Name)
+	require.Equal(t, "0.0.0.0:19080", l.Address)
+	require.Equal(t, []string{"friday.filters.http.batch", "friday.filters.http.stream"}, []string{l.HTTP.Filters[0].Name, l.HTTP.Filters[1].Name})
+	route := l.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Equal(t, "/", route.Match.Prefix)
+	require.Zero(t, route.Timeout, "none, and not Envoy's 15 s")
+	require.Equal(t, []config.WeightedCluster{{Name: "upstream", Weight: 1}}, route.Clusters)
+}
+
+func TestUpstreamForms(t *testing.T) {
+	t.Parallel()
+	for upstream, want := range map[string]string{
+		"localhost:8000":         "127.0.0.1:8000",
+		"http://127.0.0.1:8000":  "127.0.0.1:8000",
+		"HTTP://127.0.0.1:8000/": "127.0.0.1:8000",
+		"http://127.0.0.1":       "127.0.0.1:80",
+		"http://[::1]":           "[::1]:80",
+		"[::1]:8000":             "[::1]:8000",
+	} {
+		got := compile(t, bootstrap.Flags{Upstream: upstream, Listen: ":0", Timeout: time.Minute})
+		require.Equal(t, want, got.Static.Clusters[0].Endpoints[0].Address, upstream)
+		require.Len(t, got.Static.Clusters[0].Endpoints, 1, upstream)
+		require.Equal(t, "0.0.0.0:0", got.Static.Listeners[0].Address)
+		require.Equal(t, time.Minute, got.Static.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
+		require.NotEmpty(t, got.Node.GetId(), "the host's name")
+	}
+}
+
+func TestControlPlaneFlags(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"fridayd.models:19010", "127.0.0.1:19010", "[::1]:19010"} {
+		got := compile(t, bootstrap.Flags{XDS: target, NodeID: "me", NodeCluster: "embed"})
+		require.Equal(t, []string{target}, got.ADS.Targets)
+		require.Equal(t, "embed", got.Node.GetCluster())
+		require.Empty(t, got.Static.Listeners)
+		require.Empty(t, got.Static.Clusters)
+	}
+}
+
+func TestFlagsErrors(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]bootstrap.Flags{
+		`one of --upstream, --xds and --config is needed`:                     {},
+		`--upstream and --xds exclude each other`:                             {Upstream: "a:1", XDS: "b:1"},
+		`--upstream "x": not host:port`:                                       {Upstream: "x"},
+		`--upstream "x:y": port "y": not a number of 0 to 65535`:              {Upstream: "x:y"},
+		`--upstream ":1": the host is missing`:                                {Upstream: ":1"},
+		`--upstream "x:0": port 0: not a port to connect to`:                  {Upstream: "x:0"},
+		`--upstream "https://x:1": https is not supported yet`:                {Upstream: "https://x:1"},
+		`--upstream "ftp://x:1": scheme "ftp": not http`:                      {Upstream: "ftp://x:1"},
+		`--upstream "http://x:1/v1": path "/v1": not supported`:               {Upstream: "http://x:1/v1"},
+		`--upstream "http://u:p@x:1": credentials are not supported`:          {Upstream: "http://u:p@x:1"},
+		`--upstream "no.such.host.invalid:1": cannot be resolved: lookup`:     {Upstream: "no.such.host.invalid:1"},
+		`--listen "x": not host:port`:                                         {Upstream: "127.0.0.1:1", Listen: "x"},
+		`--listen "models:1": the host is not an IP address`:                  {Upstream: "127.0.0.1:1", Listen: "models:1"},
+		`--admin "127.0.0.1:70000": port "70000": not a number of 0 to 65535`: {Upstream: "127.0.0.1:1", Admin: "127.0.0.1:70000"},
+		`--timeout -1s: must not be negative`:                                 {Upstream: "127.0.0.1:1", Timeout: -time.Second},
+		`--listen ":1": the control plane says what to listen on`:             {XDS: "127.0.0.1:1", Listen: ":1"},
+		`--timeout 1s: the control plane says how long`:                       {XDS: "127.0.0.1:1", Timeout: time.Second},
+		`--xds "x": not host:port`:                                            {XDS: "x"},
+	} {
+		_, err := f.Bootstrap(t.Context())
+		require.Error(t, err, want)
+		require.True(t, strings.HasPrefix(err.Error(), want), err.Error())
+	}
+}

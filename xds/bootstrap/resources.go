@@ -1,0 +1,179 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
+)
+
+// Names of what is made of flags.
+const (
+	inbound      = "inbound"
+	upstreamName = "upstream"
+	xdsName      = "xds"
+	httpOptions  = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+)
+
+// upstream adds a listener whose one route leads to f.Upstream, through the
+// filters with their defaults.
+func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
+	if f.Timeout < 0 {
+		return fmt.Errorf("--timeout %s: must not be negative", f.Timeout)
+	}
+	listen := f.Listen
+	if listen == "" {
+		listen = DefaultListen
+	}
+	address, err := listenAddress(listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q: %w", listen, err)
+	}
+	host, port, err := server(f.Upstream)
+	if err != nil {
+		return fmt.Errorf("--upstream %q: %w", f.Upstream, err)
+	}
+	ips, err := resolve(ctx, host)
+	if err != nil {
+		return fmt.Errorf("--upstream %q: %w", f.Upstream, err)
+	}
+	hcm, err := connectionManager(f.Timeout)
+	if err != nil {
+		return err
+	}
+	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
+		Listeners: []*listenerv3.Listener{{
+			Name: inbound, Address: address, TrafficDirection: corev3.TrafficDirection_INBOUND,
+			FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+				Name:       "envoy.filters.network.http_connection_manager",
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
+			}}}},
+		}},
+		Clusters: []*clusterv3.Cluster{{
+			Name:                 upstreamName,
+			ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+			LoadAssignment:       assignment(upstreamName, port, ips...),
+		}},
+	}
+	return nil
+}
+
+// connectionManager is that of a sidecar that was told nothing but its upstream.
+func connectionManager(timeout time.Duration) (*anypb.Any, error) {
+	var err error
+	pack := func(m proto.Message) *anypb.Any {
+		a, packErr := anypb.New(m)
+		if packErr != nil && err == nil {
+			err = packErr
+		}
+		return a
+	}
+	filter := func(name string, m proto.Message) *hcmv3.HttpFilter {
+		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(m)}}
+	}
+	hcm := pack(&hcmv3.HttpConnectionManager{
+		StatPrefix: inbound,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
+			Name: inbound,
+			VirtualHosts: []*routev3.VirtualHost{{
+				Name: inbound, Domains: []string{"*"},
+				Routes: []*routev3.Route{{
+					Name:  inbound,
+					Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+					Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+						ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
+						Timeout:          durationpb.New(timeout),
+					}},
+				}},
+			}},
+		}},
+		HttpFilters: []*hcmv3.HttpFilter{
+			filter("friday.filters.http.batch", &batchv1.Batch{}),
+			filter("friday.filters.http.stream", &streamv1.Stream{}),
+			filter("envoy.filters.http.router", &routerv3.Router{}),
+		},
+	})
+	return hcm, err
+}
+
+// controlPlane adds ADS over a cluster that leads to f.XDS.
+func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
+	switch {
+	case f.Listen != "":
+		return fmt.Errorf("--listen %q: the control plane says what to listen on", f.Listen)
+	case f.Timeout != 0:
+		return fmt.Errorf("--timeout %s: the control plane says how long", f.Timeout)
+	}
+	host, port, err := server(f.XDS)
+	if err != nil {
+		return fmt.Errorf("--xds %q: %w", f.XDS, err)
+	}
+	kind := clusterv3.Cluster_STRICT_DNS
+	if _, err := netip.ParseAddr(host); err == nil {
+		kind = clusterv3.Cluster_STATIC
+	}
+	options, err := anypb.New(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+				},
+			},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{{
+		Name:                          xdsName,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: kind},
+		LoadAssignment:                assignment(xdsName, port, host),
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: options},
+	}}}
+	ads := &corev3.ConfigSource{
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	}
+	b.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
+		LdsConfig: ads, CdsConfig: ads,
+		AdsConfig: &corev3.ApiConfigSource{
+			ApiType: corev3.ApiConfigSource_GRPC, TransportApiVersion: corev3.ApiVersion_V3,
+			GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsName},
+			}}},
+		},
+	}
+	return nil
+}
+
+func assignment(name string, port uint32, hosts ...string) *endpointv3.ClusterLoadAssignment {
+	locality := new(endpointv3.LocalityLbEndpoints)
+	for _, host := range hosts {
+		locality.LbEndpoints = append(locality.LbEndpoints, &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: socketAddress(host, port)}},
+		})
+	}
+	return &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{locality}}
+}
+
+func socketAddress(host string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}

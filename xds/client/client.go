@@ -1,0 +1,187 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+// Client keeps a sidecar's configuration up to date.
+type Client struct {
+	// Set once.
+	opts    Options
+	log     *zap.Logger
+	metrics *telemetry.Metrics
+	started time.Time
+	saves   chan *state // to the one that writes the state file, latest only
+
+	// For everybody; only Run's goroutine stores.
+	state atomic.Pointer[state]
+	ready atomic.Bool
+
+	// Run's goroutine only.
+	applied  *config.Resources
+	versions [kinds]string // as the metric shows them
+}
+
+// New makes a Client that does nothing until Run.
+func New(opts Options) *Client {
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = telemetry.New(prometheus.NewRegistry())
+	}
+	c := &Client{
+		opts:    opts,
+		log:     opts.Log,
+		metrics: opts.Metrics,
+		started: time.Now(),
+		saves:   make(chan *state, 1),
+	}
+	c.state.Store(newState(opts.Parser, opts.Static))
+	return c
+}
+
+// Run applies the static configuration, if there is any, and the last good one
+// from the state file, and then follows the control plane, through all its
+// failures, until ctx ends; then it returns nil. An error means that the static
+// configuration cannot be put in force. It is called once.
+func (c *Client) Run(ctx context.Context) error {
+	if len(c.opts.Targets) == 0 {
+		c.change(func(s *state) { s.complete = true })
+		if err := c.apply(c.state.Load()); err != nil {
+			return fmt.Errorf("static configuration: %w", err)
+		}
+		c.ready.Store(true)
+		<-ctx.Done()
+		return nil
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if c.opts.StateFile != "" {
+		wg.Go(func() { c.keep(ctx) })
+		c.restore()
+	}
+	if err := c.apply(c.state.Load()); err != nil {
+		return fmt.Errorf("static configuration: %w", err)
+	}
+	c.follow(ctx)
+	return nil
+}
+
+// Ready says whether the first configuration has been applied: the static one
+// where there is no control plane, else one from the control plane or the state
+// file.
+func (c *Client) Ready() bool { return c.ready.Load() }
+
+// Versions are the last versions that were accepted whole, by type URL; types
+// without one are not in it.
+func (c *Client) Versions() map[string]string {
+	out := map[string]string{}
+	s := c.state.Load()
+	for k := range kinds {
+		if v := s.known[k].version; v != "" {
+			out[k.typeURL()] = v
+		}
+	}
+	return out
+}
+
+// apply hands what follows from s to the data plane, where it differs from what
+// is in force. Nothing at all is no configuration, before the first is complete:
+// the data plane would think that it is ready.
+func (c *Client) apply(s *state) error {
+	r := s.resources()
+	if !s.complete && len(r.Listeners) == 0 && len(r.Clusters) == 0 {
+		return nil
+	}
+	if c.applied != nil && same(c.applied, r) {
+		return nil
+	}
+	if err := c.opts.Apply(r); err != nil {
+		return err
+	}
+	c.applied = r
+	return nil
+}
+
+// commit makes s the state. What follows from it is in force.
+func (c *Client) commit(s *state) {
+	old := c.state.Swap(s)
+	for name := range s.without {
+		if !old.without[name] {
+			c.log.Warn("endpoints have not come in time: the clusters go on without", zap.String(telemetry.FieldResource, name))
+		}
+	}
+	if s.complete && len(c.opts.Targets) > 0 && !c.ready.Swap(true) {
+		c.log.Info("first configuration is in force")
+	}
+	for k := range kinds {
+		if s.complete && (!old.complete || !maps.Equal(old.known[k].items, s.known[k].items)) {
+			c.save(s)
+			break
+		}
+	}
+	for k := range kinds {
+		if v := s.known[k].version; v != c.versions[k] {
+			c.metrics.XDSVersion.DeleteLabelValues(k.String(), c.versions[k])
+			c.metrics.XDSVersion.WithLabelValues(k.String(), v).Set(1)
+			c.versions[k] = v
+		}
+	}
+}
+
+// handle takes a response and returns what is wrong with it, for the NACK.
+func (c *Client) handle(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) error {
+	next := c.state.Load().clone()
+	err := next.accept(k, resp, now)
+	next.settle(now)
+	if applyErr := c.apply(next); applyErr != nil {
+		next = c.state.Load().clone()
+		next.refuse(k, resp, applyErr, now)
+		next.settled = now
+		err = errors.Join(err, applyErr)
+	}
+	c.commit(next)
+	log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, resp.GetVersionInfo()))
+	if err != nil {
+		c.metrics.XDSUpdates.WithLabelValues(k.String(), "rejected").Inc()
+		log.Error("update refused", zap.Strings("problems", strings.Split(err.Error(), "\n")))
+		return err
+	}
+	c.metrics.XDSUpdates.WithLabelValues(k.String(), "accepted").Inc()
+	log.Info("update accepted", zap.Int("resources", len(resp.GetResources())))
+	return nil
+}
+
+// tick lets time pass.
+func (c *Client) tick(now time.Time) {
+	next := c.state.Load().clone()
+	next.settle(now)
+	if err := c.apply(next); err != nil {
+		c.log.Error("what follows from waiting was refused", zap.Error(err))
+		next = c.state.Load().clone()
+		next.settled = now
+	}
+	c.commit(next)
+}
+
+// change commits a change that cannot be refused.
+func (c *Client) change(do func(*state)) {
+	next := c.state.Load().clone()
+	do(next)
+	c.commit(next)
+}

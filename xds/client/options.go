@@ -1,0 +1,37 @@
+package client
+
+import (
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+// Options are what a Client is made with.
+type Options struct {
+	// Targets are the control plane's gRPC targets, tried in turn; none: there is
+	// only the static configuration.
+	Targets []string
+	// Node is how the sidecar names itself.
+	Node   *corev3.Node
+	Parser *resource.Parser
+	// Static is what the bootstrap holds itself; it is always in force.
+	Static *config.Resources
+	// Bootstrap is shown in the config dump; nil: not.
+	Bootstrap *bootstrapv3.Bootstrap
+	// Apply puts a configuration in force, whole, or returns an error and changes
+	// nothing; the error's text goes to the control plane. It is called from one
+	// goroutine and must not keep it for long.
+	Apply func(*config.Resources) error
+	// StateFile keeps the last good configuration; empty: it is not kept.
+	StateFile string
+	// DialOptions come after those that the client sets itself.
+	DialOptions []grpc.DialOption
+
+	Log     *zap.Logger
+	Metrics *telemetry.Metrics
+}

@@ -1,0 +1,234 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	statusv3 "github.com/envoyproxy/go-control-plane/envoy/service/status/v3"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+// A state file is a line, the SHA-256 of what follows, and a
+// service.status.v3.ClientConfig in binary.
+const (
+	stateMagic = "friday state 1\n"
+	// saveDelay gathers the changes that come close together.
+	saveDelay = 200 * time.Millisecond
+)
+
+// errCorrupt says that a state file is none, or damaged.
+var errCorrupt = errors.New("corrupt")
+
+// save has s written soon. It does not block.
+func (c *Client) save(s *state) {
+	if c.opts.StateFile == "" {
+		return
+	}
+	for {
+		select {
+		case c.saves <- s:
+			return
+		default:
+		}
+		select {
+		case <-c.saves: // an older one
+		default:
+		}
+	}
+}
+
+// keep writes what save hands over until ctx ends.
+func (c *Client) keep(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			// What came last is still written.
+			select {
+			case s := <-c.saves:
+				c.write(s)
+			default:
+			}
+			return
+		case s := <-c.saves:
+			timer := time.NewTimer(saveDelay)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+			timer.Stop()
+			select {
+			case s = <-c.saves:
+			default:
+			}
+			c.write(s)
+		}
+	}
+}
+
+func (c *Client) write(s *state) {
+	if err := writeFile(c.opts.StateFile, encodeState(s)); err != nil {
+		c.log.Error("the last good configuration could not be kept", zap.String("file", c.opts.StateFile), zap.Error(err))
+	}
+}
+
+func encodeState(s *state) []byte {
+	m := new(statusv3.ClientConfig)
+	for k := range kinds {
+		items := s.known[k].items
+		for _, name := range slices.Sorted(maps.Keys(items)) {
+			i := items[name]
+			m.GenericXdsConfigs = append(m.GenericXdsConfigs, &statusv3.ClientConfig_GenericXdsConfig{
+				TypeUrl: k.typeURL(), Name: name, VersionInfo: i.version, XdsConfig: i.raw, LastUpdated: timestamppb.New(i.updated),
+			})
+		}
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil { // only invalid UTF-8 could do that, which was never decoded
+		data = nil
+	}
+	sum := sha256.Sum256(data)
+	return slices.Concat([]byte(stateMagic), sum[:], data)
+}
+
+// decodeState is pure; what it returns has been checked as a whole only.
+func decodeState(data []byte) (*statusv3.ClientConfig, error) {
+	rest, ok := bytes.CutPrefix(data, []byte(stateMagic))
+	if !ok || len(rest) < sha256.Size {
+		return nil, fmt.Errorf("%w: not a state file", errCorrupt)
+	}
+	body := rest[sha256.Size:]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], rest[:sha256.Size]) {
+		return nil, fmt.Errorf("%w: wrong checksum", errCorrupt)
+	}
+	m := new(statusv3.ClientConfig)
+	if err := proto.Unmarshal(body, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	return m, nil
+}
+
+// restore puts the last good configuration in force, if there is one. What is
+// wrong with it is logged and otherwise ignored: the control plane has the
+// truth.
+func (c *Client) restore() {
+	log := c.log.With(zap.String("file", c.opts.StateFile))
+	info, err := os.Stat(c.opts.StateFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	var data []byte
+	if err == nil && info.Size() > 2*maxResponse {
+		err = fmt.Errorf("%w: %d bytes", errCorrupt, info.Size())
+	}
+	if err == nil {
+		data, err = os.ReadFile(c.opts.StateFile)
+	}
+	var m *statusv3.ClientConfig
+	if err == nil {
+		m, err = decodeState(data)
+	}
+	if err != nil {
+		log.Error("the last good configuration cannot be read", zap.Error(err))
+		return
+	}
+	next := c.state.Load().clone()
+	if err := next.restore(m); err != nil {
+		log.Warn("parts of the last good configuration are not understood any more", zap.Error(err))
+	}
+	if len(next.listeners) == 0 {
+		log.Info("the last good configuration has no listeners")
+		return
+	}
+	if err := c.apply(next); err != nil {
+		log.Error("the last good configuration was refused", zap.Error(err))
+		return
+	}
+	c.commit(next)
+	log.Info("serving the last good configuration of "+info.ModTime().UTC().Format(time.RFC3339),
+		zap.Int(telemetry.FieldListener+"s", len(next.listeners)), zap.Int(telemetry.FieldCluster+"s", len(next.clusters)))
+}
+
+// restore takes what m holds. Endpoints that are missing are not waited for. The
+// versions are not restored: a control plane that has counted from one again
+// could mean another configuration by the same number.
+func (s *state) restore(m *statusv3.ClientConfig) error {
+	var errs []error
+	for _, g := range m.GetGenericXdsConfigs() {
+		k, ok := kindOf(g.GetTypeUrl())
+		if !ok {
+			continue
+		}
+		name, p, err := s.parser.ParseAny(k.typeURL(), g.GetXdsConfig())
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		case name == "" || s.taken(k, name):
+			continue
+		}
+		i := &item{raw: g.GetXdsConfig(), version: g.GetVersionInfo(), updated: g.GetLastUpdated().AsTime(), parsed: p}
+		s.known[k].items[name] = i
+	}
+	for _, i := range s.known[cds].items {
+		if name := i.cluster().EDS; name != "" && s.known[eds].items[name] == nil {
+			s.without[name] = true
+		}
+	}
+	s.settle(time.Time{})
+	s.complete = true
+	return errors.Join(errs...)
+}
+
+// writeFile replaces path with data so that after a crash there is the old or
+// the new file, whole.
+func writeFile(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreNotExist(os.Remove(f.Name())))
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir) // #nosec G304 -- the operator names the folder
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fridaymesh/friday/filters"
+	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/xds/control/policy"
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+// Compiled is a policy and the resources that it becomes. It is immutable.
+type Compiled struct {
+	*policy.Policy
+	// Version is a digest of the resources.
+	Version string
+
+	listener  *listenerv3.Listener
+	routes    *routev3.RouteConfiguration
+	cluster   *clusterv3.Cluster
+	endpoints *endpointv3.ClusterLoadAssignment
+
+	digests [kinds]string
+}
+
+// Compiler makes resources of policies, and holds them against what a sidecar
+// would make of them, by the sidecar's own parser. Safe for concurrent use.
+type Compiler struct {
+	parser *resource.Parser
+}
+
+// NewCompiler makes a Compiler that knows the filters of a registry.
+func NewCompiler(registry *filters.Registry) *Compiler {
+	return &Compiler{parser: &resource.Parser{Registry: registry}}
+}
+
+// Compile makes the resources of p. The error, if any, is [policy.Problems].
+func (c *Compiler) Compile(p *policy.Policy) (*Compiled, error) {
+	if problems := c.filters(p); len(problems) > 0 {
+		return nil, problems
+	}
+	out, err := translate(p)
+	if err == nil {
+		err = c.accepted(out)
+	}
+	if err != nil {
+		return nil, refusal(p, err)
+	}
+	return out, nil
+}
+
+// filters asks each filter what it thinks of its settings. Its words name the
+// field, so that the line is known.
+func (c *Compiler) filters(p *policy.Policy) policy.Problems {
+	var problems policy.Problems
+	ask := func(path string, f filterSettings) {
+		config, err := pack(f.message)
+		if err == nil {
+			_, _, err = c.parser.Registry.Parse(config)
+		}
+		if err != nil {
+			problems = append(problems, faults(p, path+"."+f.field, err)...)
+		}
+	}
+	for _, f := range settings(p.Spec().GetFilters()) {
+		ask("spec.filters", f)
+	}
+	for i, r := range p.Spec().GetRoutes() {
+		for _, f := range settings(r.GetFilters()) {
+			ask(fmt.Sprintf("spec.routes[%d].filters", i), f)
+		}
+	}
+	return problems
+}
+
+// fieldPath begins the words of a filter's refusal.
+var fieldPath = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+|\[\d+\])*$`) //nolint:gochecknoglobals // immutable
+
+// faults makes a problem of each line of a filter's words about its settings at
+// path.
+func faults(p *policy.Policy, path string, err error) policy.Problems {
+	var problems policy.Problems
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSuffix(line, "\n")
+		at, words := path, line
+		if field, rest, ok := strings.Cut(line, ": "); ok && fieldPath.MatchString(field) {
+			at, words = path+"."+field, rest
+		}
+		problems = append(problems, p.Problem(at, "%s", words))
+	}
+	return problems
+}
+
+// refusal makes problems of what the sidecar's parser says about resources. A
+// policy that got so far is at fault in a way that has no line of its own.
+func refusal(p *policy.Policy, err error) policy.Problems {
+	var problems policy.Problems
+	for line := range strings.Lines(err.Error()) {
+		problems = append(problems, p.Problem("", "policy %q: %s", p.Name(), strings.TrimSuffix(line, "\n")))
+	}
+	return problems
+}
+
+// accepted runs the resources through what a sidecar does with them, short of
+// putting them in force.
+func (c *Compiler) accepted(out *Compiled) error {
+	var errs []error
+	parse := func(m proto.Message) any {
+		a, err := pack(m)
+		if err != nil {
+			errs = append(errs, err)
+			return nil
+		}
+		_, parsed, err := c.parser.ParseAny(a.GetTypeUrl(), a)
+		errs = append(errs, err)
+		return parsed
+	}
+	listener, okL := parse(out.listener).(*resource.Listener)
+	routes, okR := parse(out.routes).(*resource.RouteTable)
+	upstream, okC := parse(out.cluster).(*resource.Cluster)
+	endpoints, okE := parse(out.endpoints).(*resource.Endpoints)
+	if !okL || !okR || !okC || !okE {
+		return errors.Join(errs...)
+	}
+	whole := *upstream.Config
+	whole.Endpoints = endpoints.Endpoints
+	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{})
+	defer builder.Close()
+	change, err := builder.Build(&config.Resources{
+		Listeners: []*config.Listener{listener.Listener},
+		Routes:    map[string]*config.RouteTable{routes.Name: routes.RouteTable},
+		Clusters:  []*cluster.Config{&whole},
+	})
+	if err != nil {
+		return err
+	}
+	change.Abort()
+	return nil
+}
+
+// pack makes an Any whose bytes depend on the message only.
+func pack(m proto.Message) (*anypb.Any, error) {
+	a := new(anypb.Any)
+	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return a, nil
+}
+
+// digestLength is in hexadecimal letters: 48 bits tell versions of one name
+// apart.
+const digestLength = 12
+
+// digest is of the messages' bytes.
+func digest(messages ...proto.Message) (string, error) {
+	h := sha256.New()
+	for _, m := range messages {
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			return "", fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+		}
+		fmt.Fprintf(h, "%d ", len(b))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:digestLength], nil
+}

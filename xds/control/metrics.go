@@ -1,0 +1,54 @@
+package control
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are all metrics of fridayd.
+type Metrics struct {
+	// Policies is how many policies are in force: current as their file says, or
+	// stale, since their file has become faulty.
+	Policies *prometheus.GaugeVec // state
+	// Files is how many files of the folder are ok or refused.
+	Files *prometheus.GaugeVec // state
+	// Loads counts the files read that had changed: accepted or refused.
+	Loads *prometheus.CounterVec // result
+	// Nodes is how many nodes have a stream open, Streams how many streams.
+	Nodes   prometheus.Gauge
+	Streams *prometheus.GaugeVec // protocol
+	// Responses counts the responses sent, Answers what became of them: ack or
+	// nack.
+	Responses *prometheus.CounterVec // type
+	Answers   *prometheus.CounterVec // type, result
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(g)
+		return g
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		Policies:  gauge("fridayd_policies", "Policies in force: current, or stale since their file has become faulty.", "state"),
+		Files:     gauge("fridayd_policy_files", "Files of the policy folder.", "state"),
+		Loads:     counter("fridayd_policy_loads_total", "Changed policy files read, by what became of them.", "result"),
+		Nodes:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "fridayd_nodes", Help: "Nodes with a stream open."}),
+		Streams:   gauge("fridayd_streams", "Streams open.", "protocol"),
+		Responses: counter("fridayd_xds_responses_total", "Responses sent to nodes.", "type"),
+		Answers:   counter("fridayd_xds_answers_total", "What nodes made of responses.", "type", "result"),
+	}
+	reg.MustRegister(m.Nodes)
+	for _, state := range []State{StateCurrent, StateStale} {
+		m.Policies.WithLabelValues(string(state))
+	}
+	for _, result := range []string{loadAccepted, loadRefused} {
+		m.Loads.WithLabelValues(result)
+	}
+	return m
+}

@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	policyv1alpha1 "github.com/fridaymesh/friday/xds/api/friday/policy/v1alpha1"
+)
+
+// What a document says that it is.
+const (
+	APIVersion = "friday.dev/v1alpha1"
+	Kind       = "InferencePolicy"
+)
+
+// The defaults of a policy's fields.
+const (
+	DefaultPort           = 19080
+	DefaultAddress        = "0.0.0.0"
+	DefaultConnectTimeout = 5 * time.Second
+	// DefaultIdleTimeout is shorter than the 5 s after which many servers close.
+	DefaultIdleTimeout = 4 * time.Second
+)
+
+// Policy is one document of a file, valid by itself. It is immutable.
+type Policy struct {
+	File string
+	// Doc is the document; defaults are not written into it.
+	Doc *policyv1alpha1.InferencePolicy
+
+	lines map[string]int // field path -> line
+}
+
+// Name is unique among the policies of a control plane.
+func (p *Policy) Name() string { return p.Doc.GetMetadata().GetName() }
+
+// Spec is what the policy asks for.
+func (p *Policy) Spec() *policyv1alpha1.InferencePolicySpec { return p.Doc.GetSpec() }
+
+// Port is what the sidecar listens on.
+func (p *Policy) Port() uint32 {
+	if n := p.Spec().GetPort(); n != 0 {
+		return n
+	}
+	return DefaultPort
+}
+
+// Address is the IP address that the sidecar listens on.
+func (p *Policy) Address() string {
+	if a := p.Spec().GetAddress(); a != "" {
+		return a
+	}
+	return DefaultAddress
+}
+
+// Selects says whether the policy is for a node of that id and cluster.
+func (p *Policy) Selects(nodeID, nodeCluster string) bool {
+	s := p.Spec().GetSelector()
+	return (s.GetNodeId() == "" || s.GetNodeId() == nodeID) &&
+		(s.GetNodeCluster() == "" || s.GetNodeCluster() == nodeCluster)
+}
+
+// Line is where the field of that path stands, or the nearest around it that is
+// there.
+func (p *Policy) Line(path string) int {
+	for {
+		if n, ok := p.lines[path]; ok {
+			return n
+		}
+		if path == "" {
+			return 0
+		}
+		path = parent(path)
+	}
+}
+
+// parent is the path around a path. A dot within a map's key does no harm: it
+// only adds a step.
+func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
+// Has says whether the file gives the field of that path a value.
+func (p *Policy) Has(path string) bool {
+	_, ok := p.lines[path]
+	return ok
+}
+
+// Problem makes a problem of the field of that path.
+func (p *Policy) Problem(path, format string, args ...any) *Problem {
+	return &Problem{File: p.File, Line: p.Line(path), Path: path, Text: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,125 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+// The resource types that a policy becomes, in the order in which they are
+// pushed.
+const (
+	clusters = iota
+	endpoints
+	listeners
+	routeSets
+	kinds
+)
+
+// typeNames are the short names that metrics and views use.
+func typeNames() [kinds]string { return [kinds]string{"cds", "eds", "lds", "rds"} }
+
+// shortType is the short name of a type URL; "other" of those that are not
+// served.
+func shortType(url string) string {
+	switch url {
+	case resource.ClusterType:
+		return typeNames()[clusters]
+	case resource.EndpointType:
+		return typeNames()[endpoints]
+	case resource.ListenerType:
+		return typeNames()[listeners]
+	case resource.RouteType:
+		return typeNames()[routeSets]
+	}
+	return "other"
+}
+
+func (c *Compiled) resource(kind int) types.Resource {
+	switch kind {
+	case clusters:
+		return c.cluster
+	case endpoints:
+		return c.endpoints
+	case listeners:
+		return c.listener
+	default:
+		return c.routes
+	}
+}
+
+func responseType(kind int) types.ResponseType {
+	return [kinds]types.ResponseType{types.Cluster, types.Endpoint, types.Listener, types.Route}[kind]
+}
+
+// selected are the policies for a node, in their given order.
+func selected(policies []*Compiled, nodeID, nodeCluster string) []*Compiled {
+	var chosen []*Compiled
+	for _, p := range policies {
+		if p.Selects(nodeID, nodeCluster) {
+			chosen = append(chosen, p)
+		}
+	}
+	return chosen
+}
+
+// snapshot holds the clusters (with endpoints) of some policies and the
+// listeners (with routes) of others. It is consistent where both are of the same
+// names or the latter's are among the former's.
+func snapshot(upstreams, downstreams []*Compiled) *cachev3.Snapshot {
+	s := &cachev3.Snapshot{}
+	for kind := range kinds {
+		policies := upstreams
+		if kind == listeners || kind == routeSets {
+			policies = downstreams
+		}
+		items := make([]types.Resource, len(policies))
+		for i, p := range policies {
+			items[i] = p.resource(kind)
+		}
+		s.Resources[responseType(kind)] = cachev3.NewResources(version(kind, policies), items)
+	}
+	return s
+}
+
+// version is the digest of the resources of one kind; also of none, since an
+// empty version would read as "nothing to tell".
+func version(kind int, policies []*Compiled) string {
+	h := sha256.New()
+	for _, p := range policies {
+		fmt.Fprintf(h, "%s %s\n", p.Name(), p.digests[kind])
+	}
+	return hex.EncodeToString(h.Sum(nil))[:digestLength]
+}
+
+// steps leads a node from the policies before to those after without a moment in
+// which a listener's route names a cluster that is not there: first what is new
+// upstream, then the listeners and routes, then away with what nobody names any
+// more (make before break). The last snapshot holds just the policies after.
+func steps(before, after []*Compiled) []*cachev3.Snapshot {
+	if len(before) == 0 {
+		return []*cachev3.Snapshot{snapshot(after, after)}
+	}
+	both := slices.Clone(after)
+	for _, old := range before {
+		if !slices.ContainsFunc(after, func(p *Compiled) bool { return p.Name() == old.Name() }) {
+			both = append(both, old)
+		}
+	}
+	list := []*cachev3.Snapshot{snapshot(both, before), snapshot(both, after)}
+	if len(both) > len(after) {
+		list = append(list, snapshot(after, after))
+	}
+	return list
+}
+
+// same says whether two lists hold the same versions.
+func same(a, b []*Compiled) bool {
+	return slices.EqualFunc(a, b, func(x, y *Compiled) bool { return x.Name() == y.Name() && x.Version == y.Version })
+}

@@ -1,0 +1,132 @@
+package resource
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3" // the table speaks of it
+)
+
+//nolint:gochecknoglobals // a flag of this test
+var update = flag.Bool("update", false, "write docs/xds.md")
+
+const docsFile = "../../docs/xds.md"
+
+// TestTableNamesWhatThereIs catches a misspelt message or field, which would
+// otherwise be honoured nowhere.
+func TestTableNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	var check func(md protoreflect.MessageDescriptor, r rules)
+	check = func(md protoreflect.MessageDescriptor, r rules) {
+		for name, rule := range r {
+			fd := md.Fields().ByName(name)
+			require.NotNil(t, fd, "%s has no field %s", md.FullName(), name)
+			if rule.within != nil {
+				check(fd.Message(), rule.within)
+			}
+			if fd.Enum() != nil {
+				for _, value := range rule.only {
+					require.NotNil(t, fd.Enum().Values().ByName(protoreflect.Name(value)), "%s.%s: %s", md.FullName(), name, value)
+				}
+			}
+		}
+	}
+	for name, r := range table {
+		mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
+		require.NoError(t, err, name)
+		check(mt.Descriptor(), r)
+	}
+}
+
+// TestDocs holds docs/xds.md against the table; -update writes it.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	want := docs()
+	if *update {
+		require.NoError(t, os.WriteFile(docsFile, []byte(want), 0o644)) // #nosec G306 -- a document
+		return
+	}
+	got, err := os.ReadFile(docsFile)
+	require.NoError(t, err)
+	require.True(t, want == string(got), "docs/xds.md is not current; run: go test ./xds/resource -run TestDocs -update")
+}
+
+const preface = `# xDS: what is understood
+
+Friday takes Envoy's v3 resources over ADS (state of the world) and in a bootstrap file. Every field is honoured, or it is
+left aside for the reason given here, or the resource is refused and the control plane told so: the NACK names the
+resource, the field's path, the value and the reason, a line for each. **A field that is not in these tables is refused
+where it is set.**
+
+- *Part of a response.* The good resources of a response apply; the response is refused (NACK) naming the bad ones, each of
+  which keeps its last good version. An unreadable resource could be any of them, so then nothing is deleted.
+- *Absence.* What a response of listeners or clusters does not hold is deleted. For routes and endpoints absence means
+  nothing; they go with the listener or cluster that asked for them.
+- *Warming.* A cluster enters when its endpoints are there, or after initial_fetch_timeout (15 s) of an open stream
+  without them, then empty. Routes enter when the clusters they name have warmed, a listener when its routes have; until
+  then the older version goes on. A removed cluster stays while routes in force name it, for at most 15 s more.
+- *Reconnecting.* Back-off from 1 s, × 1.6, jitter 0.2, at most 30 s. A stream that received something before it broke is
+  opened again within 200 ms. What was received goes on serving.
+- *Restart.* With a state directory the last good configuration is kept on disk and serves until the control plane answers.
+- *Keepalive.* A ping after 30 s of silence. A gRPC server in Go with its default enforcement policy allows one in five
+  minutes and closes the connection; raise it (keepalive.EnforcementPolicy) or be reconnected now and then.
+
+In the tables *only* means: other values are refused. Filters of HTTP have pages of their own.
+
+`
+
+// docs writes the table for people.
+func docs() string {
+	var b strings.Builder
+	b.WriteString(preface)
+	for _, group := range []struct {
+		title string
+		rules map[protoreflect.FullName]rules
+	}{
+		{"Listeners", listenerRules()},
+		{"Routes", routeRules()},
+		{"Clusters and endpoints", clusterRules()},
+		{"Bootstrap", bootstrapRules()},
+	} {
+		fmt.Fprintf(&b, "## %s\n\n", group.title)
+		for _, name := range slices.Sorted(maps.Keys(group.rules)) {
+			fmt.Fprintf(&b, "### %s\n\n", name)
+			if len(group.rules[name]) == 0 {
+				b.WriteString("No fields.\n\n")
+				continue
+			}
+			b.WriteString("| field | |\n|---|---|\n")
+			rows(&b, "", group.rules[name])
+			b.WriteString("\n")
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func rows(b *strings.Builder, prefix string, r rules) {
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		rule := r[name]
+		words := "honoured"
+		switch {
+		case rule.ignored != "":
+			words = "left aside: " + rule.ignored
+		case len(rule.only) > 0:
+			words = "only " + strings.Join(rule.only, ", ")
+		case rule.note != "":
+			words += ": " + rule.note
+		case rule.within != nil && len(rule.within) == 0:
+			words += ": empty"
+		}
+		fmt.Fprintf(b, "| `%s%s` | %s |\n", prefix, name, strings.ReplaceAll(words, "|", `\|`))
+		rows(b, prefix+string(name)+".", rule.within)
+	}
+}

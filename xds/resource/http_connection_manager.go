@@ -1,0 +1,88 @@
+package resource
+
+import (
+	"errors"
+	"strconv"
+
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/fridaymesh/friday/filters"
+	"github.com/fridaymesh/friday/proxy/config"
+)
+
+// http reads an HttpConnectionManager.
+func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, l *Listener) *config.HTTP {
+	h := &config.HTTP{
+		HeadersTimeout: timeout(m.GetRequestHeadersTimeout()),
+		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
+		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
+		AccessLog:      accessLog(m.GetAccessLog()),
+	}
+	switch {
+	case m.GetRds() != nil:
+		h.RouteName = m.GetRds().GetRouteConfigName()
+		if h.RouteName == "" {
+			p.addf(path+".rds.route_config_name", "missing")
+		}
+		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
+	case m.GetRouteConfig() != nil:
+		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
+		validate := m.GetRouteConfig().GetValidateClusters()
+		l.ValidateClusters = validate == nil || validate.GetValue()
+	}
+	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
+	return h
+}
+
+// httpFilters reads a chain of HTTP filters, which a router ends.
+func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) (chain []config.Filter) {
+	if len(all) == 0 {
+		p.addf(path, "missing: the last filter must be envoy.filters.http.router")
+		return nil
+	}
+	last := len(all) - 1
+	for i, f := range all {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		isRouter := f.GetTypedConfig().MessageName() == "envoy.extensions.filters.http.router.v3.Router"
+		switch {
+		case p.under(at + ".config_discovery"):
+		case isRouter && i != last:
+			p.add(at, strconv.Quote(f.GetName()), "envoy.filters.http.router must be the last filter")
+		case isRouter:
+			p.router(at, f)
+		case i == last:
+			p.add(at, strconv.Quote(f.GetName()), "the last filter must be envoy.filters.http.router")
+		default:
+			if filter, ok := p.httpFilter(at, f, r); ok {
+				chain = append(chain, filter)
+			}
+		}
+	}
+	return chain
+}
+
+func (p *problems) httpFilter(at string, f *hcmv3.HttpFilter, r *Parser) (config.Filter, bool) {
+	factory, parsed, err := r.Registry.Parse(f.GetTypedConfig())
+	switch {
+	case err == nil:
+		return config.Filter{Name: f.GetName(), Factory: factory, Config: parsed, Disabled: f.GetDisabled()}, true
+	case errors.Is(err, filters.ErrUnknownFilter) && f.GetIsOptional():
+		return config.Filter{}, false
+	}
+	p.cause(at+".typed_config", err)
+	return config.Filter{}, false
+}
+
+// router checks the filter that sends requests on; there is nothing to set.
+func (p *problems) router(at string, f *hcmv3.HttpFilter) {
+	if f.GetDisabled() {
+		p.add(at+".disabled", "true", "the router cannot be disabled")
+	}
+	m := new(routerv3.Router)
+	if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
+		p.addf(at+".typed_config", "not a Router: cannot be decoded")
+		return
+	}
+	p.check(at+".typed_config", m.ProtoReflect())
+}
