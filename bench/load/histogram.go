@@ -22,20 +22,20 @@ const subBits = 7
 // own, above it each power of two is cut into 2^subBits.
 func bucket(v uint64) int {
 	shift := max(0, bits.Len64(v)-subBits-1)
-	return shift<<subBits + int(v>>shift) //nolint:gosec // at most 2^(subBits+1)
+	return shift<<subBits + int(v>>shift) // #nosec G115 -- at most 2^(subBits+1)
 }
 
 // middle is the middle of a bucket.
 func middle(i int) uint64 {
 	shift := max(0, i>>subBits-1)
-	low := uint64(i-shift<<subBits) << shift //nolint:gosec // not negative
+	low := uint64(i-shift<<subBits) << shift // #nosec G115 -- not negative
 	return low + (uint64(1)<<shift)/2
 }
 
 // Add counts d; a negative one, which only a clock that went back can make, as 0.
 func (h *Histogram) Add(d time.Duration) {
 	d = max(0, d)
-	i := bucket(uint64(d)) //nolint:gosec // not negative
+	i := bucket(uint64(d)) // #nosec G115 -- not negative
 	if i >= len(h.counts) {
 		h.counts = append(h.counts, make([]uint64, i+1-len(h.counts))...)
 	}
@@ -90,7 +90,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(max(0, min(1, q)) * float64(h.n-1))
 	for i, n := range h.counts {
 		if rank < n {
-			return min(h.max, max(h.min, time.Duration(middle(i)))) //nolint:gosec // was a duration
+			return min(h.max, max(h.min, time.Duration(middle(i)))) // #nosec G115 -- was a duration
 		}
 		rank -= n
 	}

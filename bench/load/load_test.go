@@ -74,7 +74,7 @@ func workload(t testing.TB, protocol string, items int) load.Workload {
 	return w
 }
 
-var protocols = []string{"openai", "kserve_v1", "open_inference"} //nolint:gochecknoglobals // immutable
+var protocols = []string{"openai", "kserve_v1", "open_inference"}
 
 func TestRightAnswersAreRight(t *testing.T) {
 	address, s := stand(t, standin.Config{})
@@ -163,8 +163,8 @@ func TestSpoiledAnswersAreWrong(t *testing.T) {
 func TestSharesOfUsageAreRight(t *testing.T) {
 	address, _ := stand(t, standin.Config{})
 	spoiled := spoil(t, address, func(_ string, b []byte) []byte {
-		at := bytes.Index(b, []byte(`"usage"`))
-		return append(bytes.Clone(b[:at]), `"usage": {"total_tokens": 7, "prompt_tokens": 6}, "more": true}`...)
+		before, _, _ := bytes.Cut(b, []byte(`"usage"`))
+		return append(bytes.Clone(before), `"usage": {"total_tokens": 7, "prompt_tokens": 6}, "more": true}`...)
 	})
 	r, err := load.Run(t.Context(), load.Options{
 		Target: load.Target{Address: spoiled}, Workload: workload(t, "openai", 1), Concurrency: 1, Requests: 3,
@@ -227,9 +227,10 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	for _, rate := range []float64{0, 100} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan *load.Result, 1)
+		w := workload(t, "openai", 1)
 		go func() {
 			r, err := load.Run(ctx, load.Options{
-				Target: load.Target{Address: address}, Workload: workload(t, "openai", 1), Concurrency: 2, Duration: time.Hour, Rate: rate,
+				Target: load.Target{Address: address}, Workload: w, Concurrency: 2, Duration: time.Hour, Rate: rate,
 			})
 			assert.NoError(t, err)
 			ended <- r

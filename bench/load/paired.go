@@ -31,9 +31,9 @@ func Paired(ctx context.Context, rounds int, o Options, ways ...Way) ([]*Result,
 			opt := o
 			opt.Target, opt.Workload = way.Target, way.Workload
 			if o.Requests > 0 {
-				opt.First += uint64(round) * o.Requests //nolint:gosec // not negative
+				opt.First += uint64(round) * o.Requests // #nosec G115 -- not negative
 			} else {
-				opt.First += uint64(round) << 32 //nolint:gosec // not negative
+				opt.First += uint64(round) << 32 // #nosec G115 -- not negative
 			}
 			run := func() error {
 				r, err := Run(ctx, opt)

@@ -115,7 +115,7 @@ func (r *runner) due(ctx context.Context) <-chan arrival {
 	arrivals := make(chan arrival, 1024)
 	go func() {
 		defer close(arrivals)
-		random := rand.New(rand.NewPCG(r.First, uint64(r.Concurrency))) //nolint:gosec // a repeatable load, not a secret
+		random := rand.New(rand.NewPCG(r.First, uint64(r.Concurrency))) // #nosec G115 G404 -- a repeatable load, not a secret
 		for at := float64(r.start); ; {
 			at += random.ExpFloat64() / r.Rate * 1e9
 			n := r.sent.Add(1)

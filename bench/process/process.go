@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,8 +48,8 @@ func (g *Group) Start(name string, env []string, program string, args ...string)
 	if err != nil {
 		return nil, fmt.Errorf("%s: log: %w", name, err)
 	}
-	defer func() { _ = log.Close() }() // the program has its own copy
-	p.cmd = exec.Command(program, args...)
+	defer func() { _ = log.Close() }()     // the program has its own copy
+	p.cmd = exec.Command(program, args...) // #nosec G204 -- what this package is for
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = attributes()
@@ -71,8 +72,8 @@ func (g *Group) Close() {
 	running := g.running
 	g.running = nil
 	g.mu.Unlock()
-	for i := len(running) - 1; i >= 0; i-- {
-		_ = running[i].Stop(5 * time.Second)
+	for _, p := range slices.Backward(running) {
+		_ = p.Stop(5 * time.Second)
 	}
 }
 

@@ -97,14 +97,14 @@ func complete(dir string) bool {
 // lock holds a file's lock against other processes; the kernel lets go of it when
 // the holder ends, however it ends.
 func lock(ctx context.Context, path string, progress func(string)) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our own cache
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- our own cache
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for told := false; ; told = true {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor is small
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // #nosec G115 -- a descriptor is small
 		if err == nil {
 			return func() { _ = f.Close() }, nil
 		}

@@ -24,7 +24,7 @@ type Digits struct {
 
 // ReadDigits reads what the training has left.
 func ReadDigits(path string) (*Digits, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // our own cache
+	text, err := os.ReadFile(path) // #nosec G304 -- our own cache
 	if err != nil {
 		return nil, fmt.Errorf("digits: %w", err)
 	}
@@ -93,7 +93,7 @@ func (e *Exam) AppendBody(dst []byte, n uint64) []byte {
 	return append(dst, e.digits.Request(e.row(n))...)
 }
 
-func (e *Exam) row(n uint64) int { return int(n % uint64(len(e.answers))) } //nolint:gosec // below a length
+func (e *Exam) row(n uint64) int { return int(n % uint64(len(e.answers))) } // #nosec G115 -- below a length
 
 // Check looks at the answer's form and compares it with what it should equal.
 func (e *Exam) Check(n uint64, body []byte) error {

@@ -124,7 +124,7 @@ func TestPatientlyTellsTheEndOfTheOutput(t *testing.T) {
 func fakePython(t *testing.T, dir, name, says string, code int) {
 	t.Helper()
 	script := fmt.Sprintf("#!/bin/sh\necho '%s'\nexit %d\n", says, code)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700)) // #nosec G306 -- a program
 }
 
 func TestFindPython(t *testing.T) {

@@ -38,7 +38,8 @@ func PrepareVenv(ctx context.Context, what, requirements string, progress func(s
 		return nil, err
 	}
 	v := &Venv{Dir: filepath.Join(cache, "venv-"+Key(requirements, version, python))}
-	if complete(v.Dir) && exec.CommandContext(ctx, v.Bin("python"), "-c", "").Run() != nil && ctx.Err() == nil {
+	try := exec.CommandContext(ctx, v.Bin("python"), "-c", "") // #nosec G204 -- in our own cache
+	if complete(v.Dir) && try.Run() != nil && ctx.Err() == nil {
 		// The Python that it was made with has gone.
 		if err := os.Remove(filepath.Join(v.Dir, marker)); err != nil {
 			return nil, fmt.Errorf("broken %s: %w", v.Dir, err)
@@ -76,7 +77,7 @@ func (v *Venv) build(ctx context.Context, python, requirements string, progress 
 // patiently runs a program that may take its time and says every 10 s that it is
 // still at it. The error holds the end of what the program wrote.
 func patiently(ctx context.Context, progress func(string), program string, args ...string) error {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...) // #nosec G204 -- a Python of this package's choice
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	start := time.Now()
@@ -113,7 +114,7 @@ const probe = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[
 func findPython(ctx context.Context) (path, version string, err error) {
 	var why []string
 	for _, name := range []string{"python3", "python3.12", "python3.11"} {
-		out, err := exec.CommandContext(ctx, name, "-c", probe).Output()
+		out, err := exec.CommandContext(ctx, name, "-c", probe).Output() // #nosec G204 -- one of three names
 		if ctx.Err() != nil {
 			return "", "", context.Cause(ctx)
 		}

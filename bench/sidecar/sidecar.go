@@ -32,7 +32,7 @@ func Binaries(dir string) (string, error) {
 			return filepath.Abs(c)
 		}
 	}
-	return "", fmt.Errorf("the program friday is not in %s; build it first: go build -o bin/ ./cmd/... ./bench/cmd/...", strings.Join(candidates, " or "))
+	return "", fmt.Errorf("the program friday is not in %s; build it first with \"go build -o bin/ ./cmd/... ./bench/cmd/...\" or make build", strings.Join(candidates, " or "))
 }
 
 // Sidecar is a running friday.

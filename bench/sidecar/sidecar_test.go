@@ -46,7 +46,7 @@ func FuzzSum(f *testing.F) {
 func TestBinaries(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Binaries(dir)
-	require.ErrorContains(t, err, "the program friday is not in "+dir+"; build it first: go build -o bin/")
+	require.ErrorContains(t, err, "the program friday is not in "+dir+"; build it first with \"go build -o bin/")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "friday"), nil, 0o600))
 	got, err := Binaries(dir)
 	require.NoError(t, err)

@@ -24,6 +24,9 @@ type Config struct {
 	// KeepAlive is after how long an idle connection is closed, as uvicorn does
 	// after 5 s. 0: never.
 	KeepAlive time.Duration
+	// HangUp closes a connection after a 500 without having said so in its head,
+	// as uvicorn does after an exception that nobody caught.
+	HangUp bool
 	// MaxBody bounds a request's body in bytes. Default 64 MiB.
 	MaxBody int
 }

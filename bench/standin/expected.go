@@ -42,7 +42,7 @@ func Embedding(model string, item []byte, dims int) []float32 {
 
 func appendEmbedding(dst []float32, seed uint64, dims int) []float32 {
 	for i := range dims {
-		r := mix(seed + uint64(i+1)*0x9e3779b97f4a7c15) //nolint:gosec // i is small
+		r := mix(seed + uint64(i+1)*0x9e3779b97f4a7c15) // #nosec G115 -- i is small
 		dst = append(dst, float32(int32(r>>40)-1<<23)/(1<<23))
 	}
 	return dst
@@ -79,7 +79,7 @@ func Tokens(text []byte) int { return max(1, len(bytes.Fields(text))) }
 // a checksum over the text without white space, so that 1 and 1.0 differ. Most of
 // them are beyond 2^53, where a decoder into floats spoils them.
 func Prediction(model string, instance []byte) int64 {
-	return int64(mix(hash([]byte(model), appendCompact(nil, instance))) >> 1) //nolint:gosec // 63 bits
+	return int64(mix(hash([]byte(model), compact(instance))) >> 1) // #nosec G115 -- 63 bits
 }
 
 // RowSum is the answer to one row of an Open Inference call: a checksum over the
@@ -102,18 +102,18 @@ func (r *RowSum) Value(text []byte) {
 }
 
 // Sum is the checksum, of 63 bits.
-func (r *RowSum) Sum() int64 { return int64(mix(r.h) >> 1) } //nolint:gosec // 63 bits
+func (r *RowSum) Sum() int64 { return int64(mix(r.h) >> 1) } // #nosec G115 -- 63 bits
 
 // ChatSeed names a conversation by its model and its messages (the JSON text of
 // the array). Its tokens and its id come from it.
 func ChatSeed(model string, messages []byte) uint64 {
-	return mix(hash([]byte(model), appendCompact(nil, messages)))
+	return mix(hash([]byte(model), compact(messages)))
 }
 
 // ChatToken is token i, from 0, of the completion: a short word with the space
 // before it.
 func ChatToken(seed uint64, i int) string {
-	return " " + strconv.FormatUint(mix(seed+uint64(i))>>44, 36) //nolint:gosec // i is small
+	return " " + strconv.FormatUint(mix(seed+uint64(i))>>44, 36) // #nosec G115 -- i is small
 }
 
 // ChatID is the completion's id.

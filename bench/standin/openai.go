@@ -112,7 +112,7 @@ func (call *embeddingCall) add(item []byte) {
 		call.tokens += Tokens(text)
 		return
 	}
-	call.items = append(call.items, appendCompact(nil, item))
+	call.items = append(call.items, compact(item))
 	for range elements(item) {
 		call.tokens++
 	}

@@ -14,22 +14,17 @@ type fault struct {
 
 func bad(message string) *fault { return &fault{400, message} }
 
-// appendError appends an error in OpenAI's shape, which has KServe's member
-// "error" as well.
-func appendError(dst []byte, status int, message string) []byte {
+// openError is an error in OpenAI's shape.
+func openError(status int, message string) []byte {
 	kind := "invalid_request_error"
 	if status >= 500 {
 		kind = "server_error"
 	}
-	dst = append(dst, `{"error":{"message":`+quote(message)+`,"type":"`+kind+`","code":`...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	return append(dst, `}}`...)
+	return []byte(`{"error":{"message":` + quote(message) + `,"type":"` + kind + `","code":` + strconv.Itoa(status) + `}}`)
 }
 
-// appendPlainError appends an error as KServe's servers write it.
-func appendPlainError(dst []byte, message string) []byte {
-	return append(dst, `{"error":`+quote(message)+`}`...)
-}
+// plainError is an error as KServe's servers write it.
+func plainError(message string) []byte { return []byte(`{"error":` + quote(message) + `}`) }
 
 // quote is s as a JSON text.
 func quote(s string) string {
@@ -80,7 +75,7 @@ func (c *conn) route(last bool) error {
 			return c.answer(200, metadata(modelOf(path)), last)
 		}
 	}
-	return c.answer(404, appendError(nil, 404, "no such path: "+path), last)
+	return c.answer(404, openError(404, "no such path: "+path), last)
 }
 
 // modelOf is the model's name in /v2/models/{model}[/versions/{version}].
@@ -105,7 +100,7 @@ func (c *conn) run(n int, f *fault, plain, last bool, answer func(dst []byte) []
 		return c.answer(200, c.aux, last)
 	}
 	if plain {
-		return c.answer(f.status, appendPlainError(nil, f.message), last)
+		return c.answer(f.status, plainError(f.message), last)
 	}
-	return c.answer(f.status, appendError(nil, f.status, f.message), last)
+	return c.answer(f.status, openError(f.status, f.message), last)
 }

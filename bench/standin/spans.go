@@ -130,9 +130,10 @@ func unquote(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// appendCompact appends a document without the white space outside its strings.
-// The text of numbers stays what it is.
-func appendCompact(dst, doc []byte) []byte {
+// compact is a document without the white space outside its strings. The text of
+// numbers stays what it is.
+func compact(doc []byte) []byte {
+	dst := make([]byte, 0, len(doc))
 	for i := 0; i < len(doc); i++ {
 		switch doc[i] {
 		case ' ', '\t', '\r', '\n':

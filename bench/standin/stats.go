@@ -80,7 +80,7 @@ type counters struct {
 
 func (c *counters) call(items int) {
 	c.calls.Add(1)
-	c.items.Add(uint64(items)) //nolint:gosec // a count is never negative
+	c.items.Add(uint64(items)) // #nosec G115 -- a count is never negative
 	c.sizes[min(items, maxCounted)].Add(1)
 }
 

@@ -1,7 +1,9 @@
 package standin_test
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +132,23 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	require.Equal(t, 200, status)
 	_, err := c.br.ReadByte()
 	require.ErrorContains(t, err, "EOF")
+}
+
+func TestHangUpAfterAFailure(t *testing.T) {
+	address, s := serve(t, standin.Config{HangUp: true})
+	c := dial(t, address)
+	status, _ := c.post("/v1/embeddings", `{"model":"m","input":"poison"}`)
+	require.Equal(t, 400, status)
+	c.send("/v1/embeddings", "", `{"model":"m","input":"poison500"}`)
+	resp, err := http.ReadResponse(c.br, nil)
+	require.NoError(t, err)
+	require.Equal(t, 500, resp.StatusCode)
+	require.False(t, resp.Close, "the head does not tell")
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	_, err = c.br.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	require.Zero(t, s.Stats().Cancelled)
 }
 
 func TestHTTPOnTheWire(t *testing.T) {

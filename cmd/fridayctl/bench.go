@@ -177,7 +177,7 @@ func (b *benchFlags) measure(ctx context.Context, callers int) ([]line, error) {
 	}
 	totals, err := load.Paired(ctx, rounds, load.Options{
 		Concurrency: callers, Duration: b.duration / time.Duration(rounds),
-		Requests: (b.requests + uint64(rounds) - 1) / uint64(rounds), //nolint:gosec // at least 1
+		Requests: (b.requests + uint64(rounds) - 1) / uint64(rounds), // #nosec G115 -- at least 1
 		Rate:     b.rate,
 	}, b.ways...)
 	if err != nil {

@@ -35,7 +35,7 @@ func (b *benchFlags) streams(ctx context.Context, callers int) ([]line, error) {
 			r, err := load.Streams(ctx, load.StreamOptions{
 				Target: b.ways[k].Target, Concurrency: callers, Tokens: b.tokens, Gap: b.gap,
 				Duration: b.duration / time.Duration(rounds),
-				Streams:  (b.requests + uint64(rounds) - 1) / uint64(rounds), //nolint:gosec // at least 1
+				Streams:  (b.requests + uint64(rounds) - 1) / uint64(rounds), // #nosec G115 -- at least 1
 			})
 			if err != nil {
 				return nil, err

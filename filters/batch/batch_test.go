@@ -43,10 +43,14 @@ func TestAloneGoesUntouched(t *testing.T) {
 func TestMergesAndSplits(t *testing.T) {
 	for _, test := range []struct{ name, path, request, answer string }{
 		{"kserve v1", predictPath, `{"instances":[{"x":"%s"}],"signature_name":"s"}`, `{"predictions":[{"echo":{"x":"%s"}}]}`},
-		{"openai", embedPath, `{"model":"e","input":"%s"}`,
-			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[5,99.0]}],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}`},
-		{"open inference", inferPath, `{"id":"%[1]s","inputs":[{"name":"a","shape":[1,2],"datatype":"BYTES","data":["%[1]s","%[1]s"]}]}`,
-			`{"model_name":"m","id":"%[1]s","outputs":[{"name":"echo","shape":[1,2],"datatype":"BYTES","data":["%[1]s","%[1]s"]}]}`},
+		{
+			"openai", embedPath, `{"model":"e","input":"%s"}`,
+			`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[5,99.0]}],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}`,
+		},
+		{
+			"open inference", inferPath, `{"id":"%[1]s","inputs":[{"name":"a","shape":[1,2],"datatype":"BYTES","data":["%[1]s","%[1]s"]}]}`,
+			`{"model_name":"m","id":"%[1]s","outputs":[{"name":"echo","shape":[1,2],"datatype":"BYTES","data":["%[1]s","%[1]s"]}]}`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

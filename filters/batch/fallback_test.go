@@ -56,7 +56,7 @@ func TestOnlyTheGuiltyFail(t *testing.T) {
 					return c.Body == instances("poison", 1)
 				})
 				require.GreaterOrEqual(t, alone, 0, "its own bytes in the end")
-				require.EqualValues(t, 5, d.house.Metric(t, "friday_batch_fallback_total", "reason", "status"))
+				require.Equal(t, 5, d.house.Count(t, "friday_batch_fallback_total", "reason", "status"))
 			})
 		}
 	}
@@ -187,7 +187,7 @@ func TestMismatch(t *testing.T) {
 				}
 				check(d.together(predicts(names...)...))
 				require.Equal(t, []int{4, 1, 1, 1, 1}, sizes(d.after()))
-				require.EqualValues(t, 1, d.house.Metric(t, "friday_batch_fallback_total", "reason", test.reason))
+				require.Equal(t, 1, d.house.Count(t, "friday_batch_fallback_total", "reason", test.reason))
 
 				before := len(d.server.Calls())
 				time.Sleep(4 * time.Minute)
@@ -195,7 +195,7 @@ func TestMismatch(t *testing.T) {
 				for _, c := range d.server.Calls()[before:] {
 					require.Len(t, c.Items, 1)
 				}
-				require.EqualValues(t, 5, d.house.Metric(t, "friday_batch_dispatch_total", "reason", "unbatchable"))
+				require.Equal(t, 5, d.house.Count(t, "friday_batch_dispatch_total", "reason", "unbatchable"))
 
 				// Another model is as ever; and so is this one after a while.
 				before = len(d.server.Calls())
@@ -270,7 +270,7 @@ func TestAnswerTooLarge(t *testing.T) {
 			require.NoError(t, r.err)
 			require.Equal(t, echoes(letters(4)[i], 1), r.body)
 		}
-		require.EqualValues(t, 1, d.house.Metric(t, "friday_batch_fallback_total", "reason", "too_large"))
+		require.Equal(t, 1, d.house.Count(t, "friday_batch_fallback_total", "reason", "too_large"))
 	}
 }
 
@@ -302,7 +302,7 @@ func TestPanic(t *testing.T) {
 			require.NoError(t, r.err)
 			require.Equal(t, echoes(names[i], 1), r.body)
 		}
-		require.EqualValues(t, 1, d.house.Metric(t, "friday_batch_fallback_total", "reason", "panic"))
+		require.Equal(t, 1, d.house.Count(t, "friday_batch_fallback_total", "reason", "panic"))
 		// The slot of the one that panicked is free again.
 		require.NoError(t, call(t.Context(), d, filtertest.Request(predictPath, instances("z", 1))).err)
 	})

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,6 +141,7 @@ func (g *group) arm(wait time.Duration) {
 }
 
 func (g *group) disarm() {
+	g.linger.waiting = false
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -211,8 +213,7 @@ func (g *group) unqueue(e *entry) {
 func (g *group) requeue(members []*entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i := len(members) - 1; i >= 0; i-- {
-		e := members[i]
+	for _, e := range slices.Backward(members) {
 		e.place, e.batch = inQueue, nil
 		e.solo, e.why = true, whyAlone
 		g.budget.take(e.call.Items, len(e.call.Body), true)

@@ -111,15 +111,7 @@ func (f *filter) read(req *proxy.Request, call *inference.Call) head {
 	k = appendBytes(k, req.Header.RequestURI())
 
 	var h head
-	_, rest, _ := bytes.Cut(lines[:written], []byte{'\n'})
-	for len(rest) > 0 {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte{'\n'})
-		name, value, ok := bytes.Cut(line, []byte{':'})
-		if !ok {
-			continue
-		}
-		value = bytes.TrimPrefix(bytes.TrimSuffix(value, []byte{'\r'}), []byte{' '})
+	for name, value := range proxy.Fields(lines[:written]) {
 		switch field := f.names.of(name); field.meaning {
 		case nothing:
 		case grouped:

@@ -41,11 +41,11 @@ func TestGoneWhileQueued(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Millisecond)
-		require.EqualValues(t, 5, d.house.Metric(t, "friday_batch_queued_items"))
+		require.Equal(t, 5, d.house.Count(t, "friday_batch_queued_items"))
 		time.Sleep(time.Millisecond)
 		cancel(proxy.ErrCallerGone)
 		synctest.Wait()
-		require.EqualValues(t, 2, d.house.Metric(t, "friday_batch_queued_items"))
+		require.Equal(t, 2, d.house.Count(t, "friday_batch_queued_items"))
 		wg.Wait()
 		require.Equal(t, []int{1, 2}, sizes(d.server.Calls()))
 	})
@@ -207,7 +207,7 @@ func TestStorm(t *testing.T) {
 		require.Equal(t, callers*rounds, good+bad+left)
 		require.Positive(t, bad)
 		require.Positive(t, left)
-		require.Zero(t, d.house.Metric(t, "friday_batch_queued_items"))
+		require.Zero(t, d.house.Count(t, "friday_batch_queued_items"))
 		for _, c := range d.server.Calls() {
 			if len(c.Items) > 16 {
 				require.Contains(t, c.Body, "poison", "only what failed in pieces goes whole")
@@ -340,7 +340,7 @@ func TestSlotIsHeldToTheEnd(t *testing.T) {
 				test.end(body, first)
 				wg.Wait()
 				require.Greater(t, running, 1)
-				require.Zero(t, house.Metric(t, "friday_batch_queued_items"))
+				require.Zero(t, house.Count(t, "friday_batch_queued_items"))
 			})
 		})
 	}

@@ -127,10 +127,10 @@ func TestOpenLoop(t *testing.T) {
 			require.Zero(t, r.req.Trace.Queued)
 			time.Sleep(time.Millisecond)
 		}
-		require.EqualValues(t, 50, d.house.Metric(t, "friday_batch_dispatch_total", "reason", "idle"))
-		require.EqualValues(t, 50, d.house.Metric(t, "friday_batch_size", "model", "m"))
-		require.EqualValues(t, 50, d.house.Metric(t, "friday_batch_wait_seconds", "model", "m"))
-		require.Zero(t, d.house.Metric(t, "friday_batch_queued_items"))
+		require.Equal(t, 50, d.house.Count(t, "friday_batch_dispatch_total", "reason", "idle"))
+		require.Equal(t, 50, d.house.Count(t, "friday_batch_size", "model", "m"))
+		require.Equal(t, 50, d.house.Count(t, "friday_batch_wait_seconds", "model", "m"))
+		require.Zero(t, d.house.Count(t, "friday_batch_queued_items"))
 	})
 }
 

@@ -92,7 +92,7 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 		}
 		if out.err != nil || out.head.StatusCode() != fasthttp.StatusOK {
 			p.leave(ctx)
-			return &out, nil
+			return &out, nil //nolint:nilerr // out tells the caller
 		}
 		if p.size += len(out.body); p.size > maxAnswerBytes {
 			return nil, errPiece

@@ -109,6 +109,12 @@ func (h *House) Metric(tb testing.TB, family string, labels ...string) float64 {
 	return sum
 }
 
+// Count is Metric for what counts whole things.
+func (h *House) Count(tb testing.TB, family string, labels ...string) int {
+	tb.Helper()
+	return int(h.Metric(tb, family, labels...))
+}
+
 // Build parses text (a protobuf message as prototext, without its type) and
 // builds the factory's filter in the house.
 func (h *House) Build(tb testing.TB, f proxy.Factory, text string) proxy.Filter {

@@ -12,6 +12,7 @@ package inference
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
@@ -123,7 +124,10 @@ func match(h *fasthttp.RequestHeader) (wire.Protocol, wire.Target) {
 // in any case: the codec keeps them as the caller wrote them.
 func plainJSON(h *fasthttp.RequestHeader, typeOptional bool) bool {
 	ok := typeOptional
-	for name, value := range h.All() {
+	head := heads.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer heads.Put(head)
+	*head = h.AppendBytes((*head)[:0])
+	for name, value := range proxy.Fields(*head) {
 		switch {
 		case bytes.EqualFold(name, []byte("content-type")):
 			if ok = isJSON(string(value)); !ok {
@@ -141,6 +145,8 @@ func plainJSON(h *fasthttp.RequestHeader, typeOptional bool) bool {
 	}
 	return ok
 }
+
+var heads = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool is shared by nature
 
 func isJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")

@@ -61,7 +61,7 @@ func (c *compiler) controlPlane(m *clusterv3.Cluster) []string {
 	switch m.GetType() { //nolint:exhaustive // the parser refuses the others
 	case clusterv3.Cluster_STRICT_DNS, clusterv3.Cluster_LOGICAL_DNS:
 		like.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-		like.DnsLookupFamily, like.RespectDnsTtl, like.DnsRefreshRate = 0, false, nil // gRPC resolves in its own way
+		like.DnsLookupFamily = 0 // gRPC resolves in its own way
 	}
 	if !takeHTTP2(like) {
 		c.failf("cluster %q: typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC", m.GetName())

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"os"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	"sigs.k8s.io/yaml"
-
 	_ "github.com/cncf/xds/go/udpa/type/v1" // TypedStruct, in typed_config
-	_ "github.com/cncf/xds/go/xds/type/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	_ "github.com/cncf/xds/go/xds/type/v3"  // the other TypedStruct
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"                     // in typed_config
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3" // in typed_config
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"                          // in typed_config
+	"sigs.k8s.io/yaml"
 
 	"github.com/fridaymesh/friday/xds/api/strictjson"
 )
@@ -57,7 +56,7 @@ func Decode(data []byte) (*bootstrapv3.Bootstrap, error) {
 
 // prefixed puts prefix before each line of err.
 func prefixed(prefix string, err error) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what errors.Join made itself
+	joined, ok := err.(interface{ Unwrap() []error }) // what errors.Join made
 	if !ok {
 		return fmt.Errorf("%s%w", prefix, err)
 	}

@@ -3,21 +3,15 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/zap"
-	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
@@ -25,8 +19,6 @@ import (
 const (
 	// maxResponse bounds one response of the control plane.
 	maxResponse = 256 << 20
-	// maxWords bounds the text of a NACK.
-	maxWords = 16 << 10
 	// pingAfter and pingTimeout find out that a silent control plane is gone.
 	pingAfter, pingTimeout = 30 * time.Second, 10 * time.Second
 )
@@ -140,126 +132,9 @@ func (c *Client) stream(ctx context.Context, target string) (received bool, err 
 	if err == nil || errors.Is(err, io.EOF) {
 		// The stream is over, and only Recv says why. It closes responses when it
 		// has.
-		for range responses { //nolint:revive // thrown away
+		for range responses { // thrown away
 		}
 		err = broke
 	}
 	return s.received, err
-}
-
-// stream is one open stream.
-type stream struct {
-	c   *Client
-	ads discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesClient
-	// node is sent once.
-	node     *corev3.Node
-	received bool
-
-	nonces     [kinds]string
-	names      [kinds][]string
-	subscribed [kinds]bool
-}
-
-// run subscribes and answers until the stream ends: nil where responses is
-// closed.
-func (s *stream) run(ctx context.Context, target string, responses <-chan *discoveryv3.DiscoveryResponse) error {
-	up := s.c.metrics.XDSConnected.WithLabelValues(target)
-	up.Set(1)
-	defer func() {
-		up.Set(0)
-		s.c.change((*state).disconnected)
-	}()
-	s.c.change(func(st *state) { st.connected(time.Now()) })
-	s.c.tick(time.Now())
-	if err := s.subscribe(); err != nil {
-		return err
-	}
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		wait := time.Hour
-		if at, ok := s.c.state.Load().deadline(); ok {
-			wait = time.Until(at)
-		}
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-timer.C:
-			s.c.tick(now)
-		case resp, ok := <-responses:
-			if !ok {
-				return nil
-			}
-			if !s.received {
-				s.received = true
-				s.c.log.Info("control plane answers", zap.String("control_plane", resp.GetControlPlane().GetIdentifier()))
-			}
-			if err := s.answer(resp); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// answer takes a response, acknowledges or refuses it, and asks for what follows
-// from it.
-func (s *stream) answer(resp *discoveryv3.DiscoveryResponse) error {
-	k, ok := kindOf(resp.GetTypeUrl())
-	if !ok || !s.subscribed[k] {
-		s.c.log.Warn("response of a type that was not asked for", zap.String("type_url", resp.GetTypeUrl()))
-		return nil
-	}
-	s.nonces[k] = resp.GetNonce()
-	// The names are those of the last request: a control plane need not look at
-	// those of a NACK, so a change of them is a request of its own.
-	if err := s.send(k, s.c.handle(k, resp, time.Now())); err != nil {
-		return err
-	}
-	return s.subscribe()
-}
-
-// subscribe sends the requests whose names have changed, in the order of the
-// kinds.
-func (s *stream) subscribe() error {
-	st := s.c.state.Load()
-	for k := range kinds {
-		names := st.names(k)
-		if s.subscribed[k] && slices.Equal(names, s.names[k]) || !s.subscribed[k] && !k.whole() && len(names) == 0 {
-			continue
-		}
-		s.subscribed[k], s.names[k] = true, names
-		if err := s.send(k, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// send sends a request of k: with the latest nonce and the version that is in
-// force, and with refused as the reason where that is not the response's.
-func (s *stream) send(k kind, refused error) error {
-	req := &discoveryv3.DiscoveryRequest{
-		TypeUrl:       k.typeURL(),
-		Node:          s.node,
-		ResourceNames: s.names[k],
-		VersionInfo:   s.c.state.Load().known[k].version,
-		ResponseNonce: s.nonces[k],
-	}
-	if refused != nil {
-		req.ErrorDetail = &statuspb.Status{Code: int32(codes.InvalidArgument), Message: cut(refused.Error())}
-	}
-	s.node = nil
-	if err := s.ads.Send(req); err != nil {
-		// The reason is what Recv returns; Send knows only that it is over.
-		return fmt.Errorf("send: %w", err)
-	}
-	return nil
-}
-
-func cut(words string) string {
-	if len(words) > maxWords {
-		words = words[:maxWords] + "…"
-	}
-	return strings.ToValidUTF8(words, "?")
 }

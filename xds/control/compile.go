@@ -89,7 +89,7 @@ func (c *Compiler) filters(p *policy.Policy) policy.Problems {
 }
 
 // fieldPath begins the words of a filter's refusal.
-var fieldPath = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+|\[\d+\])*$`) //nolint:gochecknoglobals // immutable
+var fieldPath = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+|\[\d+\])*$`)
 
 // faults makes a problem of each line of a filter's words about its settings at
 // path.
@@ -174,7 +174,7 @@ func digest(messages ...proto.Message) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 		}
-		fmt.Fprintf(h, "%d ", len(b))
+		h.Write(fmt.Appendf(nil, "%d ", len(b)))
 		h.Write(b)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:digestLength], nil

@@ -2,7 +2,6 @@ package control
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"maps"
@@ -26,13 +25,12 @@ type file struct {
 	conflicts policy.Problems
 }
 
-func (f *file) problems() policy.Problems { return cmpOr(f.faults, f.conflicts) }
-
-func cmpOr(a, b policy.Problems) policy.Problems {
-	if len(a) > 0 {
-		return a
+// problems is why wanted is not in force; empty where it is.
+func (f *file) problems() policy.Problems {
+	if len(f.faults) > 0 {
+		return f.faults
 	}
-	return b
+	return f.conflicts
 }
 
 // fileSet is the folder, by path. It is immutable.
@@ -56,7 +54,10 @@ func (set fileSet) next(list []source, c *Compiler) (after fileSet, changed []st
 		}
 		after[s.path] = before.reread(s, c)
 	}
-	after.settle()
+	// Who was refused for the sake of one that was refused later may get in after
+	// all. Each round but the last takes a file in.
+	for after.settle() {
+	}
 	for path, f := range after {
 		before, known := set[path]
 		if !known || before.sum != f.sum || before.problems().Error() != f.problems().Error() {
@@ -115,9 +116,9 @@ func problemsOf(path string, err error) policy.Problems {
 	return policy.Problems{{File: path, Text: err.Error()}}
 }
 
-// settle puts in force what can be. It ends since every round but the last
-// refuses one file.
-func (set fileSet) settle() {
+// settle puts in force what can be, and says whether it got any file in. It ends
+// since every round of its loop but the last refuses one file.
+func (set fileSet) settle() (progress bool) {
 	paths := slices.Sorted(maps.Keys(set))
 	contending := map[string]bool{}
 	for _, path := range paths {
@@ -149,8 +150,10 @@ func (set fileSet) settle() {
 		contending[refused] = false
 	}
 	for _, path := range paths {
+		progress = progress || contending[path]
 		set[path].inForce = proposed(path)
 	}
+	return progress
 }
 
 // conflicts holds the policies of a contending file against each other, against
@@ -181,7 +184,7 @@ func (set fileSet) inForce() []*Compiled {
 	for _, f := range set {
 		list = append(list, f.inForce...)
 	}
-	slices.SortFunc(list, func(a, b *Compiled) int { return cmp.Compare(a.Name(), b.Name()) })
+	slices.SortFunc(list, byName)
 	return list
 }
 

@@ -58,6 +58,13 @@ func (f *Folder) Load() error {
 	return nil
 }
 
+// Files is how many policy files the folder holds.
+func (f *Folder) Files() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.set)
+}
+
 // Reload asks for the folder to be read again soon. It does not wait.
 func (f *Folder) Reload() {
 	select {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -69,16 +70,12 @@ func selected(policies []*Compiled, nodeID, nodeCluster string) []*Compiled {
 	return chosen
 }
 
-// snapshot holds the clusters (with endpoints) of some policies and the
-// listeners (with routes) of others. It is consistent where both are of the same
-// names or the latter's are among the former's.
-func snapshot(upstreams, downstreams []*Compiled) *cachev3.Snapshot {
+// stage says of each kind which policies' resources are served.
+type stage [kinds][]*Compiled
+
+func (st stage) snapshot() *cachev3.Snapshot {
 	s := &cachev3.Snapshot{}
-	for kind := range kinds {
-		policies := upstreams
-		if kind == listeners || kind == routeSets {
-			policies = downstreams
-		}
+	for kind, policies := range st {
 		items := make([]types.Resource, len(policies))
 		for i, p := range policies {
 			items[i] = p.resource(kind)
@@ -93,31 +90,47 @@ func snapshot(upstreams, downstreams []*Compiled) *cachev3.Snapshot {
 func version(kind int, policies []*Compiled) string {
 	h := sha256.New()
 	for _, p := range policies {
-		fmt.Fprintf(h, "%s %s\n", p.Name(), p.digests[kind])
+		h.Write(fmt.Appendf(nil, "%s %s\n", p.Name(), p.digests[kind]))
 	}
 	return hex.EncodeToString(h.Sum(nil))[:digestLength]
 }
 
-// steps leads a node from the policies before to those after without a moment in
-// which a listener's route names a cluster that is not there: first what is new
-// upstream, then the listeners and routes, then away with what nobody names any
-// more (make before break). The last snapshot holds just the policies after.
+// steps leads a node from the policies before to those after, one kind at a time,
+// without a moment in which a listener's route names a cluster that is not
+// there: first what is new upstream, then the listeners and routes, then away
+// with what nobody names any more (make before break, the order of the xDS
+// protocol page). The last snapshot holds just the policies after.
 func steps(before, after []*Compiled) []*cachev3.Snapshot {
-	if len(before) == 0 {
-		return []*cachev3.Snapshot{snapshot(after, after)}
-	}
 	both := slices.Clone(after)
 	for _, old := range before {
 		if !slices.ContainsFunc(after, func(p *Compiled) bool { return p.Name() == old.Name() }) {
 			both = append(both, old)
 		}
 	}
-	list := []*cachev3.Snapshot{snapshot(both, before), snapshot(both, after)}
-	if len(both) > len(after) {
-		list = append(list, snapshot(after, after))
+	slices.SortFunc(both, byName) // as before and after are, so that equal lists have equal versions
+	now := stage{before, before, before, before}
+	var list []*cachev3.Snapshot
+	for _, step := range []struct {
+		kind     int
+		policies []*Compiled
+	}{
+		{clusters, both},
+		{endpoints, both},
+		{listeners, after},
+		{routeSets, after},
+		{clusters, after},
+		{endpoints, after},
+	} {
+		if version(step.kind, now[step.kind]) == version(step.kind, step.policies) {
+			continue
+		}
+		now[step.kind] = step.policies
+		list = append(list, now.snapshot())
 	}
 	return list
 }
+
+func byName(a, b *Compiled) int { return cmp.Compare(a.Name(), b.Name()) }
 
 // same says whether two lists hold the same versions.
 func same(a, b []*Compiled) bool {

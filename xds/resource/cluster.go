@@ -20,7 +20,7 @@ func (r *Parser) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 	p := newProblems("cluster", m.GetName())
 	p.check("", m.ProtoReflect())
 	c := &Cluster{Config: &cluster.Config{Name: m.GetName(), ConnectTimeout: m.GetConnectTimeout().AsDuration()}}
-	switch m.GetLbPolicy() { //nolint:exhaustive // the table refuses the others
+	switch m.GetLbPolicy() { // the table refuses the others
 	case clusterv3.Cluster_LEAST_REQUEST:
 		c.Policy = cluster.LeastRequest
 	case clusterv3.Cluster_RANDOM:

@@ -65,7 +65,7 @@ func (p *problems) addf(path, format string, args ...any) {
 
 // cause adds each line of err, which stands for one field each.
 func (p *problems) cause(path string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what errors.Join made itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // what errors.Join made
 		for _, e := range joined.Unwrap() {
 			p.cause(path, e)
 		}

@@ -16,6 +16,7 @@ import (
 )
 
 func samples(t testing.TB) map[string]proto.Message {
+	t.Helper()
 	return map[string]proto.Message{
 		resource.ListenerType: decode(t, listener(rds, "http_filters: ["+routerFilter+"]"), new(listenerv3.Listener)),
 		resource.RouteType:    decode(t, `{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: c}}]}]}`, new(routev3.RouteConfiguration)),

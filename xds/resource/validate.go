@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -32,13 +33,13 @@ func (p *problems) violations(path string, m protoreflect.Message, err error) {
 	if err == nil {
 		return
 	}
-	if all, ok := err.(interface{ AllErrors() []error }); ok { //nolint:errorlint // the generated type itself
+	if all, ok := err.(interface{ AllErrors() []error }); ok {
 		for _, e := range all.AllErrors() {
 			p.violations(path, m, e)
 		}
 		return
 	}
-	v, ok := err.(violation) //nolint:errorlint // the generated type itself
+	v, ok := errors.AsType[violation](err)
 	if !ok {
 		p.add(path, "", err.Error())
 		return

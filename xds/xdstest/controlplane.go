@@ -37,7 +37,7 @@ func (everybody) ID(*corev3.Node) string { return "" }
 func New(t testing.TB) *ControlPlane {
 	t.Helper()
 	c := &ControlPlane{cache: cache.NewSnapshotCache(true, everybody{}, nil)}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // longer than the cleanups
+	ctx, cancel := context.WithCancel(context.Background()) // longer than the cleanups
 	ads := serverv3.NewServer(ctx, c.cache, serverv3.CallbackFuncs{
 		StreamRequestFunc: func(_ int64, req *discoveryv3.DiscoveryRequest) error {
 			c.mu.Lock()
@@ -68,7 +68,7 @@ func (c *ControlPlane) Set(resources ...proto.Message) string {
 	c.mu.Unlock()
 	snapshot, err := cache.NewSnapshot(version, byType)
 	require.NoError(c.t, err)
-	require.NoError(c.t, c.cache.SetSnapshot(context.Background(), "", snapshot)) //nolint:usetesting // may be set in a cleanup
+	require.NoError(c.t, c.cache.SetSnapshot(context.Background(), "", snapshot)) // may be set in a cleanup
 	return version
 }
 

@@ -24,6 +24,7 @@ type server struct {
 }
 
 func newServer(t testing.TB, ads discoveryv3.AggregatedDiscoveryServiceServer) *server {
+	t.Helper()
 	s := &server{t: t, ads: ads, addr: "127.0.0.1:0"}
 	s.Start()
 	t.Cleanup(s.Stop)

@@ -44,6 +44,7 @@ func (d *demo) own(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.say("Starting friday in front of %s and waiting for it to accept connections …", d.upstream)
 	s, err := sidecar.Proxy(ctx, d.group, d.bin, "friday", d.upstream, addresses[0], addresses[1])
 	if err != nil {
 		return err

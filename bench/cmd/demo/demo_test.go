@@ -15,7 +15,7 @@ import (
 
 // result is a run of so many right answers in one second, each after p50.
 func result(n int, p50 time.Duration) *load.Result {
-	r := &load.Result{Requests: uint64(n), Elapsed: time.Second} //nolint:gosec // positive
+	r := &load.Result{Requests: uint64(n), Elapsed: time.Second} // #nosec G115 -- positive
 	for range n {
 		r.Latency.Add(p50)
 	}

@@ -89,7 +89,7 @@ func (d *demo) pair(ctx context.Context, server *subject, side *sidecar.Sidecar,
 	}
 	if server.digits != nil {
 		// Every digit is asked about in every cell, so that accuracies compare.
-		o.Requests = uint64((len(server.digits.Rows) + d.rounds - 1) / d.rounds) //nolint:gosec // positive
+		o.Requests = uint64((len(server.digits.Rows) + d.rounds - 1) / d.rounds) // #nosec G115 -- positive
 		for i := range ways {
 			pair[i].exam = server.digits.NewExam(reference)
 			ways[i].Workload = pair[i].exam

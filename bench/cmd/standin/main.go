@@ -31,6 +31,7 @@ func run(args []string) int {
 	fs.IntVar(&c.Tokens, "tokens", c.Tokens, "length of a chat completion that asks for none")
 	fs.DurationVar(&c.Gap, "gap", c.Gap, "time between two tokens of a chat completion that asks for none")
 	fs.DurationVar(&c.KeepAlive, "keep-alive", c.KeepAlive, "close idle connections after this time, as uvicorn does after 5s; 0: never")
+	fs.BoolVar(&c.HangUp, "hang-up", c.HangUp, "close connections after a 500 without saying so, as uvicorn does")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -61,6 +62,7 @@ func serve(c standin.Config, address string) error {
 		return fmt.Errorf("standin: %w", err)
 	}
 	fmt.Printf("standin: on http://%s, %v a call and %v an item, %d at once\n", ln.Addr(), c.Fixed, c.PerItem, c.Accelerators)
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	unhook := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer unhook()
 	return server.Serve(ln)
 }

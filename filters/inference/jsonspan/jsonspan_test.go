@@ -222,3 +222,18 @@ func TestUnquote(t *testing.T) {
 		require.False(t, ok, raw)
 	}
 }
+
+// TestLanes puts every byte at every place of a string and of a number that are
+// read eight bytes at a time.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	for _, frame := range []string{`"0123456789abcdef01234567"`, `123456789012345678901234`} {
+		for at := 1; at < len(frame)-1; at++ {
+			for c := range 256 {
+				text := []byte(frame)
+				text[at] = byte(c)
+				require.Equal(t, json.Valid(text), jsonspan.Valid(text), "%q", text)
+			}
+		}
+	}
+}

@@ -4,11 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
 	"github.com/fridaymesh/friday/xds/api/strictjson"

@@ -81,7 +81,7 @@ func (d *decoder) document(root *yaml.Node) *Policy {
 	return p
 }
 
-var yamlLine = regexp.MustCompile(`^line (\d+): `) //nolint:gochecknoglobals // immutable
+var yamlLine = regexp.MustCompile(`^line (\d+): `)
 
 // syntax takes the line out of the words of a YAML error.
 func syntax(file string, err error) *Problem {

@@ -105,10 +105,14 @@ func TestConflict(t *testing.T) {
 	for name, c := range map[string]struct{ first, second, want string }{
 		"name": {minimal, minimal + "  port: 1\n", `b.yaml:3: metadata.name: "digits": is the name of another policy, at a.yaml:3`},
 		"port": {minimal, named(""), `b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`},
-		"one address within all": {minimal, named("  address: 127.0.0.1\n"),
-			`b.yaml:6: spec.address: 127.0.0.1:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`},
-		"overlapping selectors": {minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_id: b}\n"),
-			`b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`},
+		"one address within all": {
+			minimal, named("  address: 127.0.0.1\n"),
+			`b.yaml:6: spec.address: 127.0.0.1:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`,
+		},
+		"overlapping selectors": {
+			minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_id: b}\n"),
+			`b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`,
+		},
 		"other port":         {minimal, named("  port: 1\n"), ""},
 		"other address":      {minimal + "  address: 127.0.0.2\n", named("  address: 127.0.0.1\n"), ""},
 		"disjoint selectors": {minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_cluster: b}\n"), ""},

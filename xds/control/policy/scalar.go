@@ -62,7 +62,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, fd protoreflect.FieldDescrip
 		return d.enum(path, n, fd.Enum())
 	case protoreflect.Uint32Kind:
 		v, ok := d.unsigned(path, n, math.MaxUint32)
-		return protoreflect.ValueOfUint32(uint32(v)), ok //nolint:gosec // bounded by unsigned
+		return protoreflect.ValueOfUint32(uint32(v)), ok // #nosec G115 -- bounded by unsigned
 	case protoreflect.Uint64Kind:
 		v, ok := d.unsigned(path, n, math.MaxUint64)
 		return protoreflect.ValueOfUint64(v), ok

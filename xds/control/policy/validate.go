@@ -10,7 +10,7 @@ import (
 )
 
 // dnsLabel is RFC 1123's, as Kubernetes has it.
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`) //nolint:gochecknoglobals // immutable
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 // validate finds what no type can say. What a filter thinks of its own settings
 // is for its factory to say. Of the paths in failed, and of what is below them,

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/fridaymesh/friday/xds/control"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const digits = `apiVersion: friday.dev/v1alpha1
+kind: InferencePolicy
+metadata: {name: digits}
+spec:
+  server: {endpoints: ["127.0.0.1:8080"]}
+`
+
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "fridayd")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return binary
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// process is a fridayd that serves.
+type process struct {
+	cmd   *exec.Cmd
+	admin string
+	rest  *bytes.Buffer // of stderr, once it has ended
+	done  chan struct{}
+}
+
+func start(t *testing.T, binary, dir string) *process {
+	t.Helper()
+	p := &process{cmd: exec.CommandContext(t.Context(), binary, "--listen", "127.0.0.1:0"), rest: &bytes.Buffer{}, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "FRIDAY_POLICIES="+dir, "FRIDAY_ADMIN=127.0.0.1:0")
+	stderr, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	lines := bufio.NewReader(stderr)
+	for p.admin == "" {
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err, line)
+		var entry struct{ Msg, Admin string }
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)
+		p.admin = entry.Admin
+	}
+	go func() {
+		defer close(p.done)
+		_, _ = io.Copy(p.rest, lines)
+	}()
+	return p
+}
+
+func (p *process) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+path, nil)
+	require.NoError(t, err)
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(body)
+}
+
+func (p *process) policies(t *testing.T) (list []control.PolicyStatus) {
+	t.Helper()
+	_, body := p.get(t, "/policies")
+	require.NoError(t, json.Unmarshal([]byte(body), &list))
+	return list
+}
+
+func TestServes(t *testing.T) {
+	binary, dir := build(t), t.TempDir()
+	file := filepath.Join(dir, "a.yaml")
+	write(t, file, digits)
+	p := start(t, binary, dir)
+	code, body := p.get(t, "/ready")
+	require.Equal(t, http.StatusOK, code, body)
+	before := p.policies(t)
+	require.Len(t, before, 1)
+	require.Equal(t, control.StateCurrent, before[0].State)
+
+	write(t, file, digits+"  timeout: 1s\n")
+	require.Eventually(t, func() bool { return p.policies(t)[0].Version != before[0].Version }, 10*time.Second, 10*time.Millisecond)
+	write(t, file, digits+"  port: 0\n")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	require.Eventually(t, func() bool { return p.policies(t)[0].State == control.StateStale }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, file+":6: spec.port: 0: must be 1 to 65535", p.policies(t)[0].Error)
+
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	<-p.done
+	require.NoError(t, p.cmd.Wait(), p.rest.String())
+	require.Contains(t, p.rest.String(), "must be 1 to 65535")
+}
+
+func TestExitCodes(t *testing.T) {
+	binary, dir := build(t), t.TempDir()
+	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")
+	write(t, good, digits)
+	write(t, bad, strings.Replace(digits, "8080", "99999", 1))
+	refusal := bad + `:5: spec.server.endpoints[0]: "127.0.0.1:99999": must be IP:port`
+	for name, c := range map[string]struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		"check":              {[]string{"check", good}, 0, good + ":1: ok: policy digits, version ", ""},
+		"check, bad":         {[]string{"check", good, bad}, 1, "", "fridayd check: " + refusal},
+		"check nothing":      {[]string{"check"}, 2, "", "Usage: fridayd check DIR|FILE..."},
+		"bad at start":       {[]string{"--policies", dir}, 1, "", "fridayd: " + refusal},
+		"no folder":          {[]string{"--policies", filepath.Join(dir, "missing")}, 1, "", "missing: no such file or directory"},
+		"no policies":        {nil, 2, "", "fridayd: --policies is missing"},
+		"bad level":          {[]string{"--policies", dir, "--log-level", "loud"}, 2, "", `--log-level "loud"`},
+		"unknown flag":       {[]string{"--nope"}, 2, "", "Usage: fridayd [flags]"},
+		"unknown argument":   {[]string{"chek"}, 2, "", `unexpected argument "chek"`},
+		"help":               {[]string{"--help"}, 0, "[FRIDAY_POLICIES]", ""},
+		"version":            {[]string{"version"}, 0, "fridayd ", ""},
+		"address of no host": {[]string{"--policies", t.TempDir(), "--listen", "nowhere:0"}, 1, "", "fridayd: --listen: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			cmd := exec.CommandContext(t.Context(), binary, c.args...)
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			if err := cmd.Run(); c.code != 0 {
+				require.Error(t, err)
+			}
+			require.Equal(t, c.code, cmd.ProcessState.ExitCode(), stderr.String())
+			require.Contains(t, stdout.String(), c.stdout)
+			require.Contains(t, stderr.String(), c.stderr)
+		})
+	}
+}

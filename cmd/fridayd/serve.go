@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fridaymesh/friday/cmd/internal/cli"
+	"github.com/fridaymesh/friday/cmd/internal/version"
+	"github.com/fridaymesh/friday/filters/standard"
+	"github.com/fridaymesh/friday/xds/control"
+)
+
+// serveFlags are the flags of `fridayd`.
+type serveFlags struct {
+	policies string
+	listen   string
+	admin    string
+	logLevel string
+}
+
+func serveCommand() cli.Command {
+	f := &serveFlags{}
+	return cli.Command{
+		Short: "Serves a folder of policies to sidecars over xDS (ADS).",
+		Flags: func(fs *flag.FlagSet) {
+			fs.StringVar(&f.policies, "policies", "", "`DIR`ECTORY of policies: *.yaml, *.yml, *.json")
+			fs.StringVar(&f.listen, "listen", "0.0.0.0:19010", "`ADDR`ESS to serve xDS on")
+			fs.StringVar(&f.admin, "admin", "127.0.0.1:19011", "`ADDR`ESS of the admin door")
+			fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
+		},
+		Run: func(ctx context.Context, _ []string) error {
+			level, err := zap.ParseAtomicLevel(f.logLevel)
+			if err != nil {
+				return cli.Usagef("--log-level %q: %v", f.logLevel, err)
+			}
+			if f.policies == "" {
+				return cli.Usagef("--policies is missing")
+			}
+			return f.serve(ctx, newLog(level))
+		},
+	}
+}
+
+// newLog writes JSON lines to stderr.
+func newLog(level zap.AtomicLevel) *zap.Logger {
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey, enc.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.Lock(os.Stderr), level))
+}
+
+// serve runs until ctx ends or one of the doors fails.
+func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) error {
+	hangup := make(chan os.Signal, 1) // before all else: unheard, it would end the process
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := control.NewMetrics(registry)
+	xds := control.NewServer(log, metrics)
+	folder := control.NewFolder(f.policies, control.NewCompiler(standard.Registry()), xds.Update, log, metrics)
+	if err := folder.Load(); err != nil {
+		return err
+	}
+	var listen net.ListenConfig
+	nodes, err := listen.Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	door, err := listen.Listen(ctx, "tcp", f.admin)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--admin: %w", err), nodes.Close())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	admin := control.Admin{
+		Ready:    func() bool { return ctx.Err() == nil },
+		Policies: folder.Status, Nodes: xds.Nodes, Registry: registry,
+	}
+	g.Go(func() error { return xds.Serve(ctx, nodes) })
+	g.Go(func() error { return serveAdmin(ctx, door, admin.Handler()) })
+	g.Go(func() error {
+		folder.Watch(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		reload(ctx, hangup, folder)
+		return nil
+	})
+	log.Info("fridayd serves", zap.String("version", version.String()), zap.String("policies", f.policies),
+		zap.Stringer("listen", nodes.Addr()), zap.Stringer("admin", door.Addr()), zap.Int("files", folder.Files()))
+	err = g.Wait()
+	log.Info("fridayd ends", zap.Error(err))
+	return err
+}
+
+const (
+	// headerTimeout bounds a request's head on the admin door.
+	headerTimeout = 10 * time.Second
+	// shutdownTimeout bounds what runs on the admin door at the end: a profile may
+	// take a minute.
+	shutdownTimeout = time.Second
+)
+
+func serveAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
+	done := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(done)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if s.Shutdown(end) != nil {
+			_ = s.Close() // the time is up
+		}
+	})
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve admin: %w", err)
+	}
+	<-done
+	return nil
+}
+
+// reload reads the folder again at every SIGHUP.
+func reload(ctx context.Context, hangup <-chan os.Signal, folder *control.Folder) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			folder.Reload()
+		}
+	}
+}

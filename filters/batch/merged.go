@@ -1,0 +1,146 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/filters/inference"
+	"github.com/fridaymesh/friday/proxy"
+)
+
+// merged is one upstream call of a batch.
+type merged struct {
+	ctx    context.Context //nolint:containedctx // the call's own, ended by its callers together
+	cancel context.CancelCauseFunc
+	req    *proxy.Request
+	next   proxy.Handler
+	items  int
+
+	// Guarded by batch.mu. A member that was answered is nil: its entry is the
+	// caller's again.
+	members []*entry
+	live    int // members whose callers have not left
+}
+
+// begin makes one request of those who are still there; nil where nobody is.
+func (b *batch) begin(members []*entry) *merged {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	members = slices.Clone(present(members))
+	if len(members) == 0 {
+		return nil
+	}
+	first := members[0]
+	m := &merged{members: members, live: len(members), next: first.next}
+	calls := make([]*inference.Call, len(members))
+	for i, e := range members {
+		calls[i] = e.call
+		m.items += e.call.Items
+	}
+	body := inference.Merge(calls)
+	if len(calls) == 1 {
+		body = bytes.Clone(body) // it was the caller's
+	}
+	m.req = &proxy.Request{
+		Header: mergedHead(first.req.Header, len(body)),
+		Body:   proxy.NewBytesBody(body),
+		Remote: first.req.Remote, Local: first.req.Local, Protocol: first.req.Protocol,
+		Start: first.req.Start,
+		Route: first.req.Route, Cluster: first.req.Cluster, Endpoint: b.slot.endpoint,
+		Trace: proxy.Trace{Model: first.call.Model, BatchSize: m.items},
+	}
+	m.ctx, m.cancel = context.WithCancelCause(context.Background())
+	b.current = m
+	return m
+}
+
+// mergedHead is the first caller's head, as far as it is true of the merged call.
+// The answer has to come uncompressed, to be cut apart.
+func mergedHead(first *fasthttp.RequestHeader, length int) *fasthttp.RequestHeader {
+	h := new(fasthttp.RequestHeader)
+	first.CopyTo(h)
+	for name := range proxy.Fields(h.AppendBytes(nil)) {
+		switch {
+		case bytes.EqualFold(name, []byte("expect")), bytes.EqualFold(name, []byte(debugHeader)):
+			h.DelBytes(name)
+		case bytes.EqualFold(name, []byte("accept-encoding")):
+			h.DelBytes(name)
+			h.SetBytesK(name, "identity")
+		}
+	}
+	h.SetContentLength(length)
+	return h
+}
+
+// try sends one call for members. Those that are still to be served come back,
+// with what to do about them and why.
+func (b *batch) try(members []*entry) (rest []*entry, do remedy, why string) {
+	m := (*merged)(nil)
+	defer func() {
+		v := recover()
+		if v != nil {
+			b.group.state.log.Error("panic in a merged call", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+			rest, do, why = members, apart, "panic"
+		}
+		if m != nil {
+			rest = b.end(m)
+		}
+	}()
+	if m = b.begin(members); m == nil {
+		return nil, share, ""
+	}
+	resp, err := m.next.Handle(m.ctx, m.req)
+	if err != nil {
+		if do, why = judgeError(proxy.AsError(m.ctx, err)); do == share {
+			b.shareError(m, proxy.AsError(m.ctx, err))
+		}
+		return nil, do, why
+	}
+	defer resp.Close() //nolint:errcheck // read to the end, or given up
+	body, err := readAll(resp.Body)
+	if err != nil {
+		if errors.Is(err, errTooLarge) {
+			return nil, apart, "too_large"
+		}
+		return nil, halve, "reset"
+	}
+	return b.answered(m, resp, body)
+}
+
+// answered is the rest of try, for a call that got an answer.
+func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry, remedy, string) {
+	do, why := judge(resp.Header.StatusCode(), resp.Header.ContentEncoding())
+	if do != split {
+		if do == share {
+			b.share(m, &resp.Header, body)
+		}
+		return nil, do, why
+	}
+	if b.extra == 0 {
+		// The server is free again; cutting its answer apart need not keep it waiting.
+		b.slot.items = m.items
+		b.release(m.items, time.Since(b.slot.start))
+	}
+	if err := b.split(m, &resp.Header, body); err != nil {
+		b.group.state.log.Warn("the answer to a merged call cannot be cut apart: the model is not batched for a while",
+			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model), zap.Error(err))
+		return nil, distrusted, "mismatch"
+	}
+	return nil, share, ""
+}
+
+// end closes the call; those who have not been answered come back.
+func (b *batch) end(m *merged) []*entry {
+	m.cancel(nil)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current = nil
+	return present(m.members)
+}

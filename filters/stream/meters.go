@@ -1,0 +1,73 @@
+package stream
+
+import (
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fridaymesh/friday/proxy/telemetry"
+)
+
+const (
+	maxModels    = 100
+	maxModelName = 128
+)
+
+// meters resolves the metrics of a cluster and a model once.
+type meters struct {
+	metrics *telemetry.Metrics
+
+	// Guarded by mu.
+	mu    sync.RWMutex
+	found map[meterKey]*meter
+	named map[string]struct{}
+}
+
+type meterKey struct{ cluster, model string }
+
+type meter struct {
+	first, gap prometheus.Observer
+	cancelled  prometheus.Counter
+}
+
+var _ io.Closer = (*meters)(nil)
+
+func newMeters(reg prometheus.Registerer) *meters {
+	return &meters{
+		metrics: telemetry.New(reg),
+		found:   make(map[meterKey]*meter), named: make(map[string]struct{}),
+	}
+}
+
+// of counts the models beyond the first hundred as one.
+func (m *meters) of(cluster, model string) *meter {
+	m.mu.RLock()
+	found := m.found[meterKey{cluster, model}]
+	m.mu.RUnlock()
+	if found != nil {
+		return found
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.named[model]; !ok {
+		if len(m.named) == maxModels || len(model) > maxModelName || !utf8.ValidString(model) {
+			model = "other"
+		} else {
+			m.named[model] = struct{}{}
+		}
+	}
+	k := meterKey{cluster, model}
+	if m.found[k] == nil {
+		m.found[k] = &meter{
+			first:     m.metrics.FirstChunk.WithLabelValues(cluster, model),
+			gap:       m.metrics.ChunkGap.WithLabelValues(cluster, model),
+			cancelled: m.metrics.StreamsCancelled.WithLabelValues(cluster, model),
+		}
+	}
+	return m.found[k]
+}
+
+// Close has nothing to let go of.
+func (m *meters) Close() error { return nil }

@@ -1,0 +1,79 @@
+package control
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/pprof" // #nosec G108 -- served on the admin door only, which is loopback by default
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Admin is what fridayd's admin door shows.
+type Admin struct {
+	// Ready says whether nodes are served.
+	Ready    func() bool
+	Policies func() []PolicyStatus
+	Nodes    func() []NodeStatus
+	Registry prometheus.Gatherer
+}
+
+// Handler is the admin door: /ready, /live, /metrics (and Envoy's name for it,
+// /stats/prometheus), /policies, /nodes and /debug/pprof/.
+func (a Admin) Handler() http.Handler {
+	metrics := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{})
+	mux := http.NewServeMux()
+	routes := []struct {
+		path string
+		h    http.Handler
+	}{
+		{"/ready", http.HandlerFunc(a.ready)},
+		{"/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "LIVE\n") })},
+		{"/metrics", metrics},
+		{"/stats/prometheus", metrics},
+		{"/policies", asJSON(func() any { return a.Policies() })},
+		{"/nodes", asJSON(func() any { return a.Nodes() })},
+		{"/debug/pprof/", http.HandlerFunc(pprof.Index)},
+		{"/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline)},
+		{"/debug/pprof/profile", http.HandlerFunc(pprof.Profile)},
+		{"/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol)},
+		{"/debug/pprof/trace", http.HandlerFunc(pprof.Trace)},
+	}
+	var list strings.Builder
+	for _, r := range routes {
+		mux.Handle("GET "+r.path, r.h)
+		list.WriteString(r.path + "\n")
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, list.String()) })
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+		text(w, http.StatusNotFound, "not found; there are\n"+list.String())
+	})
+	return mux
+}
+
+func (a Admin) ready(w http.ResponseWriter, _ *http.Request) {
+	if !a.Ready() {
+		text(w, http.StatusServiceUnavailable, "NOT READY\n")
+		return
+	}
+	text(w, http.StatusOK, "LIVE\n")
+}
+
+func asJSON(value func() any) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		_ = e.Encode(value()) // the caller has gone
+	})
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, s)
+}

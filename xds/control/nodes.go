@@ -1,0 +1,213 @@
+package control
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"go.uber.org/zap"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const fieldNode = "node"
+
+// maxWords bounds in bytes what is kept of a node's words.
+const maxWords = 8 << 10
+
+// node is a sidecar with at least one stream open. Server.mu guards it.
+type node struct {
+	id, cluster string
+	since       time.Time
+	streams     int
+	served      bool // it has a snapshot, of
+	policies    []*Compiled
+	types       map[string]*TypeStatus // by short name
+}
+
+// streamID tells streams apart: each protocol's server counts its own.
+type streamID struct {
+	protocol string
+	number   int64
+}
+
+// stream is one that has sent a request. Server.mu guards it.
+type stream struct {
+	key  string
+	node *node
+	sent map[string]*response // by type URL; the latest
+}
+
+// response is one that has been sent.
+type response struct {
+	nonce, version string
+	answered       bool
+}
+
+// nodeHash keys the cache by what selectors look at.
+type nodeHash struct{}
+
+var _ cachev3.NodeHash = nodeHash{}
+
+// ID joins the two with what a header or a flag cannot hold.
+func (nodeHash) ID(n *corev3.Node) string { return n.GetCluster() + "\x00" + n.GetId() }
+
+// request is what a stream's request says, of either protocol.
+type request struct {
+	node    *corev3.Node
+	typeURL string
+	nonce   string
+	refusal *statuspb.Status // nil: none
+}
+
+// request notes a stream's request: the first one names the node, each may
+// answer the latest response. seen is the version of that response, where the
+// request tells that it has arrived: accepted or not, it need not be sent again.
+func (s *Server) request(id streamID, r request) (seen string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[id]
+	if st == nil {
+		if r.node.GetId() == "" {
+			return "", status.Error(codes.InvalidArgument, "node.id is missing: the first request of a stream must name its node")
+		}
+		st = s.attach(id, r.node)
+	} else if r.node != nil && (nodeHash{}).ID(r.node) != st.key {
+		return "", status.Errorf(codes.InvalidArgument, "node %q of cluster %q: the stream is that of node %q of cluster %q",
+			r.node.GetId(), r.node.GetCluster(), st.node.id, st.node.cluster)
+	}
+	sent := st.sent[r.typeURL]
+	if sent == nil || r.nonce != sent.nonce {
+		return "", nil
+	}
+	if !sent.answered {
+		sent.answered = true
+		s.answer(st.node, r.typeURL, sent.version, r.refusal)
+	}
+	return sent.version, nil
+}
+
+// attach makes the node known, with a snapshot, before the cache looks for it.
+func (s *Server) attach(id streamID, n *corev3.Node) *stream {
+	st := &stream{key: nodeHash{}.ID(n), sent: map[string]*response{}}
+	st.node = s.nodes[st.key]
+	if st.node == nil {
+		st.node = &node{id: n.GetId(), cluster: n.GetCluster(), since: time.Now(), types: map[string]*TypeStatus{}}
+		s.nodes[st.key] = st.node
+		s.serve(st.key, st.node)
+		s.log.Info("node connected", zap.String(fieldNode, st.node.id), zap.String("node_cluster", st.node.cluster),
+			zap.String("protocol", id.protocol), zap.Strings("policies", names(st.node.policies)))
+	}
+	st.node.streams++
+	s.streams[id] = st
+	s.metrics.Nodes.Set(float64(len(s.nodes)))
+	s.metrics.Streams.WithLabelValues(id.protocol).Inc()
+	return st
+}
+
+// detach forgets a stream, and its node with the last one.
+func (s *Server) detach(id streamID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[id]
+	if st == nil {
+		return // it never sent a request
+	}
+	delete(s.streams, id)
+	s.metrics.Streams.WithLabelValues(id.protocol).Dec()
+	if st.node.streams--; st.node.streams > 0 {
+		return
+	}
+	delete(s.nodes, st.key)
+	s.cache.ClearSnapshot(st.key)
+	s.metrics.Nodes.Set(float64(len(s.nodes)))
+	s.log.Info("node disconnected", zap.String(fieldNode, st.node.id), zap.String("node_cluster", st.node.cluster))
+}
+
+// sent notes a response that is about to be sent.
+func (s *Server) sent(id streamID, typeURL, nonce, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[id]
+	if st == nil {
+		return
+	}
+	st.sent[typeURL] = &response{nonce: nonce, version: version}
+	st.node.status(typeURL).Sent = version
+	s.metrics.Responses.WithLabelValues(shortType(typeURL)).Inc()
+}
+
+// answer notes what a node made of a response.
+func (s *Server) answer(n *node, typeURL, version string, refusal *statuspb.Status) {
+	t := n.status(typeURL)
+	fields := []zap.Field{
+		zap.String(fieldNode, n.id), zap.String("type", shortType(typeURL)), zap.String("version", version),
+	}
+	if refusal != nil {
+		words := refusal.GetMessage()
+		if len(words) > maxWords {
+			words = strings.ToValidUTF8(words[:maxWords], "") + "…"
+		}
+		t.Rejected, t.Error = version, words
+		s.metrics.Answers.WithLabelValues(shortType(typeURL), "nack").Inc()
+		s.log.Warn("node refused a configuration", append(fields, zap.String("error", words))...)
+		return
+	}
+	t.Acked, t.Rejected, t.Error = version, "", ""
+	s.metrics.Answers.WithLabelValues(shortType(typeURL), "ack").Inc()
+	s.log.Debug("node accepted a configuration", fields...)
+}
+
+func (n *node) status(typeURL string) *TypeStatus {
+	name := shortType(typeURL)
+	if n.types[name] == nil {
+		n.types[name] = &TypeStatus{}
+	}
+	return n.types[name]
+}
+
+// TypeStatus is how far a node is with one type of resources, in versions.
+type TypeStatus struct {
+	Sent  string `json:"sent,omitempty"`
+	Acked string `json:"acked,omitempty"`
+	// Rejected and Error tell of the latest refusal; empty once a later version
+	// has been accepted.
+	Rejected string `json:"rejected,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// NodeStatus is one line of the view of nodes.
+type NodeStatus struct {
+	ID       string                `json:"id"`
+	Cluster  string                `json:"cluster,omitempty"`
+	Since    time.Time             `json:"connected_since"`
+	Streams  int                   `json:"streams"`
+	Policies []string              `json:"policies"`
+	Types    map[string]TypeStatus `json:"types"`
+}
+
+// Nodes is every node with a stream open, by cluster and id.
+func (s *Server) Nodes() []NodeStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]NodeStatus, 0, len(s.nodes)) // never null in JSON
+	for _, key := range slices.Sorted(maps.Keys(s.nodes)) {
+		n := s.nodes[key]
+		types := make(map[string]TypeStatus, len(n.types))
+		for name, t := range n.types {
+			types[name] = *t
+		}
+		list = append(list, NodeStatus{
+			ID: n.id, Cluster: n.cluster, Since: n.since, Streams: n.streams, Policies: names(n.policies), Types: types,
+		})
+	}
+	slices.SortStableFunc(list, func(a, b NodeStatus) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.ID, b.ID))
+	})
+	return list
+}

@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	gcplog "github.com/envoyproxy/go-control-plane/pkg/log"
+	"github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
+	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Server serves policies to nodes over ADS, state of the world and delta.
+//
+// It keeps one snapshot for each node with a stream open, made at the node's
+// first request and forgotten with its last stream.
+type Server struct {
+	log     *zap.Logger
+	metrics *Metrics
+	// cache answers what nodes name and leaves out what they do not name, rather
+	// than waiting until a node names everything (its mode "ads"): a node that
+	// has refused one cluster must go on hearing of the others. The order of
+	// pushes comes from steps, and the ADS server keeps to it.
+	cache cachev3.SnapshotCache
+
+	mu       sync.Mutex
+	policies []*Compiled
+	nodes    map[string]*node
+	streams  map[streamID]*stream
+}
+
+// NewServer makes a Server without policies.
+func NewServer(log *zap.Logger, metrics *Metrics) *Server {
+	sugar := log.Sugar()
+	return &Server{
+		log: log, metrics: metrics,
+		cache: cachev3.NewSnapshotCache(false, nodeHash{}, gcplog.LoggerFuncs{
+			WarnFunc: sugar.Warnf, ErrorFunc: sugar.Errorf,
+		}),
+		nodes:   map[string]*node{},
+		streams: map[streamID]*stream{},
+	}
+}
+
+// Update puts policies in force, which are sorted by name, and pushes what
+// changes to every node that it concerns. It does not wait for the nodes.
+func (s *Server) Update(policies []*Compiled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.policies = policies
+	for key, n := range s.nodes {
+		s.serve(key, n)
+	}
+}
+
+// serve brings a node's snapshot up to date. s.mu is held.
+func (s *Server) serve(key string, n *node) {
+	after := selected(s.policies, n.id, n.cluster)
+	list := steps(n.policies, after)
+	if !n.served {
+		list = []*cachev3.Snapshot{stage{after, after, after, after}.snapshot()} // to whom nothing is broken
+	}
+	n.policies, n.served = after, true
+	for i, snapshot := range list {
+		var err error
+		if i == len(list)-1 {
+			err = snapshot.Consistent()
+		}
+		if err == nil {
+			// It never waits: a stream's queue has room for one response of each type,
+			// and no more than one is outstanding.
+			err = s.cache.SetSnapshot(context.Background(), key, snapshot)
+		}
+		if err != nil {
+			s.log.Error("snapshot cannot be served", zap.String(fieldNode, n.id), zap.Error(err))
+			return
+		}
+	}
+}
+
+const (
+	// What clients may do: keep a connection without streams, and ping it every
+	// second. What the server does: ping what has been silent for 30 s, so that a
+	// node that vanished without a word is forgotten.
+	clientPing  = time.Second
+	serverPing  = 30 * time.Second
+	pingTimeout = 10 * time.Second
+	// stopping bounds how long the last responses may take at the end.
+	stopping = 3 * time.Second
+)
+
+// Serve answers on l until ctx ends, then ends every stream and returns. It
+// closes l. An error means that l failed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	g := grpc.NewServer(
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
+	)
+	// The ADS server ends its streams when its context ends.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ads := serverv3.NewServer(ctx, s.cache, s.callbacks(), sotw.WithOrderedADS()) //nolint:contextcheck // callbacks get no context, and what they do never waits
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, ads)
+	stopped := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		hard := time.AfterFunc(stopping, g.Stop)
+		g.GracefulStop()
+		hard.Stop()
+	})
+	err := g.Serve(l)
+	cancel()
+	<-stopped
+	if err != nil {
+		return fmt.Errorf("serve xDS: %w", err)
+	}
+	return nil
+}
