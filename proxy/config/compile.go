@@ -36,7 +36,7 @@ func (r *route) choose() *target {
 	if len(r.targets) == 1 {
 		return &r.targets[0]
 	}
-	n := rand.Uint32N(r.total) //nolint:gosec // shares of traffic need no secrecy
+	n := rand.Uint32N(r.total) // #nosec G404 -- shares of traffic need no secrecy
 	for i := range r.targets {
 		if n < r.targets[i].weight {
 			return &r.targets[i]

@@ -193,8 +193,8 @@ func (x *exchange) finish() {
 	if x.rec.Err == nil && x.ctx.Err() != nil {
 		x.rec.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
-	x.resp.Close()     //nolint:errcheck,gosec // it has been written or is of no more use
-	x.req.Body.Close() //nolint:errcheck,gosec // as above
+	x.resp.Close()     //nolint:errcheck // it has been written or is of no more use
+	x.req.Body.Close() //nolint:errcheck // as above
 	x.cancel(nil)
 	x.rec.Request = &x.req
 	x.rec.Duration = time.Since(x.req.Start)

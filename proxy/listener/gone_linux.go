@@ -68,10 +68,10 @@ func (w *Watch) add(c *Conn) error {
 	w.mu.Unlock()
 	event := unix.EpollEvent{
 		Events: unix.EPOLLRDHUP | unix.EPOLLET,
-		Fd:     int32(uint32(c.id)), Pad: int32(uint32(c.id >> 32)), //nolint:gosec // the two halves of the identity
+		Fd:     int32(uint32(c.id)), Pad: int32(uint32(c.id >> 32)), // #nosec G115 -- the two halves of the identity
 	}
 	cerr := raw.Control(func(fd uintptr) {
-		err = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(fd), &event) //nolint:gosec // descriptors are small
+		err = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(fd), &event)
 	})
 	if err = errors.Join(cerr, err); err != nil {
 		w.remove(c)
@@ -98,7 +98,7 @@ func (w *Watch) run() {
 			return
 		}
 		for _, e := range events[:n] {
-			id := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 //nolint:gosec // the two halves of the identity
+			id := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 // #nosec G115 -- the two halves of the identity
 			if id == 0 {
 				return
 			}

@@ -82,7 +82,7 @@ func (l *Listener) adopt(nc net.Conn, serve func(net.Conn)) error {
 }
 
 func (l *Listener) release(c *Conn) {
-	c.Close() //nolint:errcheck,gosec // it may well be closed already
+	c.Close() //nolint:errcheck // it may well be closed already
 	l.watch.remove(c)
 	l.mu.Lock()
 	delete(l.conns, c)
@@ -114,7 +114,7 @@ func (l *Listener) Abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		c.Close() //nolint:errcheck,gosec // there is nobody to tell
+		c.Close() //nolint:errcheck // there is nobody to tell
 	}
 }
 

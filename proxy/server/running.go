@@ -64,7 +64,7 @@ func (r *running) start() {
 
 // drain stops accepting and has connections closed once they serve nothing.
 func (r *running) drain() {
-	r.ln.Close() //nolint:errcheck,gosec // closed once, by whoever drains first
+	r.ln.Close() //nolint:errcheck // closed once, by whoever drains first
 	r.codec.Load().Drain()
 }
 

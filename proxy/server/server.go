@@ -229,7 +229,7 @@ func (s *Server) WaitIdle() {
 			if r.wait(ctx) != nil {
 				s.log.Warn("drain timeout: ending what still runs",
 					zap.String(telemetry.FieldListener, r.ln.Addr().String()), zap.Int("connections", r.ln.Connections()))
-				r.abort()
+				r.abort() //nolint:contextcheck // ctx is over
 			}
 		})
 	}

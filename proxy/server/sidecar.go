@@ -46,7 +46,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }() //nolint:contextcheck // the drain begins when ctx has ended
 	xds := c.client(s)
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Bootstrap.AdminAddress)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	door := &http.Server{
-		Handler:           admin.New(c.admin(s, xds, quit)),
+		Handler:           admin.New(c.admin(s, xds, quit)), //nolint:contextcheck // the probe has a timeout of its own
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	c.Log.Info("admin door open", zap.Stringer("address", ln.Addr()))
@@ -72,7 +72,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 		<-gctx.Done()
 		c.Log.Info("draining")
 		s.Drain()
-		s.WaitIdle()
+		s.WaitIdle() //nolint:contextcheck // the drain begins when ctx has ended
 		c.Log.Info("drained")
 		return door.Close()
 	})

@@ -84,7 +84,7 @@ func (c *conn) detach() {
 // Write counts what is sent.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
-	c.sent += uint64(n) //nolint:gosec // n is not negative
+	c.sent += uint64(n) // #nosec G115 -- n is not negative
 	return n, err
 }
 
@@ -94,7 +94,7 @@ func (c *conn) abort() {
 	if !c.closed.CompareAndSwap(false, true) {
 		return
 	}
-	c.nc.Close() //nolint:errcheck,gosec // there is nobody to tell
+	c.nc.Close() //nolint:errcheck // there is nobody to tell
 	c.open.Dec()
 }
 

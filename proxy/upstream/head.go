@@ -21,6 +21,7 @@ func appendHead(dst []byte, h *fasthttp.RequestHeader, address string) []byte {
 		}
 	}
 	start := len(dst)
+	h.SetNoDefaultContentType(true)
 	dst = h.AppendBytes(dst)
 	return dst[:start+dropHopByHop(dst[start:])]
 }

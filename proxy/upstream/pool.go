@@ -92,6 +92,13 @@ func (p *pool) dropLocked(n int) {
 	clear(p.idle[len(p.idle):cap(p.idle)])
 }
 
+// flush closes the idle connections.
+func (p *pool) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropLocked(len(p.idle))
+}
+
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

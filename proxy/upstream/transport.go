@@ -99,6 +99,11 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 	if ctx.Err() != nil {
 		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
+	if c.unsent {
+		// The server closed one idle connection; the others may be as dead, and
+		// whoever tries again should not meet them.
+		t.pool.flush()
+	}
 	return nil, x.explain(errors.Join(err, x.writeErr))
 }
 
@@ -277,7 +282,11 @@ func (x *exchange) receive() (*proxy.Response, error) {
 		}
 		resp.Reset()
 	}
-	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11()
+	// A 500 is often the last that comes: uvicorn, for one, answers an exception
+	// that Starlette lets through and then closes without having said so, too late
+	// for the next request to see it and too early to be served.
+	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
+		resp.Header.StatusCode() == fasthttp.StatusInternalServerError
 	b := &body{x: x}
 	b.frame(&resp.Header, x.req.Header.IsHead())
 	if b.remaining == 0 {
@@ -316,7 +325,7 @@ func (x *exchange) fail() {
 	x.stop()
 	x.c.abort()
 	if x.writing != nil {
-		x.req.Body.Close() //nolint:errcheck,gosec // it only has to end a Read in flight
+		x.req.Body.Close() //nolint:errcheck // it only has to end a Read in flight
 		x.writeErr = <-x.writing
 	}
 	x.c.close()

@@ -50,6 +50,7 @@ func TestAnswers(t *testing.T) {
 		"head":            {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "", 0, 200, true},
 		"close":           {"GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na", "a", 1, 200, false},
 		"1.0":             {"GET", "HTTP/1.0 200 OK\r\n\r\nuntil the end", "until the end", -1, 200, false},
+		"broke down":      {"GET", "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 1\r\n\r\na", "a", 1, 500, false},
 		"continue first":  {"GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", "a", 1, 200, true},
 		"large head":      {"GET", "HTTP/1.1 200 OK\r\nX: " + long + "\r\nContent-Length: 1\r\n\r\na", "a", 1, 200, false},
 		"more than asked": {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nabc", "a", 1, 200, false},
@@ -182,6 +183,7 @@ func TestRequestAsSent(t *testing.T) {
 			"GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, X-Mine, close\r\nKeep-Alive: timeout=5\r\nx-mine: 1\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nTE: gzip\r\nExpect: 100-continue\r\nA: 1\r\n\r\n",
 			"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\n\r\n",
 		},
+		"no type":           {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"},
 		"te trailers":       {"GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n"},
 		"named but guarded": {"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: x\r\nConnection: Authorization, Host\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: x\r\n\r\n"},
 		"1.0":               {"GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"},
@@ -193,7 +195,12 @@ func TestRequestAsSent(t *testing.T) {
 				p.send("HTTP/1.1 204 No Content\r\n\r\n")
 			})
 			tr, _ := transport(t, address)
-			roundTrip(t.Context(), t, tr, request(t, tc.sent, nil))
+			req := request(t, tc.sent, nil)
+			req.Header.SetNoDefaultContentType(false) // as fasthttp hands it out
+			if n := req.Header.ContentLength(); n > 0 {
+				req.Body = proxy.NewBytesBody(make([]byte, n))
+			}
+			roundTrip(t.Context(), t, tr, req)
 			require.Equal(t, tc.want, <-got)
 		})
 	}

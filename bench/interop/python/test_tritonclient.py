@@ -132,5 +132,6 @@ def test_a_row_of_the_wrong_width_fails_alone():
     direct = [work(DIRECT, i) for i in range(40)]
     with ThreadPoolExecutor(12) as pool:
         friday = list(pool.map(lambda i: work(FRIDAY, i), range(40)))
-    assert [o[:2] for o in friday] == [o[:2] for o in direct]
+    differing = [(i, d, f) for i, (d, f) in enumerate(zip(direct, friday, strict=True)) if d[:2] != f[:2]]
+    assert differing == []
     assert sum(o[0] == "error" for o in direct) == 8
