@@ -137,6 +137,9 @@ func (f *proxyFlags) load(ctx context.Context, parser *resource.Parser) (*bootst
 
 // compileFile reads a bootstrap file; what is not empty beside it wins.
 func compileFile(path string, parser *resource.Parser, nodeID, nodeCluster, admin string) (*bootstrap.Bootstrap, error) {
+	if err := cli.NeedPath("--config", path); err != nil {
+		return nil, err
+	}
 	src, err := bootstrap.Load(path)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,11 @@ func checkCommand() cli.Command {
 			if len(args) == 0 {
 				return cli.Usagef("a folder or a file is needed")
 			}
+			for _, path := range args {
+				if err := cli.NeedPath("policies", path); err != nil {
+					return err
+				}
+			}
 			return check(args)
 		},
 	}

@@ -50,6 +50,9 @@ func serveCommand() cli.Command {
 			if f.policies == "" {
 				return cli.Usagef("--policies is missing")
 			}
+			if err := cli.NeedPath("--policies", f.policies); err != nil {
+				return err
+			}
 			return f.serve(ctx, newLog(level))
 		},
 	}

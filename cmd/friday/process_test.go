@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/sidecar"
+)
+
+const patience = 30 * time.Second
+
+// build makes friday and fridayd as they are shipped.
+func build(t *testing.T) (bin string) {
+	t.Helper()
+	bin = t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../friday", "../fridayd").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return bin
+}
+
+func run(t *testing.T) *process.Group {
+	t.Helper()
+	g, err := process.NewGroup(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(g.Tails(30))
+		}
+		g.Close()
+	})
+	return g
+}
+
+// callers send requests to url until stop, and count what goes wrong.
+type callers struct {
+	wg           sync.WaitGroup
+	stop         chan struct{}
+	sent, failed atomic.Int64
+	first        atomic.Pointer[string]
+}
+
+func load(url string, n int) *callers {
+	c := &callers{stop: make(chan struct{})}
+	for caller := range n {
+		c.wg.Go(func() {
+			tr := new(http.Transport)
+			defer tr.CloseIdleConnections()
+			client := &http.Client{Transport: tr, Timeout: patience}
+			for i := 0; ; i++ {
+				select {
+				case <-c.stop:
+					return
+				default:
+				}
+				want := fmt.Sprint(caller, " ", i)
+				got, err := post(client, url, want)
+				c.sent.Add(1)
+				if err != nil || got != want {
+					c.failed.Add(1)
+					what := fmt.Sprintf("%q, %v", got, err)
+					c.first.CompareAndSwap(nil, &what)
+				}
+			}
+		})
+	}
+	return c
+}
+
+func post(client *http.Client, url, body string) (string, error) {
+	resp, err := client.Post(url, "text/plain", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	return string(b), err
+}
+
+// more waits until n more requests have been answered.
+func (c *callers) more(t *testing.T, n int64) {
+	t.Helper()
+	until := c.sent.Load() + n
+	require.Eventually(t, func() bool { return c.sent.Load() >= until }, patience, time.Millisecond)
+}
+
+func (c *callers) end(t *testing.T) {
+	t.Helper()
+	close(c.stop)
+	c.wg.Wait()
+	if first := c.first.Load(); first != nil {
+		t.Logf("first failure: %s", *first)
+	}
+	require.Zero(t, c.failed.Load(), "of %d requests", c.sent.Load())
+}
+
+// The control plane may be wrong, change its mind, die and be away: callers do
+// not notice.
+func TestControlPlaneUnderLoad(t *testing.T) {
+	bin := build(t)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	defer up.Close()
+	addresses, err := process.FreeAddresses(0, 0, 0, 0)
+	require.NoError(t, err)
+	listen, xds, ctlAdmin, admin := addresses[0], addresses[1], addresses[2], addresses[3]
+	_, port, err := net.SplitHostPort(listen)
+	require.NoError(t, err)
+	policies, state := t.TempDir(), t.TempDir()
+	save := func(extra string) {
+		text := fmt.Sprintf("apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: echo}\nspec:\n  address: 127.0.0.1\n  port: %s\n  server:\n    endpoints: [%q]\n%s",
+			port, strings.TrimPrefix(up.URL, "http://"), extra)
+		require.NoError(t, os.WriteFile(filepath.Join(policies, "echo.yaml"), []byte(text), 0o600))
+	}
+	save("")
+	g := run(t)
+	control, err := sidecar.Control(t.Context(), g, bin, policies, xds, ctlAdmin)
+	require.NoError(t, err)
+	s, err := sidecar.Meshed(t.Context(), g, bin, "sidecar-1", xds, state, listen, admin)
+	require.NoError(t, err)
+
+	callers := load("http://"+listen, 4)
+	callers.more(t, 200)
+
+	// A broken file is refused by name, line and field.
+	save("  filters:\n    batch: {max_batch_sizes: 3}\n")
+	require.Eventually(t, func() bool {
+		return strings.Contains(control.Tail(50), "echo.yaml:10: spec.filters.batch.max_batch_sizes")
+	}, patience, 10*time.Millisecond, "%s", control.Tail(10))
+	callers.more(t, 200)
+
+	// A good one arrives.
+	save("  timeout: 25s\n")
+	dumped := func(text string) func() bool {
+		return func() bool {
+			b, err := process.Get(t.Context(), "http://"+admin+"/config_dump")
+			return err == nil && strings.Contains(string(b), text)
+		}
+	}
+	require.Eventually(t, dumped("25s"), patience, 10*time.Millisecond)
+	callers.more(t, 200)
+
+	// The control plane dies.
+	require.NoError(t, syscall.Kill(control.PID(), syscall.SIGKILL))
+	<-control.Done()
+	callers.more(t, 1000)
+	callers.end(t)
+
+	// The sidecar ends cleanly, and starts again from what it had accepted.
+	require.NoError(t, s.Stop(patience))
+	_, err = sidecar.Meshed(t.Context(), g, bin, "sidecar-1", xds, state, listen, admin)
+	require.NoError(t, err)
+	require.True(t, dumped("25s")())
+	again := load("http://"+listen, 4)
+	again.more(t, 200)
+	again.end(t)
+}
+
+func TestDrainWaitsForAStream(t *testing.T) {
+	bin := build(t)
+	release, asked := make(chan struct{}), make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		close(asked)
+		<-release
+		io.WriteString(w, "data: 2\n\n")
+	}))
+	defer up.Close()
+	addresses, err := process.FreeAddresses(0, 0)
+	require.NoError(t, err)
+	listen, admin := addresses[0], addresses[1]
+	s, err := sidecar.Proxy(t.Context(), run(t), bin, "friday", strings.TrimPrefix(up.URL, "http://"), listen, admin)
+	require.NoError(t, err)
+	resp, err := http.Get("http://" + listen)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	<-asked
+	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGTERM))
+	require.Eventually(t, func() bool { // the door stays open and says so
+		r, err := http.Get("http://" + admin + "/ready")
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return r.StatusCode == http.StatusServiceUnavailable
+	}, patience, 10*time.Millisecond)
+	close(release)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "data: 1\n\ndata: 2\n\n", string(b))
+	<-s.Done()
+	require.NoError(t, s.Stop(patience))
+}
+
+func TestUsedWrongly(t *testing.T) {
+	bin := build(t)
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	require.NoError(t, os.WriteFile(bad, []byte("static_resources:\n  listeners:\n  - name: x\n    adress: {}\n"), 0o600))
+	for _, tc := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"proxy --nope", 2, "-nope"},
+		{"proxy", 2, "--upstream"},
+		{"proxy --upstream a:1 --xds b:1", 2, "exclude"},
+		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
+		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
+		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
+		{"proxy --upstream https://127.0.0.1:1", 1, "https"},
+		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
+		{"check -c " + bad, 1, "adress"},
+		{"frobnicate", 2, "frobnicate"},
+		{"version", 0, "friday"},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, filepath.Join(bin, "friday"), strings.Fields(tc.args)...)
+			out, err := cmd.CombinedOutput()
+			require.Equal(t, tc.code, cmd.ProcessState.ExitCode(), "%v: %s", err, out)
+			require.Contains(t, string(out), tc.says)
+		})
+	}
+}
