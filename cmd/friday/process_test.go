@@ -210,7 +210,7 @@ func TestDrainWaitsForAStream(t *testing.T) {
 func TestUsedWrongly(t *testing.T) {
 	bin := build(t)
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	require.NoError(t, os.WriteFile(bad, []byte("static_resources:\n  listeners:\n  - name: x\n    adress: {}\n"), 0o600))
+	require.NoError(t, os.WriteFile(bad, []byte("static_resources:\n  listeners:\n  - name: x\n    addresss: {}\n"), 0o600))
 	for _, tc := range []struct {
 		args string
 		code int
@@ -222,9 +222,9 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
 		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
-		{"proxy --upstream https://127.0.0.1:1", 1, "https"},
+		{"proxy --upstream https://127.0.0.1:1", 2, "https"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
-		{"check -c " + bad, 1, "adress"},
+		{"check -c " + bad, 1, "addresss"},
 		{"frobnicate", 2, "frobnicate"},
 		{"version", 0, "friday"},
 	} {

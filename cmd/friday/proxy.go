@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -129,6 +130,9 @@ func (f *proxyFlags) load(ctx context.Context, parser *resource.Parser) (*bootst
 		f.Admin = defaultAdmin
 	}
 	src, err := f.Bootstrap(ctx)
+	if _, unknown := errors.AsType[*net.DNSError](err); err != nil && !unknown {
+		return nil, cli.Usagef("%v", err)
+	}
 	if err != nil {
 		return nil, err
 	}

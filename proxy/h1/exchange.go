@@ -45,6 +45,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	x := &exchange{s: s, active: s.listener(), header: &rc.Response.Header}
 	s.active.Inc()
 	x.http10 = !rc.Request.Header.IsHTTP11()
+	rc.Request.Header.SetNoDefaultContentType(true) // whoever writes it adds nothing
 	x.ctx, x.cancel = context.WithCancelCause(s.base)
 	if x.teller, _ = rc.Conn().(goneTeller); x.teller != nil {
 		x.teller.OnGone(func() { x.cancel(proxy.ErrCallerGone) })
@@ -94,7 +95,9 @@ func (x *exchange) write(rc *fasthttp.RequestCtx) {
 	switch b := body.(type) {
 	case *proxy.BytesBody:
 		rc.Response.SetBodyRaw(b.Bytes())
-		x.rec.Sent = n
+		if !rc.IsHead() {
+			x.rec.Sent = n
+		}
 		x.finish()
 		return
 	case readier:

@@ -93,8 +93,14 @@ func TestDrainingTakesNoNewConnections(t *testing.T) {
 func TestCopyHead(t *testing.T) {
 	src := proxy.NewResponse()
 	for _, kv := range [][2]string{
-		{"Content-Type", "a/b"}, {"Connection", "X-Hop, close"}, {"x-hop", "1"}, {"Keep-Alive", "timeout=5"},
-		{"Upgrade", "h2c"}, {"Link", "a"}, {"Set-Cookie", "c=1"}, {"Set-Cookie", "d=2"},
+		{"Content-Type", "a/b"},
+		{"Connection", "X-Hop, close"},
+		{"x-hop", "1"},
+		{"Keep-Alive", "timeout=5"},
+		{"Upgrade", "h2c"},
+		{"Link", "a"},
+		{"Set-Cookie", "c=1"},
+		{"Set-Cookie", "d=2"},
 	} {
 		src.Header.Add(kv[0], kv[1])
 	}

@@ -152,10 +152,13 @@ func (s *Server) Abort() { s.cancel(proxy.ErrDraining) }
 // expect answers Expect: 100-continue (RFC 9110 section 10.1.1): a body over the
 // limit is refused before it is sent.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	if int64(ctx.Request.Header.ContentLength()) > s.listener().HTTP.MaxBodyBytes {
-		return fasthttp.StatusRequestEntityTooLarge
+	limit := s.listener().HTTP.MaxBodyBytes
+	if int64(ctx.Request.Header.ContentLength()) <= limit {
+		return fasthttp.StatusContinue
 	}
-	return fasthttp.StatusContinue
+	pe := tooLarge(limit)
+	s.refuse(ctx, pe, 0)
+	return pe.Status
 }
 
 // malformed answers what is not HTTP (RFC 9112 section 2.2, RFC 6585 section 5).
@@ -166,16 +169,23 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	} else if ne, ok := errors.AsType[net.Error](err); (ok && ne.Timeout()) || errors.Is(err, fasthttp.ErrTimeout) {
 		pe.Status, pe.Flag = fasthttp.StatusRequestTimeout, proxy.FlagTimeout
 	}
-	pe.Response().Header.CopyTo(&ctx.Response.Header)
+	s.refuse(ctx, pe, time.Since(ctx.ConnTime()))
+}
+
+// refuse answers what never becomes a request, and records it.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, pe *proxy.Error, took time.Duration) {
+	resp := pe.Response()
+	ctx.Response.Reset()
+	resp.Header.CopyTo(&ctx.Response.Header)
+	ctx.Response.SetBodyString(pe.Message)
 	ctx.Response.SetConnectionClose()
-	x := &telemetry.Exchange{
+	s.record(s.listener(), &telemetry.Exchange{
 		Request: &proxy.Request{
 			Header: &ctx.Request.Header, Body: proxy.NoBody, Protocol: protocol,
 			Remote: ctx.RemoteAddr(), Local: ctx.LocalAddr(),
 		},
-		Status: pe.Status, Err: pe, Duration: time.Since(ctx.ConnTime()),
-	}
-	s.record(s.listener(), x)
+		Status: pe.Status, Err: pe, Duration: took, Sent: int64(len(pe.Message)),
+	})
 }
 
 func (s *Server) record(l *config.Active, x *telemetry.Exchange) {

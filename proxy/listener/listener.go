@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -27,10 +28,15 @@ type Listener struct {
 	closed bool
 }
 
-// Listen binds address (host:port). It accepts nothing until Serve.
+// Listen binds address (IP:port); 0.0.0.0 is IPv4 only, as everywhere but in Go.
+// It accepts nothing until Serve.
 func Listen(ctx context.Context, address string, watch *Watch, log *zap.Logger) (*Listener, error) {
+	network := "tcp"
+	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Addr().Is4() {
+		network = "tcp4"
+	}
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
+	ln, err := lc.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -35,9 +35,9 @@ func open(t *testing.T) *Listener {
 }
 
 // accepted serves l and hands each connection to the test, which ends it.
-func accepted(t *testing.T, l *Listener) (conns chan *Conn, end chan struct{}) {
+func accepted(t *testing.T, l *Listener) chan *Conn {
 	t.Helper()
-	conns, end = make(chan *Conn), make(chan struct{})
+	conns, end := make(chan *Conn), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
 		done <- l.Serve(func(c net.Conn) {
@@ -50,7 +50,7 @@ func accepted(t *testing.T, l *Listener) (conns chan *Conn, end chan struct{}) {
 		l.Close()
 		require.NoError(t, <-done)
 	})
-	return conns, end
+	return conns
 }
 
 func dial(t *testing.T, l *Listener) *net.TCPConn {
@@ -73,7 +73,7 @@ func TestGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := open(t)
-			conns, _ := accepted(t, l)
+			conns := accepted(t, l)
 			caller := dial(t, l)
 			c := <-conns
 			gone := make(chan struct{})
@@ -107,7 +107,7 @@ func errorsOf(errs ...error) error {
 
 func TestNotToldWhenTakenBack(t *testing.T) {
 	l := open(t)
-	conns, _ := accepted(t, l)
+	conns := accepted(t, l)
 	caller, other := dial(t, l), dial(t, l)
 	a, b := <-conns, <-conns
 	if a.RemoteAddr().String() != caller.LocalAddr().String() {

@@ -242,7 +242,7 @@ func TestErrors(t *testing.T) {
 		"no cluster":            {"GET /nocluster HTTP/1.1\r\nHost: h\r\n\r\n", 503, "", false},
 		"direct":                {"GET /direct HTTP/1.1\r\nHost: h\r\n\r\n", 418, "tea", false},
 		"refused":               {"GET /up HTTP/1.1\r\nHost: h\r\n\r\n", 503, "Connection refused", false},
-		"expecting too much":    {"POST /up HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n", 413, "", true},
+		"expecting too much":    {"POST /up HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n", 413, "Payload Too Large", true},
 		"no http":               {"hello\r\n\r\n", 400, "", true},
 		"no host":               {"GET / HTTP/1.1\r\n\r\n", 400, "", true},
 		"head too large":        {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", 431, "", true},
@@ -263,6 +263,7 @@ func TestErrors(t *testing.T) {
 			for k := range resp.Header {
 				require.NotContains(t, strings.ToLower(k), "friday")
 			}
+			require.Eventually(t, func() bool { return len(h.access.TakeAll()) == 1 }, 5*time.Second, time.Millisecond, "logged")
 		})
 	}
 }
