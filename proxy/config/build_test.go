@@ -196,6 +196,8 @@ func TestRewrite(t *testing.T) {
 		{"/api/", "", "/", "/api/v1?q=/api/", "/v1?q=/api/"},
 		{"/api", "", "/v2", "/api/v1", "/v2/v1"},
 		{"", "/old", "/new", "/old?x", "/new?x"},
+		{"/api/", "", "/v2/", "http://h.example/api/x?q", "/v2/x?q"},
+		{"/", "", "/v2/", "http://h.example", "/v2/"},
 	} {
 		var got string
 		w := &rewrite{

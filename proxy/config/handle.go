@@ -1,8 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -80,6 +83,7 @@ type rewrite struct {
 }
 
 func (w *rewrite) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
+	toOriginForm(req.Header)
 	if w.host != "" {
 		req.Header.SetHost(w.host)
 	}
@@ -90,4 +94,23 @@ func (w *rewrite) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respon
 		}
 	}
 	return w.next.Handle(ctx, req)
+}
+
+// toOriginForm makes http://host/path to /path, with the host where it belongs: it
+// wins over the Host header (RFC 9112 section 3.2.2).
+func toOriginForm(h *fasthttp.RequestHeader) {
+	scheme, rest, ok := bytes.Cut(h.RequestURI(), []byte("://"))
+	if !ok || len(scheme) == 0 || scheme[0] == '/' || bytes.IndexByte(scheme, '?') >= 0 {
+		return
+	}
+	i := bytes.IndexAny(rest, "/?#")
+	if i < 0 {
+		i = len(rest)
+	}
+	path := string(rest[i:])
+	if path == "" || path[0] != '/' {
+		path = "/" + path
+	}
+	h.SetHostBytes(bytes.Clone(rest[:i]))
+	h.SetRequestURI(path)
 }

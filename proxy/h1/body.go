@@ -14,8 +14,8 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 )
 
-// inMemory is how much of a request's body fasthttp has read when the handler is
-// called; what is not longer is there as a whole.
+// inMemory is the longest body that is read before the request is handled: it has
+// mostly come with the head.
 const inMemory = 8 << 10
 
 // idleBody is how long a request's body may be silent, as Envoy's
@@ -39,7 +39,7 @@ func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
 		}
 		return proxy.NewBytesBody(b), nil
 	}
-	return &body{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}, nil
+	return &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}, nil
 }
 
 func tooLarge(limit int64) *proxy.Error {
@@ -49,14 +49,14 @@ func tooLarge(limit int64) *proxy.Error {
 	}
 }
 
-// body is a request's content, pulled from the caller's connection.
-type body struct {
+// requestBody is a request's content, pulled from the caller's connection.
+type requestBody struct {
 	conn   net.Conn
 	header *fasthttp.RequestHeader
 	length int64
 	limit  int64
 
-	closed atomic.Bool
+	closed, ended atomic.Bool
 
 	mu      sync.Mutex // held by Read
 	stream  io.Reader
@@ -65,16 +65,16 @@ type body struct {
 	trailer *fasthttp.ResponseHeader
 }
 
-var _ proxy.Body = (*body)(nil)
+var _ proxy.Body = (*requestBody)(nil)
 
-func (b *body) Len() int64 { return b.length }
+func (b *requestBody) Len() int64 { return b.length }
 
-func (b *body) Trailer() *fasthttp.ResponseHeader { return b.trailer }
+func (b *requestBody) Trailer() *fasthttp.ResponseHeader { return b.trailer }
 
 // Read returns what has arrived. Its errors are [*proxy.Error]s: 413 past the
 // limit, 400 where the caller's framing is broken, 408 where nothing comes for
 // too long, 499 where the caller has gone.
-func (b *body) Read(p []byte) (int, error) {
+func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
@@ -98,6 +98,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && (b.length < 0 || b.read == b.length):
 		b.err = io.EOF
+		b.ended.Store(true)
 		b.readTrailer()
 	default:
 		b.err = explain(err)
@@ -118,7 +119,7 @@ func explain(err error) *proxy.Error {
 }
 
 // readTrailer takes what fasthttp has read into the request's header.
-func (b *body) readTrailer() {
+func (b *requestBody) readTrailer() {
 	for name := range b.header.Trailers() {
 		if b.trailer == nil {
 			b.trailer = new(fasthttp.ResponseHeader)
@@ -133,7 +134,7 @@ func (b *body) readTrailer() {
 // Close ends a Read in flight by moving the connection's deadline to the past;
 // fasthttp then does not use the connection again. After a Read has returned the
 // end it does nothing.
-func (b *body) Close() error {
+func (b *requestBody) Close() error {
 	if !b.closed.CompareAndSwap(false, true) {
 		return nil
 	}

@@ -31,6 +31,7 @@ type exchange struct {
 	teller goneTeller
 	req    proxy.Request
 	http10 bool
+	body   *requestBody // nil where the request's is in memory
 	resp   *proxy.Response
 	rec    telemetry.Exchange
 
@@ -58,6 +59,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	}
 	body, err := newBody(rc, x.active.HTTP.MaxBodyBytes)
 	x.req.Body = body
+	x.body, _ = body.(*requestBody)
 	if err == nil {
 		x.resp, err = x.run()
 	}
@@ -89,7 +91,7 @@ func (x *exchange) write(rc *fasthttp.RequestCtx) {
 	copyHead(&rc.Response.Header, &x.resp.Header)
 	body := x.resp.Body
 	n := body.Len()
-	if x.s.drain.Load() || x.rec.Status == 499 || (x.rec.Err != nil && x.cutsRequest()) {
+	if x.s.drain.Load() || x.s.retired.Load() || x.rec.Status == 499 || x.unread() {
 		rc.Response.SetConnectionClose()
 	}
 	switch b := body.(type) {
@@ -136,17 +138,20 @@ func (x *exchange) write(rc *fasthttp.RequestCtx) {
 	rc.Response.SetBodyStream(x, int(n))
 }
 
-// cutsRequest says that the request's body was not read to its end, so that the
+// unread says that the request's body was not read to its end, so that the
 // connection cannot be used for another.
-func (x *exchange) cutsRequest() bool {
-	return x.rec.Err.Flag == proxy.FlagDownstreamTooLarge || x.rec.Err.Flag == proxy.FlagDownstreamProtocol
+func (x *exchange) unread() bool {
+	if x.rec.Err != nil && (x.rec.Err.Flag == proxy.FlagDownstreamTooLarge || x.rec.Err.Flag == proxy.FlagDownstreamProtocol) {
+		return true
+	}
+	return x.body != nil && !x.body.ended.Load()
 }
 
 // Read is called by fasthttp, which writes and flushes what it returns. An error
 // makes fasthttp close the connection without the last chunk, so that a cut
 // answer never looks like a whole one.
 func (x *exchange) Read(p []byte) (int, error) {
-	n, err := x.resp.Body.Read(p)
+	n, err := x.read(p)
 	x.rec.Sent += int64(n)
 	if err == nil {
 		return n, nil
@@ -164,6 +169,16 @@ func (x *exchange) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// read makes a panic an error: fasthttp would swallow it.
+func (x *exchange) read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n, err = 0, proxy.PanicError(v, debug.Stack())
+		}
+	}()
+	return x.resp.Body.Read(p)
 }
 
 // fail notes why the answer was cut short.

@@ -38,8 +38,9 @@ type Server struct {
 	active      prometheus.Gauge
 	connections prometheus.Gauge
 
-	// drain, once set, has every answer close its connection.
-	drain atomic.Bool
+	// drain: no connections are taken any more. Either has every answer close its
+	// connection.
+	drain, retired atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each
@@ -67,9 +68,13 @@ func New(o Options) *Server {
 		ReadBufferSize: active.HTTP.MaxHeaderBytes,
 		ReadTimeout:    active.HTTP.HeadersTimeout,
 		IdleTimeout:    active.HTTP.IdleTimeout,
-		// Bodies are pulled; their limit is kept by body.go.
+		// Bodies are pulled; their limit is kept by body.go. fasthttp reads the
+		// smaller of 8 KiB and its own limit before it calls the handler: one byte.
 		StreamRequestBody:  true,
-		MaxRequestBodySize: 1 << 62,
+		MaxRequestBodySize: 1,
+		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+			return fasthttp.RequestConfig{ReadTimeout: idleBody} // HeadersTimeout has done its work
+		},
 		// Nothing is added, nothing is rewritten.
 		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: true,
@@ -102,9 +107,19 @@ func (s *Server) ServeConn(c net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
+	// fasthttp gives a new connection the head's timeout for its first byte too, and
+	// answers 408 to one that was opened ahead of need.
+	if a, ok := c.(awaiter); ok && a.Await(s.listener().HTTP.IdleTimeout) != nil {
+		return
+	}
 	if err := s.fast.ServeConn(c); err != nil {
 		s.log.Debug("connection ended", zap.Error(err))
 	}
+}
+
+// awaiter is a connection that can wait for its first byte.
+type awaiter interface {
+	Await(limit time.Duration) error
 }
 
 func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
@@ -130,6 +145,17 @@ func (s *Server) closeIdle(c net.Conn) {
 	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
 		c.Close() //nolint:errcheck // it may well be closed already
 	}
+}
+
+// Retire has every connection closed after its next answer. Nothing is refused:
+// another Server takes the new connections.
+func (s *Server) Retire() { s.retired.Store(true) }
+
+// Idle says that there are no connections.
+func (s *Server) Idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) == 0
 }
 
 // Drain closes the connections that serve nothing, has the others closed after

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ func newRunning(s *Server, ln *listener.Listener) *running { return &running{s: 
 
 // update puts a in force for every request from now on. Settings that a
 // connection has for life are taken by a new codec; connections of the old one
-// end after what they serve.
+// end after their next answer.
 func (r *running) update(a *config.Active) {
 	was := r.active.Swap(a)
 	if was != nil && was.HTTP.HeadersTimeout == a.HTTP.HeadersTimeout &&
@@ -46,10 +47,10 @@ func (r *running) update(a *config.Active) {
 		Log:      r.s.log,
 	})
 	if old := r.codec.Swap(codec); old != nil {
-		old.Drain()
+		old.Retire()
 		r.mu.Lock()
-		r.old = append(r.old, old)
-		r.mu.Unlock()
+		defer r.mu.Unlock()
+		r.old = append(slices.DeleteFunc(r.old, (*h1.Server).Idle), old)
 	}
 }
 
@@ -65,7 +66,12 @@ func (r *running) start() {
 // drain stops accepting and has connections closed once they serve nothing.
 func (r *running) drain() {
 	r.ln.Close() //nolint:errcheck // closed once, by whoever drains first
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.codec.Load().Drain()
+	for _, c := range r.old {
+		c.Drain()
+	}
 }
 
 func (r *running) wait(ctx context.Context) error { return r.ln.Wait(ctx) }

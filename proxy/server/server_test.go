@@ -18,7 +18,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/router"
@@ -365,8 +367,12 @@ func TestPushesUnderLoad(t *testing.T) {
 			}
 		}()
 	}
-	for range 100 {
-		require.NoError(t, h.Apply(resources(up.URL)))
+	for i := range 200 {
+		r := resources(up.URL)
+		if i%2 == 1 { // settings that a connection has for life
+			r.Listeners[0].HTTP.IdleTimeout = time.Duration(i) * time.Minute
+		}
+		require.NoError(t, h.Apply(r))
 	}
 	close(stop)
 	for range cap(done) {
@@ -531,3 +537,87 @@ func TestCallersLeaveAtRandom(t *testing.T) {
 		require.NoError(t, <-done)
 	}
 }
+
+// What is not read of a request's body does not hold up a drain, nor is it taken
+// for the next request.
+func TestAnswerBeforeTheBodyClosesTheConnection(t *testing.T) {
+	h := newHouse(t, Options{})
+	require.NoError(t, h.Apply(resources("127.0.0.1:1")))
+	_, br := raw(t, h.address(), "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+	resp, err := http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 503, resp.StatusCode)
+	require.True(t, resp.Close)
+	h.closed.Store(true)
+	began := time.Now()
+	require.NoError(t, h.Close())
+	require.Less(t, time.Since(began), 20*time.Second)
+}
+
+func TestHeadTimeoutIsTheHeadsOnly(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	defer up.Close()
+	h := newHouse(t, Options{})
+	r := resources(up.URL)
+	r.Listeners[0].HTTP.HeadersTimeout = 50 * time.Millisecond
+	require.NoError(t, h.Apply(r))
+	early, br := raw(t, h.address(), "")
+	half, hbr := raw(t, h.address(), "GET / HTTP/1.1\r\nHost")
+	resp, err := http.ReadResponse(hbr, nil) // takes longer than the timeout to be told so
+	require.NoError(t, err)
+	require.Equal(t, 408, resp.StatusCode)
+	resp.Body.Close()
+	half.Close()
+	// The other connection has been open for as long; it gets its time too, and a
+	// body may take longer than a head.
+	io.WriteString(early, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+	slow, sbr := raw(t, h.address(), "GET / HTTP/1.1\r\nHost")
+	resp, err = http.ReadResponse(sbr, nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	slow.Close()
+	io.WriteString(early, "b")
+	resp, err = http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, "ab", string(b))
+}
+
+func TestPanicInTheAnswerIsRecorded(t *testing.T) {
+	h := started(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	r := resources("127.0.0.1:1")
+	r.Listeners[0].HTTP.Filters = []config.Filter{{Name: "bad", Factory: panicFactory{}, Config: new(int)}}
+	require.NoError(t, h.Apply(r))
+	_, br := raw(t, h.address(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	resp, err := http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	_, err = io.ReadAll(resp.Body)
+	require.Error(t, err)
+	resp.Body.Close()
+	require.Eventually(t, func() bool { return h.access.FilterField(zap.String("response_flag", "INT")).Len() == 1 }, 5*time.Second, time.Millisecond)
+}
+
+// panicFactory makes filters whose answers panic when they are read.
+type panicFactory struct{}
+
+func (panicFactory) TypeURL() string                              { return "panic" }
+func (panicFactory) Parse(*anypb.Any) (proxy.FilterConfig, error) { return new(int), nil }
+func (panicFactory) Build(proxy.FilterConfig, proxy.Env) (proxy.Filter, error) {
+	return panicFilter{}, nil
+}
+
+type panicFilter struct{}
+
+func (panicFilter) Handle(context.Context, *proxy.Request, proxy.Handler) (*proxy.Response, error) {
+	r := proxy.NewResponse()
+	r.Body = panicBody{proxy.NoBody}
+	return r, nil
+}
+
+type panicBody struct{ proxy.Body }
+
+func (panicBody) Len() int64               { return -1 }
+func (panicBody) Read([]byte) (int, error) { panic("bug") }

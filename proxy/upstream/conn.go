@@ -38,9 +38,9 @@ type conn struct {
 
 	// sent counts the bytes written, sentBefore those before this exchange;
 	// ackedBase is what the kernel counted as acknowledged when nothing had been
-	// sent. unsent is known once the connection is aborted.
+	// sent.
 	sent, sentBefore, ackedBase uint64
-	unsent                      bool
+	unsent                      bool // set where unacknowledged is true of the first error
 
 	idleSince time.Time
 }
@@ -104,9 +104,11 @@ func (c *conn) close() {
 	c.detach()
 }
 
-// readHead reads an answer's head. It says afterwards, in unsent, whether the
-// failed request may be sent again.
+// readHead reads an answer's head.
 func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
+	if _, err := c.br.Peek(1); err != nil {
+		return err // fasthttp would call any error here io.EOF
+	}
 	err := h.Read(c.br)
 	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); small && c.br.Size() < maxHead {
 		// Nothing has been consumed: go on with a larger buffer.
@@ -118,11 +120,20 @@ func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
 		c.unfit = true
 		err = h.Read(c.br)
 	}
-	if err != nil && isReset(err) && c.br.Buffered() == 0 && c.requests > 1 && c.raw != nil && !c.closed.Load() {
-		n, ok := acked(c.raw)
-		c.unsent = ok && n-c.ackedBase <= c.sentBefore
-	}
 	return err
+}
+
+// unacknowledged says whether err, the first of an exchange, proves that the server
+// had closed the connection before the request reached it: the end of its side has
+// been received, and the server's kernel had not acknowledged one byte of the
+// request by then.
+func (c *conn) unacknowledged(err error) bool {
+	if c.requests < 2 || c.raw == nil || c.closed.Load() || c.br.Buffered() > 0 ||
+		(!errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE)) {
+		return false
+	}
+	n, ok := acked(c.raw)
+	return ok && n-c.ackedBase <= c.sentBefore
 }
 
 // alive says whether an idle connection can be used: open, and silent.

@@ -10,6 +10,6 @@
 // Nothing is sent twice here. Where it is certain that the server cannot have
 // acted on the request, the error says so (proxy.Error.Unsent) and whoever
 // called may try again. Certain is: the connection could not be made, or the
-// connection had been idle and the server's kernel has not acknowledged one byte
-// of the request (see acked_linux.go).
+// connection had been idle and the server had closed it before the request reached
+// it (see acked_linux.go).
 package upstream

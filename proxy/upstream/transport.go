@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -176,9 +177,14 @@ func (x *exchange) run() (*proxy.Response, error) {
 			c.unfit = true
 			return resp, nil
 		}
+		c.unsent = c.unacknowledged(err)
 		return nil, err
 	}
-	return x.receive()
+	resp, err := x.receive()
+	if err != nil && x.writing == nil {
+		c.unsent = c.unacknowledged(err)
+	}
+	return resp, err
 }
 
 // send writes the request's head, and its body where that needs no waiting; a
@@ -191,6 +197,8 @@ func (x *exchange) send() error {
 		h.SetContentLength(int(n))
 	case n < 0 && h.ContentLength() != -1:
 		h.SetContentLength(-1)
+	case n == 0 && (h.ContentLength() > 0 || h.ContentLength() == -1):
+		h.SetContentLength(0) // a filter took the body: the head must not promise one
 	}
 	head := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	*head = appendHead((*head)[:0], h, x.t.address)
@@ -202,7 +210,7 @@ func (x *exchange) send() error {
 	if n == 0 {
 		return x.c.bw.Flush()
 	}
-	if bb, ok := body.(*proxy.BytesBody); ok {
+	if bb, ok := body.(*proxy.BytesBody); ok && n <= sendAtOnce {
 		if _, err := bb.WriteTo(x.c.bw); err != nil {
 			return err
 		}
@@ -213,11 +221,23 @@ func (x *exchange) send() error {
 	return nil
 }
 
-func (x *exchange) sendBody() error {
+// sendAtOnce is the longest body that is written before the answer is listened
+// for. It fits into the socket's buffer, so writing it does not wait for a server
+// that answers without reading.
+const sendAtOnce = 64 << 10
+
+func (x *exchange) sendBody() (err error) {
+	defer func() {
+		if v := recover(); v != nil { // the body's: it may be a filter's
+			err = proxy.PanicError(v, debug.Stack())
+			x.bodyErr = err
+			x.c.abort()
+		}
+	}()
 	if err := x.c.bw.Flush(); err != nil {
 		return err
 	}
-	err := x.copyBody()
+	err = x.copyBody()
 	if x.bodyErr != nil {
 		// Without the rest of the request there will be no answer worth having.
 		x.c.abort()

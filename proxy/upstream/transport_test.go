@@ -368,10 +368,12 @@ func TestServerClosesIdleConnection(t *testing.T) {
 // way. What the kernel has not acknowledged cannot have been acted on.
 func TestUnsentIsProved(t *testing.T) {
 	for name, tc := range map[string]struct {
-		reads, unsent bool
+		reads, resets, unsent bool
 	}{
-		"closed before the request": {false, true},
-		"closed after reading it":   {true, false},
+		"closed before the request":  {false, false, true},
+		"closed after reading it":    {true, false, false},
+		"reset after reading it":     {true, true, false},
+		"reset before, so not known": {false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			closeNow, closed := make(chan struct{}), make(chan struct{})
@@ -381,6 +383,9 @@ func TestUnsentIsProved(t *testing.T) {
 				<-closeNow
 				if tc.reads {
 					p.head()
+				}
+				if tc.resets {
+					p.Conn.(*net.TCPConn).SetLinger(0)
 				}
 				p.Close()
 				close(closed)
@@ -402,4 +407,50 @@ func TestUnsentIsProved(t *testing.T) {
 			require.Equal(t, tc.unsent, pe.Unsent)
 		})
 	}
+}
+
+func TestHeadPromisesNoBodyThatWasTaken(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		got := make(chan string, 1)
+		address := serve(t, func(_ int, p *peer) {
+			got <- p.head()
+			p.send("HTTP/1.1 204 No Content\r\n\r\n")
+		})
+		tr, _ := transport(t, address)
+		roundTrip(t.Context(), t, tr, request(t, "POST / HTTP/1.1\r\nHost: h\r\n"+framing+"\r\n\r\n", proxy.NewBytesBody(nil)))
+		require.Equal(t, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", <-got)
+	}
+}
+
+func TestEarlyAnswerToALargeBodyInMemory(t *testing.T) {
+	done := make(chan struct{})
+	address := serve(t, func(_ int, p *peer) {
+		p.head()
+		p.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+		<-done // neither reads nor closes
+	})
+	defer close(done)
+	tr, _ := transport(t, address)
+	req := request(t, "POST / HTTP/1.1\r\nHost: h\r\n\r\n", proxy.NewBytesBody(make([]byte, 32<<20)))
+	status, _ := roundTrip(t.Context(), t, tr, req)
+	require.Equal(t, 413, status)
+}
+
+// panicBody is a request body whose Read panics, as a filter's might.
+type panicBody struct{ pipeBody }
+
+func (panicBody) Read([]byte) (int, error) { panic("bug") }
+
+func TestPanicInTheRequestBody(t *testing.T) {
+	address := serve(t, func(_ int, p *peer) {
+		p.head()
+		io.Copy(io.Discard, p.br)
+	})
+	tr, _ := transport(t, address)
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	_, err := tr.Handle(t.Context(), request(t, "POST / HTTP/1.1\r\nHost: h\r\n\r\n", panicBody{pipeBody{pr, -1}}))
+	var pe *proxy.Error
+	require.ErrorAs(t, err, &pe)
+	require.Equal(t, 500, pe.Status)
 }
