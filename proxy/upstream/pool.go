@@ -13,6 +13,7 @@ type pool struct {
 	mu     sync.Mutex
 	idle   []*conn // by idleSince
 	reaper *time.Timer
+	armed  bool // the reaper will come
 	closed bool
 }
 
@@ -55,7 +56,7 @@ func (p *pool) put(c *conn) {
 		return
 	}
 	p.idle = append(p.idle, c)
-	if len(p.idle) == 1 {
+	if !p.armed {
 		p.armLocked()
 	}
 }
@@ -69,12 +70,16 @@ func (p *pool) reap() {
 		n++
 	}
 	p.dropLocked(n)
-	if len(p.idle) > 0 {
+	p.armed = false
+	if len(p.idle) > 0 && !p.closed {
 		p.armLocked()
 	}
 }
 
+// armLocked has the reaper come when the oldest will be too old. It is not put off
+// while connections come and go: it comes once in an idle timeout at most.
 func (p *pool) armLocked() {
+	p.armed = true
 	d := p.idleTimeout - time.Since(p.idle[0].idleSince)
 	if p.reaper == nil {
 		p.reaper = time.AfterFunc(d, p.reap)
