@@ -34,6 +34,7 @@ type Client struct {
 	// Run's goroutine only.
 	applied  *config.Resources
 	versions [kinds]string // as the metric shows them
+	retry    retry
 }
 
 // New makes a Client that does nothing until Run.
@@ -129,11 +130,8 @@ func (c *Client) commit(s *state) {
 	if s.complete && len(c.opts.Targets) > 0 && !c.ready.Swap(true) {
 		c.log.Info("first configuration is in force")
 	}
-	for k := range kinds {
-		if s.complete && (!old.complete || !maps.Equal(old.known[k].items, s.known[k].items)) {
-			c.save(s)
-			break
-		}
+	if s.complete && (!old.complete || !sameForce(old.inForce(), s.inForce())) {
+		c.save(s)
 	}
 	for k := range kinds {
 		if v := s.known[k].version; v != c.versions[k] {
@@ -146,16 +144,13 @@ func (c *Client) commit(s *state) {
 
 // handle takes a response and returns what is wrong with it, for the NACK.
 func (c *Client) handle(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) error {
-	next := c.state.Load().clone()
-	err := next.accept(k, resp, now)
-	next.settle(now)
-	if applyErr := c.apply(next); applyErr != nil {
-		next = c.state.Load().clone()
-		next.refuse(k, resp, applyErr, now)
-		next.settled = now
+	err, applyErr := c.attempt(k, resp, now)
+	if applyErr != nil {
+		c.retry.refused(k, resp, now)
 		err = errors.Join(err, applyErr)
+	} else {
+		c.retry.taken(k)
 	}
-	c.commit(next)
 	log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, resp.GetVersionInfo()))
 	if err != nil {
 		c.metrics.XDSUpdates.WithLabelValues(k.String(), "rejected").Inc()
@@ -167,16 +162,37 @@ func (c *Client) handle(k kind, resp *discoveryv3.DiscoveryResponse, now time.Ti
 	return nil
 }
 
-// tick lets time pass.
-func (c *Client) tick(now time.Time) {
+// attempt makes what is good of a response the state, where the data plane takes
+// what follows from it. err is what is wrong with the response itself, applyErr
+// what the data plane says.
+func (c *Client) attempt(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) (err, applyErr error) {
+	next := c.state.Load().clone()
+	err = next.accept(k, resp, now)
+	next.settle(now)
+	if applyErr = c.apply(next); applyErr != nil {
+		next = c.state.Load().clone()
+		next.refuse(k, resp, applyErr, now)
+		next.settled = now
+	}
+	c.commit(next)
+	return err, applyErr
+}
+
+// tick lets time pass. It returns the kinds whose last response was refused and
+// is now in force.
+func (c *Client) tick(now time.Time) (acknowledge []kind) {
+	acknowledge = c.again(now)
 	next := c.state.Load().clone()
 	next.settle(now)
-	if err := c.apply(next); err != nil {
+	err := c.apply(next)
+	if err != nil {
 		c.log.Error("what follows from waiting was refused", zap.Error(err))
 		next = c.state.Load().clone()
 		next.settled = now
 	}
+	c.retry.waiting(err != nil, now)
 	c.commit(next)
+	return acknowledge
 }
 
 // change commits a change that cannot be refused.
@@ -184,4 +200,26 @@ func (c *Client) change(do func(*state)) {
 	next := c.state.Load().clone()
 	do(next)
 	c.commit(next)
+}
+
+// inForce are the resources that serve, by kind and name.
+func (s *state) inForce() (out [kinds]map[string]*item) {
+	out[lds], out[rds] = s.listeners, s.tables
+	out[cds], out[eds] = make(map[string]*item, len(s.clusters)), map[string]*item{}
+	for name, c := range s.clusters {
+		out[cds][name] = c.item
+		if c.source != nil {
+			out[eds][c.source.endpoints().Name] = c.source
+		}
+	}
+	return out
+}
+
+func sameForce(a, b [kinds]map[string]*item) bool {
+	for k := range kinds {
+		if !maps.Equal(a[k], b[k]) {
+			return false
+		}
+	}
+	return true
 }

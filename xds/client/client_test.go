@@ -266,6 +266,41 @@ func TestDataPlaneRefuses(t *testing.T) {
 	eventually(t, "the next good one", func() bool { return cp.Acked(resource.ListenerType, version) })
 }
 
+// What the data plane refuses for a reason of its own, such as a port that is
+// busy, is tried again without a word of the control plane, and acknowledged
+// once it is in force.
+func TestDataPlaneTakesLaterWhatItRefused(t *testing.T) {
+	t.Parallel()
+	cp := xdstest.NewRaw(t)
+	r := start(t, against(cp.Addr()))
+	s := cp.Stream()
+	s.Recv() // clusters
+	s.Recv() // listeners
+	s.Send(xdstest.Response(t, resource.ClusterType, "c1", "n1", xdstest.StaticCluster(t, "blue", "10.0.0.1:80")))
+	require.Equal(t, "c1", s.Recv().GetVersionInfo())
+	s.Send(xdstest.Response(t, resource.ListenerType, "l1", "n2", xdstest.Listener(t, "in", "127.0.0.1:1", "r")))
+	require.Equal(t, "l1", s.Recv().GetVersionInfo())
+	s.Recv() // routes
+	s.Send(xdstest.Response(t, resource.RouteType, "r1", "n3", xdstest.Routes("r", "blue")))
+	require.Equal(t, "r1", s.Recv().GetVersionInfo())
+	eventually(t, "ready", r.Ready)
+
+	r.plane.setRefuse(errors.New("listen tcp 127.0.0.1:2: bind: address already in use"))
+	s.Send(xdstest.Response(t, resource.ListenerType, "l2", "n4", xdstest.Listener(t, "in", "127.0.0.1:2", "r")))
+	req := s.Recv()
+	require.Equal(t, []string{"l1", "n4"}, []string{req.GetVersionInfo(), req.GetResponseNonce()})
+	require.Contains(t, req.GetErrorDetail().GetMessage(), "in use")
+
+	r.plane.setRefuse(nil)
+	req = s.Recv()
+	require.Equal(t, []string{resource.ListenerType, "l2", "n4"}, []string{req.GetTypeUrl(), req.GetVersionInfo(), req.GetResponseNonce()})
+	require.Nil(t, req.GetErrorDetail())
+	require.Equal(t, 2, r.plane.count())
+	require.Equal(t, "l2", r.Versions()[resource.ListenerType])
+	require.InEpsilon(t, 1, testutil.ToFloat64(r.metrics.XDSUpdates.WithLabelValues("lds", "rejected")), 0)
+	require.InEpsilon(t, 2, testutil.ToFloat64(r.metrics.XDSUpdates.WithLabelValues("lds", "accepted")), 0)
+}
+
 func TestTargetsAreTriedInTurn(t *testing.T) {
 	t.Parallel()
 	dead, alive := xdstest.New(t), xdstest.New(t)

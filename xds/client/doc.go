@@ -17,6 +17,8 @@
 //     name a cluster that waits for its first endpoints.
 //  2. A refused resource changes nothing: its last good version goes on, and its
 //     good siblings apply.
+//     What the data plane as a whole did not take (a port was busy) is tried again
+//     until it does, or something newer comes.
 //  3. Make before break: an older version serves until the newer one is warm, and
 //     a removed cluster stays while routes in force name it (for 15 s at most).
 //  4. Nothing is given up because the control plane is away, and without it no

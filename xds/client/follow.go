@@ -69,7 +69,7 @@ func (c *Client) wait(ctx context.Context, d time.Duration) {
 			return
 		}
 		until := end
-		if at, ok := c.state.Load().deadline(); ok && at.Before(until) {
+		if at, ok := c.deadline(); ok && at.Before(until) {
 			until = at
 		}
 		timer := time.NewTimer(time.Until(until))

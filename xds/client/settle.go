@@ -97,28 +97,29 @@ func (s *state) ask(now time.Time) {
 func (s *state) settleClusters() {
 	for name, i := range s.known[cds].items {
 		old, c := s.clusters[name], i.cluster()
-		var endpoints *resource.Endpoints
+		var source *item
 		if c.EDS != "" {
-			endpoints = s.known[eds].items[c.EDS].endpoints()
+			source = s.known[eds].items[c.EDS]
 		}
+		endpoints := source.endpoints()
 		switch {
 		case old != nil && old.cluster() == c && old.endpoints == endpoints && old.config != nil:
 			if old.item != i || !old.leaveBy.IsZero() {
-				s.clusters[name] = &living{item: i, endpoints: endpoints, config: old.config}
+				s.clusters[name] = &living{item: i, endpoints: endpoints, source: source, config: old.config}
 			}
 		case c.EDS == "":
 			s.clusters[name] = &living{item: i, config: c.Config}
 		case endpoints == nil && !s.without[c.EDS]:
 			// Warming: the older one, if any, goes on.
 			if old != nil && !old.leaveBy.IsZero() {
-				s.clusters[name] = &living{item: old.item, endpoints: old.endpoints, config: old.config}
+				s.clusters[name] = &living{item: old.item, endpoints: old.endpoints, source: old.source, config: old.config}
 			}
 		default:
 			cfg := *c.Config
 			if endpoints != nil {
 				cfg.Endpoints = endpoints.Endpoints
 			}
-			s.clusters[name] = &living{item: i, endpoints: endpoints, config: &cfg}
+			s.clusters[name] = &living{item: i, endpoints: endpoints, source: source, config: &cfg}
 		}
 	}
 }
@@ -185,10 +186,12 @@ func (s *state) dropClusters(now time.Time) {
 	for name, c := range s.clusters {
 		switch {
 		case s.known[cds].items[name] != nil:
-		case !used[name], !held && !c.leaveBy.IsZero() && !now.Before(c.leaveBy):
+		case !used[name], s.up && !held && !c.leaveBy.IsZero() && !now.Before(c.leaveBy):
 			delete(s.clusters, name)
-		case c.leaveBy.IsZero():
-			s.clusters[name] = &living{item: c.item, endpoints: c.endpoints, config: c.config, leaveBy: now.Add(fetchTimeout)}
+		case s.up && c.leaveBy.IsZero():
+			leaves := *c
+			leaves.leaveBy = now.Add(fetchTimeout)
+			s.clusters[name] = &leaves
 		}
 	}
 }

@@ -60,8 +60,10 @@ type collection struct {
 // living is a cluster in force.
 type living struct {
 	*item
-	// endpoints is nil for a STATIC one, and where it went on without.
+	// endpoints is nil for a STATIC one, and where it went on without; source is the
+	// resource that they came in.
 	endpoints *resource.Endpoints
+	source    *item
 	config    *cluster.Config
 	// leaveBy is when it goes at the latest; zero while it is an item.
 	leaveBy time.Time
@@ -141,6 +143,13 @@ func (s *state) disconnected() {
 	s.up = false
 	s.openBy = time.Time{}
 	clear(s.asked)
+	for name, c := range s.clusters {
+		if !c.leaveBy.IsZero() {
+			stays := *c
+			stays.leaveBy = time.Time{}
+			s.clusters[name] = &stays
+		}
+	}
 }
 
 // names are what k is to be subscribed to, sorted; nil for what is asked for

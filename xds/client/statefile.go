@@ -83,12 +83,14 @@ func (c *Client) write(s *state) {
 	}
 }
 
+// encodeState writes what is in force, which is what a restart has to serve; what
+// is newer and still warming comes again from the control plane.
 func encodeState(s *state) []byte {
 	m := new(statusv3.ClientConfig)
+	force := s.inForce()
 	for k := range kinds {
-		items := s.known[k].items
-		for _, name := range slices.Sorted(maps.Keys(items)) {
-			i := items[name]
+		for _, name := range slices.Sorted(maps.Keys(force[k])) {
+			i := force[k][name]
 			m.GenericXdsConfigs = append(m.GenericXdsConfigs, &statusv3.ClientConfig_GenericXdsConfig{
 				TypeUrl: k.typeURL(), Name: name, VersionInfo: i.version, XdsConfig: i.raw, LastUpdated: timestamppb.New(i.updated),
 			})

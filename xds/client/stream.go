@@ -59,6 +59,7 @@ func (s *stream) run(ctx context.Context, target string, responses <-chan *disco
 		up.Set(0)
 		s.c.change((*state).disconnected)
 	}()
+	s.c.retry = retry{} // the control plane sends again what is not in force
 	s.c.change(func(st *state) { st.connected(time.Now()) })
 	s.c.tick(time.Now())
 	if err := s.subscribe(); err != nil {
@@ -72,7 +73,12 @@ func (s *stream) run(ctx context.Context, target string, responses <-chan *disco
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-timer.C:
-			s.c.tick(now)
+			for _, k := range s.c.tick(now) {
+				s.subs[k].times = 0
+				if err := s.send(k, nil); err != nil {
+					return err
+				}
+			}
 			if err := s.release(now); err != nil {
 				return err
 			}
@@ -97,7 +103,7 @@ func (s *stream) run(ctx context.Context, target string, responses <-chan *disco
 // wait is the time until there is something to do without a response.
 func (s *stream) wait() time.Duration {
 	wait := time.Hour
-	if at, ok := s.c.state.Load().deadline(); ok {
+	if at, ok := s.c.deadline(); ok {
 		wait = min(wait, time.Until(at))
 	}
 	for k := range s.subs {
