@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
@@ -16,10 +18,8 @@ import (
 const maxAnswerBytes = 64 << 20
 
 // split answers each member with its part.
-func (b *batch) split(m *merged, h *fasthttp.ResponseHeader, body []byte) error {
-	head := new(fasthttp.ResponseHeader)
-	h.CopyTo(head)
-	dropBound(head)
+func (b *batch) split(m *merged, head *fasthttp.ResponseHeader, body []byte) error {
+	drop(head, bound)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if m.live == 0 {
@@ -41,24 +41,56 @@ func (b *batch) split(m *merged, h *fasthttp.ResponseHeader, body []byte) error 
 	return nil
 }
 
-// dropBound takes out what speaks of the bytes of the whole answer.
-func dropBound(h *fasthttp.ResponseHeader) {
+// sharedHead copies the head of an answer, as far as it may go to every member. A
+// cookie is somebody's, and nobody can say whose: it goes to none of several, and
+// the model is not batched for a while, so that each gets its own. The same holds
+// for ids of a request, which are those of the member whose head was sent.
+func (b *batch) sharedHead(m *merged, h *fasthttp.ResponseHeader) *fasthttp.ResponseHeader {
+	head := new(fasthttp.ResponseHeader)
+	h.CopyTo(head)
+	if len(m.members) == 1 {
+		return head
+	}
+	drop(head, requestID)
+	if drop(head, cookie) {
+		b.group.state.log.Warn("the answer to a merged call sets a cookie: the model is not batched for a while",
+			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model))
+		b.group.state.metrics.BatchFallback.WithLabelValues(b.group.modelKey.cluster, "cookie").Inc()
+		b.group.model.distrust(time.Now())
+	}
+	return head
+}
+
+// bound is a header that speaks of the bytes of the whole answer.
+func bound(name string) bool {
+	switch name {
+	case "etag", "content-md5", "digest", "content-digest", "repr-digest":
+		return true
+	}
+	return false
+}
+
+func requestID(name string) bool { return name == "x-request-id" || name == "x-correlation-id" }
+
+func cookie(name string) bool { return name == "set-cookie" }
+
+// drop takes out the headers that which is true of, by their names in lower case,
+// and says whether there were any.
+func drop(h *fasthttp.ResponseHeader, which func(name string) bool) bool {
 	var names [][]byte
 	for name := range h.All() {
-		switch string(bytes.ToLower(name)) {
-		case "etag", "content-md5", "digest", "content-digest", "repr-digest":
+		if which(string(bytes.ToLower(name))) {
 			names = append(names, bytes.Clone(name))
 		}
 	}
 	for _, name := range names {
 		h.DelBytes(name)
 	}
+	return len(names) > 0
 }
 
 // share gives everyone the same answer.
-func (b *batch) share(m *merged, h *fasthttp.ResponseHeader, body []byte) {
-	head := new(fasthttp.ResponseHeader)
-	h.CopyTo(head)
+func (b *batch) share(m *merged, head *fasthttp.ResponseHeader, body []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range m.members {

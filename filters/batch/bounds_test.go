@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,48 @@ func TestPiecesShareCalls(t *testing.T) {
 		}
 		require.Equal(t, []int{8, 8, 4}, sizes(d.after()))
 	})
+}
+
+// TestPiecesThatRepeatTooMuch: where nearly all of a long body is not items, it is
+// sent whole; its pieces would be many times as long.
+func TestPiecesThatRepeatTooMuch(t *testing.T) {
+	d := newDoor(t, "", filtertest.NewServer(1, 0, 0))
+	many := `"input":["a"` + strings.Repeat(`,"a"`, 4095) + `]}`
+	for _, test := range []struct {
+		options string
+		calls   int
+	}{
+		{strings.Repeat("u", 2<<20), 1},
+		{strings.Repeat("u", 9000), 1}, // 128 pieces: 1.1 MiB
+		{strings.Repeat("u", 8000), 128},
+	} {
+		before := len(d.server.Calls())
+		body := `{"model":"m","user":"` + test.options + `",` + many
+		r := call(t.Context(), d, filtertest.Request(embedPath, body))
+		require.NoError(t, r.err)
+		require.Equal(t, 200, r.status)
+		calls := d.server.Calls()[before:]
+		require.Len(t, calls, test.calls)
+		if test.calls == 1 {
+			require.Equal(t, body, calls[0].Body)
+		}
+	}
+	require.Equal(t, 2, d.house.Count(t, "friday_batch_dispatch_total", "reason", "oversize"))
+}
+
+// TestPiecesAreMadeWhenSent, not all at once.
+func TestPiecesAreMadeWhenSent(t *testing.T) {
+	d := newDoor(t, "max_batch_size {value: 8}", filtertest.NewServer(1, 0, 0))
+	h := chain(t, d.house, "max_batch_size {value: 8}", proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) {
+		return filtertest.Answer(429, "text/plain", "slow down"), nil
+	}))
+	item := `"` + strings.Repeat("x", 4096) + `"`
+	req := filtertest.Request(embedPath, `{"input":[`+item+strings.Repeat(","+item, 3000)+`]}`) // 12 MB
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.Equal(t, 429, call(t.Context(), h, req).status)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
 }
 
 // TestPieceFails: the whole request is sent as it came, and its answer counts.

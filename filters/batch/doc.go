@@ -8,9 +8,14 @@
 // send now or to wait a little for those who are about to come back (linger.go).
 // A request that ends up alone goes on as its original bytes, in its caller's
 // goroutine (single.go); several are merged and sent by a goroutine of their own
-// (call.go). What goes wrong with a merged call harms only the guilty
+// (call.go). Either way a slot is held for the server's part only, not for a caller
+// who reads slowly (slotbody.go). What goes wrong with a merged call harms only the guilty
 // (fallback.go). A request larger than a batch may be is cut into pieces
-// (pieces.go).
+// (pieces.go), unless they would repeat so much that it is cheaper whole.
+//
+// A model whose answers cannot be shared out is not batched for five minutes, nor
+// is what waits for it by then: those that do not hold one result for each item,
+// are encoded, or set a cookie, which would be one caller's.
 //
 // Queues and what was learned outlive configurations: they live in a state that
 // is kept beside the snapshots (state.go). A group is keyed by its configuration

@@ -3,10 +3,12 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,6 +205,70 @@ func TestMismatch(t *testing.T) {
 				check(d.together(predicts(names...)...))
 				require.Equal(t, []int{1, 4, 1, 1, 1, 1}, sizes(d.server.Calls()[before:]))
 			})
+		})
+	}
+}
+
+// TestDistrustedQueue: what waits while a model turns out not to be fit is not
+// batched either.
+func TestDistrustedQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(t, "max_batch_size {value: 8}", newServer())
+		d.server.Before = func(_ context.Context, c filtertest.Call) (*proxy.Response, error) {
+			if len(c.Items) > 1 {
+				return filtertest.Answer(200, "application/json", `{"predictions":[1]}`), nil
+			}
+			return nil, nil //nolint:nilnil // as ever
+		}
+		names := letters(64)
+		for i, r := range d.together(predicts(names...)...) {
+			require.NoError(t, r.err)
+			require.Equal(t, echoes(names[i], 1), r.body)
+		}
+		merged := slices.DeleteFunc(sizes(d.after()), func(n int) bool { return n == 1 })
+		// A second one may be on its way before the first has been looked at.
+		require.LessOrEqual(t, len(merged), 2)
+		require.GreaterOrEqual(t, d.house.Count(t, "friday_batch_dispatch_total", "reason", "unbatchable"), 64-2*8)
+	})
+}
+
+// TestCookiesAreNotShared: whose is it? The model is not batched for a while, so
+// that each caller gets its own.
+func TestCookiesAreNotShared(t *testing.T) {
+	for _, status := range []int{200, 429} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDoor(t, "", newServer())
+			var sent atomic.Int64
+			d.Handler = chain(t, d.house, "", proxy.HandlerFunc(func(ctx context.Context, r *proxy.Request) (*proxy.Response, error) {
+				resp, err := d.server.Handle(ctx, r)
+				if err != nil {
+					return nil, err
+				}
+				resp.Header.SetStatusCode(status)
+				resp.Header.Set("Set-Cookie", fmt.Sprintf("session=%d; Path=/", sent.Add(1)))
+				resp.Header.Add("set-cookie", "other=1")
+				resp.Header.Set("x-request-id", string(r.Header.Peek("X-Request-Id")))
+				resp.Header.Set("X-Correlation-ID", "7")
+				resp.Header.Set("X-Model-Version", "3")
+				return resp, nil
+			}))
+			for _, r := range d.together(predicts(letters(3)...)...) {
+				require.NoError(t, r.err)
+				require.Equal(t, status, r.status)
+				require.NotContains(t, r.header, "set-cookie")
+				require.NotContains(t, r.header, "x-request-id")
+				require.NotContains(t, r.header, "x-correlation-id")
+				require.Equal(t, "3", r.header["x-model-version"])
+			}
+			require.Equal(t, []int{3}, sizes(d.after()))
+			require.Equal(t, 1, d.house.Count(t, "friday_batch_fallback_total", "reason", "cookie"))
+
+			for _, r := range d.together(predicts(letters(3)...)...) {
+				require.NoError(t, r.err)
+				require.Contains(t, r.header, "set-cookie")
+				require.Equal(t, "7", r.header["x-correlation-id"])
+			}
+			require.Equal(t, []int{3, 1, 1, 1, 1}, sizes(d.after()))
 		})
 	}
 }

@@ -117,6 +117,10 @@ func (g *group) leaveGroup(e *entry) {
 func (g *group) pump(now time.Time) {
 	for g.queue.entries > 0 && g.slotFree() {
 		head := g.queue.head
+		if !head.solo && g.model.unbatchable(now) {
+			head.solo, head.why = true, whyUnbatchable
+			g.queue.solos++
+		}
 		if head.solo {
 			g.dispatch(now, head.why)
 			continue

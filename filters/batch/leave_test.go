@@ -335,6 +335,8 @@ func TestSlotIsHeldToTheEnd(t *testing.T) {
 				body.pieces <- "x"
 				_, err = first.Body.Read(make([]byte, 10))
 				require.NoError(t, err)
+				reading := first.Body
+				wg.Go(func() { _, _ = reading.Read(make([]byte, 10)) }) // it is the server that is slow
 				time.Sleep(time.Second)
 				require.Equal(t, 1, running, "the others wait for the slot")
 				test.end(body, first)

@@ -119,16 +119,17 @@ func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry
 	do, why := judge(resp.Header.StatusCode(), resp.Header.ContentEncoding())
 	if do != split {
 		if do == share {
-			b.share(m, &resp.Header, body)
+			b.share(m, b.sharedHead(m, &resp.Header), body)
 		}
 		return nil, do, why
 	}
+	head := b.sharedHead(m, &resp.Header)
 	if b.extra == 0 {
 		// The server is free again; cutting its answer apart need not keep it waiting.
 		b.slot.items = m.items
 		b.release(m.items, time.Since(b.slot.start))
 	}
-	if err := b.split(m, &resp.Header, body); err != nil {
+	if err := b.split(m, head, body); err != nil {
 		b.group.state.log.Warn("the answer to a merged call cannot be cut apart: the model is not batched for a while",
 			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model), zap.Error(err))
 		return nil, distrusted, "mismatch"

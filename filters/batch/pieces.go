@@ -22,6 +22,10 @@ var errPiece = errors.New("piece failed")
 // the answer at once.
 func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, error) {
 	p := g.cut(e)
+	if p.dear() {
+		e.solo, e.why = true, whyOversize
+		return g.serve(ctx, e, false)
+	}
 	out, err := p.serve(ctx)
 	if err == nil {
 		g.model.wait.Observe(e.queued.Seconds())
@@ -40,11 +44,11 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 	return g.serve(ctx, e, true)
 }
 
-// pieces is a request that was cut.
+// pieces is a request that is cut. A piece is made when it goes into the queue and
+// forgotten when it is answered, so that no more of them exist than there are slots.
 type pieces struct {
 	group   *group
 	whole   *entry
-	calls   []*inference.Call
 	entries []*entry // nil: not in the queue yet, or answered
 	answers [][]byte
 
@@ -53,13 +57,36 @@ type pieces struct {
 }
 
 func (g *group) cut(e *entry) *pieces {
-	p := &pieces{group: g, whole: e}
-	for from := 0; from < e.call.Items; from += g.config.MaxBatchSize {
-		p.calls = append(p.calls, e.call.Slice(from, min(from+g.config.MaxBatchSize, e.call.Items)))
+	n := (e.call.Items + g.config.MaxBatchSize - 1) / g.config.MaxBatchSize
+	return &pieces{group: g, whole: e, entries: make([]*entry, n), answers: make([][]byte, n)}
+}
+
+// maxRepeated is how much more than twice the request's length its pieces may
+// repeat of what is not items.
+const maxRepeated = 1 << 20
+
+// dear says that the pieces would cost far more than the whole: each repeats what
+// is not items, which may be nearly all of a long body.
+func (p *pieces) dear() bool {
+	call := p.whole.call
+	return int64(len(p.entries))*int64(call.Repeated()) > 2*int64(len(call.Body))+maxRepeated
+}
+
+// before is how many items stand before piece i.
+func (p *pieces) before(i int) int {
+	return min(i*p.group.config.MaxBatchSize, p.whole.call.Items)
+}
+
+// parts are the pieces as [inference.Join] wants to know them.
+func (p *pieces) parts() []*inference.Call {
+	out := make([]*inference.Call, len(p.entries))
+	full := &inference.Call{Items: p.group.config.MaxBatchSize}
+	for i := range out {
+		out[i] = full
 	}
-	p.entries = make([]*entry, len(p.calls))
-	p.answers = make([][]byte, len(p.calls))
-	return p
+	last := len(out) - 1
+	out[last] = &inference.Call{Items: p.before(last+1) - p.before(last)}
+	return out
 }
 
 // serve has one piece after the other answered, and returns the answer to all.
@@ -70,8 +97,8 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 	p.group.mu.Unlock()
 	var first outcome
 	sent := 0
-	for i := range p.calls {
-		for ; sent < len(p.calls) && sent < i+window; sent++ {
+	for i := range p.entries {
+		for ; sent < len(p.entries) && sent < i+window; sent++ {
 			if err := p.send(sent); err != nil {
 				return nil, err
 			}
@@ -99,7 +126,7 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 		}
 		p.answers[i] = out.body
 	}
-	body, err := inference.Join(p.whole.call, p.calls, p.answers)
+	body, err := inference.Join(p.whole.call, p.parts(), p.answers)
 	if err != nil {
 		p.group.model.distrust(p.whole.arrived)
 		p.group.state.metrics.BatchFallback.WithLabelValues(p.group.modelKey.cluster, "mismatch").Inc()
@@ -111,8 +138,9 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 
 // send puts a piece into the queue. Only the first can be refused.
 func (p *pieces) send(i int) error {
-	e := p.group.state.newEntry(p.calls[i], p.whole.req, p.whole.next)
-	e.piece, e.whole, e.from = true, p.whole.call, i*p.group.config.MaxBatchSize
+	from := p.before(i)
+	e := p.group.state.newEntry(p.whole.call.Slice(from, p.before(i+1)), p.whole.req, p.whole.next)
+	e.piece, e.whole, e.from = true, p.whole.call, from
 	e.picker = p.whole.picker
 	if err := p.group.enter(e, i > 0); err != nil {
 		return err

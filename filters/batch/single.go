@@ -2,9 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
-	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
@@ -35,7 +32,9 @@ func (g *group) finish(ctx context.Context, e *entry) (*proxy.Response, error) {
 }
 
 // sendAlone sends a request as its caller sent it, in its caller's goroutine. The
-// slot is held until the answer has been read, or given up.
+// slot is held until the server has done its part, whatever the caller's pace: an
+// answer that is short is read here, and of any other the slot is held until its
+// end, or until its caller has left it unread for a while.
 func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 	req, s := e.req, e.slot
 	req.Trace.BatchSize, req.Trace.Queued = s.items, e.queued
@@ -52,13 +51,20 @@ func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	handedOn = true
 	good := resp.Header.StatusCode() < 300
-	if whole(resp.Body) {
-		s.release(s.items, s.took(good))
-	} else {
-		resp.Body = &slotBody{Body: resp.Body, slot: s, good: good}
+	switch n := resp.Body.Len(); {
+	case arrived(resp.Body):
+	case n >= 0 && n <= maxReadHere:
+		var end error
+		resp.Body, end = readHere(resp.Body)
+		good = good && end == nil
+	default:
+		handedOn = true
+		resp.Body = newSlotBody(resp.Body, s, good)
+		return resp, nil
 	}
+	handedOn = true
+	s.release(s.items, s.took(good))
 	return resp, nil
 }
 
@@ -67,49 +73,4 @@ func (s *slot) took(good bool) time.Duration {
 		return 0
 	}
 	return time.Since(s.start)
-}
-
-// whole says that a body is there already.
-func whole(b proxy.Body) bool {
-	_, ok := b.(*proxy.BytesBody)
-	return ok || b == proxy.NoBody
-}
-
-// slotBody releases a slot at the end of an answer.
-type slotBody struct {
-	proxy.Body
-
-	slot     slot
-	good     bool
-	released atomic.Bool
-}
-
-var _ proxy.Body = (*slotBody)(nil)
-
-func (b *slotBody) Read(p []byte) (int, error) {
-	n, err := b.Body.Read(p)
-	if err != nil {
-		b.release(b.good && errors.Is(err, io.EOF))
-	}
-	return n, err
-}
-
-func (b *slotBody) Close() error {
-	err := b.Body.Close()
-	b.release(false)
-	return err
-}
-
-// Ready is how many bytes Read would return without waiting, where that is known.
-func (b *slotBody) Ready() int {
-	if r, ok := b.Body.(interface{ Ready() int }); ok {
-		return r.Ready()
-	}
-	return 0
-}
-
-func (b *slotBody) release(good bool) {
-	if b.released.CompareAndSwap(false, true) {
-		b.slot.release(b.slot.items, b.slot.took(good))
-	}
 }

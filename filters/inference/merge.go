@@ -107,10 +107,24 @@ func (c *Call) Slice(from, to int) *Call {
 	return &part
 }
 
+// Repeated is how many bytes of Body each Slice of it would hold besides its items.
+func (c *Call) Repeated() int {
+	n := len(c.message.Text)
+	for _, hole := range c.message.Holes {
+		switch hole.Kind {
+		case wire.Inside, wire.Whole, wire.Drop:
+			n -= hole.Span.Len()
+		case wire.Count, wire.Usage, wire.ID, wire.NewID:
+		}
+	}
+	return n
+}
+
 // Join makes one answer, to c, of the answers to its parts, which are consecutive
 // slices of c that together are c. Results are numbered through, token counts
 // summed, c's id put back; every other member is the first answer's. An error
-// wraps ErrMismatch and says why. As Split, it does not read the calls' bodies.
+// wraps ErrMismatch and says why. As Split, it does not read the calls' bodies; of
+// the parts it reads Items alone, so that they need not be kept.
 func Join(c *Call, parts []*Call, answers [][]byte) ([]byte, error) {
 	if len(parts) == 0 || len(parts) != len(answers) {
 		return nil, fmt.Errorf("%w: %d answers to %d parts", ErrMismatch, len(answers), len(parts))

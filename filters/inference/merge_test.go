@@ -238,6 +238,8 @@ func TestSliceAndJoinTexts(t *testing.T) {
 			t.Parallel()
 			whole := understand(t, test.path, test.body)
 			require.Same(t, whole, whole.Slice(0, whole.Items))
+			// What is no item is in every slice, but for the id and the digits of counts.
+			require.InDelta(t, len(whole.Slice(0, 1).Body)+len(whole.Slice(1, 3).Body)-len(whole.Body), whole.Repeated(), float64(len(`"id":"i",`)+1))
 			var parts []*inference.Call
 			var answers [][]byte
 			for i, body := range test.bodies {
@@ -254,6 +256,13 @@ func TestSliceAndJoinTexts(t *testing.T) {
 			joined, err := inference.Join(whole, parts, answers)
 			require.NoError(t, err)
 			require.Equal(t, test.joined, string(joined))
+			bare := make([]*inference.Call, len(parts))
+			for i, part := range parts {
+				bare[i] = &inference.Call{Items: part.Items}
+			}
+			joined, err = inference.Join(whole, bare, answers)
+			require.NoError(t, err)
+			require.Equal(t, test.joined, string(joined), "of the parts, their items are enough")
 			// A slice of a slice, in company.
 			last := whole.Slice(1, 3).Slice(1, 2)
 			require.Equal(t, string(whole.Slice(2, 3).Body), string(last.Body))

@@ -37,7 +37,7 @@ func TestStateFileRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	again := newDrive(t, nil)
 	require.NoError(t, again.s.restore(m))
-	// green's endpoints had not come; after a restart it does not wait for them.
+	// green, whose endpoints had not come, was not in force.
 	again.want("in>blue blue=10.0.0.1:80 s=10.0.0.5:1")
 	require.Equal(t, "2", again.s.known[eds].items["blue"].version)
 	require.Equal(t, d.s.known[eds].items["blue"].updated.UTC(), again.s.known[eds].items["blue"].updated.UTC())
