@@ -211,6 +211,9 @@ func TestUsedWrongly(t *testing.T) {
 	bin := build(t)
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte("static_resources:\n  listeners:\n  - name: x\n    addresss: {}\n"), 0o600))
+	unfit, idle := filepath.Join(t.TempDir(), "unfit.yaml"), filepath.Join(t.TempDir(), "idle.yaml")
+	require.NoError(t, os.WriteFile(unfit, []byte("node: {id: me}\nhds_config: {api_type: GRPC}\nlayered_runtime: {}\n"), 0o600))
+	require.NoError(t, os.WriteFile(idle, []byte("{}\n"), 0o600))
 	for _, tc := range []struct {
 		args string
 		code int
@@ -224,7 +227,16 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
 		{"proxy --upstream https://127.0.0.1:1", 2, "https"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
-		{"check -c " + bad, 1, "addresss"},
+		{"proxy -c " + bad, 1, "friday proxy: " + bad + ": static_resources"},
+		{"check -c " + bad, 1, "\n" + bad + ": static_resources.listeners[0].addresss: unknown field\n"},
+		{"check " + bad, 1, "\n" + bad + ": static_resources.listeners[0].addresss: unknown field\n"},
+		{"check " + unfit, 1, "\n" + unfit + ": bootstrap \"me\": hds_config: not supported\n" + unfit + ": bootstrap \"me\": layered_runtime: not supported\n"},
+		{"check " + idle, 1, "\n" + idle + ": nothing to do: "},
+		{"check " + bad + " " + idle, 2, "one file at a time"},
+		{"check -c " + bad + " " + idle, 2, "one file at a time"},
+		{"check", 2, "a file is needed"},
+		{"check /does/not/exist", 2, "/does/not/exist"},
+		{"proxy --help", 0, "  -c, --config FILE\n        Envoy bootstrap FILE, YAML or JSON"},
 		{"frobnicate", 2, "frobnicate"},
 		{"version", 0, "friday"},
 	} {
@@ -234,7 +246,7 @@ func TestUsedWrongly(t *testing.T) {
 			cmd := exec.CommandContext(ctx, filepath.Join(bin, "friday"), strings.Fields(tc.args)...)
 			out, err := cmd.CombinedOutput()
 			require.Equal(t, tc.code, cmd.ProcessState.ExitCode(), "%v: %s", err, out)
-			require.Contains(t, string(out), tc.says)
+			require.Contains(t, "\n"+string(out), tc.says)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"net"
 	"time"
 
@@ -53,7 +52,7 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
 	fs.StringVar(&f.NodeID, "node-id", "", "`ID` by which the control plane knows this sidecar (default the host's name)")
 	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
-	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of the flags above")
+	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of --upstream and --xds")
 	fs.StringVar(&f.config, "c", "", "short for --config `FILE`")
 	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM")
@@ -150,7 +149,7 @@ func compileFile(path string, parser *resource.Parser, nodeID, nodeCluster, admi
 	}
 	b, err := bootstrap.Compile(src, parser)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, bootstrap.InFile(path, err)
 	}
 	if nodeID != "" {
 		b.Node.Id = nodeID

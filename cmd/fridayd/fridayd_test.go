@@ -121,6 +121,9 @@ func TestExitCodes(t *testing.T) {
 	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")
 	write(t, good, digits)
 	write(t, bad, strings.Replace(digits, "8080", "99999", 1))
+	worse, empty := filepath.Join(dir, "worse.yml"), filepath.Join(t.TempDir(), "empty.yaml")
+	write(t, worse, digits+"  port: 0\n  what: 1\n")
+	write(t, empty, "")
 	refusal := bad + `:5: spec.server.endpoints[0]: "127.0.0.1:99999": must be IP:port`
 	for name, c := range map[string]struct {
 		args           []string
@@ -128,7 +131,10 @@ func TestExitCodes(t *testing.T) {
 		stdout, stderr string
 	}{
 		"check":              {[]string{"check", good}, 0, good + ":1: ok: policy digits, version ", ""},
-		"check, bad":         {[]string{"check", good, bad}, 1, "", "fridayd check: " + refusal},
+		"check, bad":         {[]string{"check", good, bad}, 1, "", "\x00" + refusal + "\n"},
+		"check, worse":       {[]string{"check", worse}, 1, "", "\x00" + worse + ":6: spec.port: 0: must be 1 to 65535\n" + worse + ":7: spec.what: unknown field\n"},
+		"check, empty":       {[]string{"check", good, empty}, 1, "", "\x00" + empty + ": no policy in it\n"},
+		"check no policies":  {[]string{"check", t.TempDir()}, 1, "", ": no policy file in it: their names end in .yaml, .yml or .json\n"},
 		"check nothing":      {[]string{"check"}, 2, "", "Usage: fridayd check DIR|FILE..."},
 		"bad at start":       {[]string{"--policies", dir}, 1, "", "fridayd: " + refusal},
 		"no folder":          {[]string{"--policies", filepath.Join(dir, "missing")}, 2, "", "missing: no such file or directory"},
@@ -150,6 +156,10 @@ func TestExitCodes(t *testing.T) {
 			}
 			require.Equal(t, c.code, cmd.ProcessState.ExitCode(), stderr.String())
 			require.Contains(t, stdout.String(), c.stdout)
+			if whole, ok := strings.CutPrefix(c.stderr, "\x00"); ok {
+				require.Equal(t, whole, stderr.String())
+				return
+			}
 			require.Contains(t, stderr.String(), c.stderr)
 		})
 	}

@@ -139,8 +139,9 @@ func TestLoadErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"YAML":      {"a: b: c", "not valid YAML: yaml: "},
 		"twice":     {"node: {}\nnode: {}", `not valid YAML: yaml: unmarshal errors:`},
-		"fields":    {"node: {idd: x}\nadmin: {address: {socket_address: {port_value: x}}}", "admin.address.socket_address.port_value: \"x\": not a uint32\nbootstrap FILE: node.idd: unknown field"},
+		"fields":    {"node: {idd: x}\nadmin: {address: {socket_address: {port_value: x}}}", "admin.address.socket_address.port_value: \"x\": not a uint32\nFILE: node.idd: unknown field"},
 		"extension": {`static_resources: {clusters: [{name: x, transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/a.B}}}]}`, `static_resources.clusters[0].transport_socket.typed_config.@type: "type.googleapis.com/a.B": unknown type`},
+		"empty":     {"# nothing\n", "empty: no bootstrap in it"},
 		"no object": {"[]", "[]: not a envoy.config.bootstrap.v3.Bootstrap"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +149,7 @@ func TestLoadErrors(t *testing.T) {
 			path := write(t, tt.text)
 			_, err := bootstrap.Load(path)
 			require.Error(t, err)
-			require.True(t, strings.HasPrefix(strings.ReplaceAll(err.Error(), path, "FILE"), "bootstrap FILE: "+tt.want), err.Error())
+			require.True(t, strings.HasPrefix(strings.ReplaceAll(err.Error(), path, "FILE"), "FILE: "+tt.want), err.Error())
 		})
 	}
 }
@@ -173,12 +174,14 @@ func TestCompileErrors(t *testing.T) {
 			`cluster "b": lb_policy: MAGLEV: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`,
 			`listener "l": rds: not supported yet in static_resources`,
 		}},
-		"delta":        {strings.Replace(dynamic, "api_type: GRPC", "api_type: DELTA_GRPC", 1), []string{`bootstrap "me": dynamic_resources.ads_config.api_type: DELTA_GRPC: not supported yet, only GRPC`}},
-		"no type":      {strings.Replace(dynamic, "api_type: GRPC, transport_api_version: V3,", "", 1), []string{`dynamic_resources.ads_config.api_type: missing: only GRPC`, `dynamic_resources.ads_config.transport_api_version: AUTO: not supported, only V3`}},
-		"no services":  {"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3}}", []string{`dynamic_resources.lds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.cds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.ads_config.grpc_services: missing`}},
-		"no such":      {strings.Replace(dynamic, "cluster_name: xds}", "cluster_name: xsd}", 1), []string{`dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: "xsd": not one of static_resources.clusters`, `cluster "xds": type: STRICT_DNS: not supported yet, only STATIC, EDS`, `cluster "xds": typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].explicit_http_config.http2_protocol_options: not supported`, `cluster "xds": dns_lookup_family: V4_ONLY: not supported`, `cluster "xds": load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "fridayd.local": not an IP address`}},
-		"TLS, no h2":   {strings.Replace(strings.Replace(dynamic, "http2_protocol_options", "http_protocol_options", 1), "type: STRICT_DNS", "type: STRICT_DNS\n    transport_socket: {name: tls}", 1), []string{`cluster "xds": typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC`, `cluster "xds": transport_socket: not supported`}},
-		"admin's name": {"admin: {address: {socket_address: {address: localhost, port_value: 1}}}", []string{`admin.address.socket_address.address: "localhost": not an IP address`}},
+		"nothing to do": {"{}", []string{"nothing to do: neither static_resources.listeners nor dynamic_resources"}},
+		"nor here":      {before(static, "static_resources") + "static_resources: {clusters: []}", []string{"nothing to do: neither static_resources.listeners nor dynamic_resources"}},
+		"delta":         {strings.Replace(dynamic, "api_type: GRPC", "api_type: DELTA_GRPC", 1), []string{`bootstrap "me": dynamic_resources.ads_config.api_type: DELTA_GRPC: not supported yet, only GRPC`}},
+		"no type":       {strings.Replace(dynamic, "api_type: GRPC, transport_api_version: V3,", "", 1), []string{`dynamic_resources.ads_config.api_type: missing: only GRPC`, `dynamic_resources.ads_config.transport_api_version: AUTO: not supported, only V3`}},
+		"no services":   {"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3}}", []string{`dynamic_resources.lds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.cds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.ads_config.grpc_services: missing`}},
+		"no such":       {strings.Replace(dynamic, "cluster_name: xds}", "cluster_name: xsd}", 1), []string{`dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: "xsd": not one of static_resources.clusters`, `cluster "xds": type: STRICT_DNS: not supported yet, only STATIC, EDS`, `cluster "xds": typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].explicit_http_config.http2_protocol_options: not supported`, `cluster "xds": dns_lookup_family: V4_ONLY: not supported`, `cluster "xds": load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "fridayd.local": not an IP address`}},
+		"TLS, no h2":    {strings.Replace(strings.Replace(dynamic, "http2_protocol_options", "http_protocol_options", 1), "type: STRICT_DNS", "type: STRICT_DNS\n    transport_socket: {name: tls}", 1), []string{`cluster "xds": typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC`, `cluster "xds": transport_socket: not supported`}},
+		"admin's name":  {"admin: {address: {socket_address: {address: localhost, port_value: 1}}}", []string{`admin.address.socket_address.address: "localhost": not an IP address`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

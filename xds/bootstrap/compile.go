@@ -39,6 +39,9 @@ type ADS struct {
 // userAgent is how Friday names itself to control planes.
 const userAgent = "friday"
 
+// errIdle is of a bootstrap that would serve nobody, now or later.
+var errIdle = errors.New("nothing to do: neither static_resources.listeners nor dynamic_resources")
+
 // Compile checks the whole bootstrap and makes the data plane's configuration of
 // it. Its error joins a line for each field that is wrong. It is pure.
 func Compile(b *bootstrapv3.Bootstrap, parser *resource.Parser) (*Bootstrap, error) {
@@ -50,6 +53,9 @@ func Compile(b *bootstrapv3.Bootstrap, parser *resource.Parser) (*Bootstrap, err
 	out.ADS, xdsCluster = c.ads(b)
 	c.clusters(b, xdsCluster, out.Static)
 	c.listeners(b, out.Static)
+	if len(c.errs) == 0 && len(out.Static.Listeners) == 0 && out.ADS == nil {
+		return nil, errIdle
+	}
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}

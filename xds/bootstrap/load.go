@@ -19,6 +19,8 @@ import (
 // MaxFileSize bounds a bootstrap file.
 const MaxFileSize = 16 << 20
 
+var errEmpty = errors.New("empty: no bootstrap in it")
+
 // Load reads a bootstrap file, YAML or JSON (which is YAML). It does not say
 // whether the bootstrap means something; [Compile] does. The error joins a line
 // for each field that is wrong, with the file, the field's path and the value.
@@ -28,7 +30,7 @@ func Load(path string) (*bootstrapv3.Bootstrap, error) {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
 	if info.Size() > MaxFileSize {
-		return nil, fmt.Errorf("bootstrap %s: %d bytes: more than %d", path, info.Size(), MaxFileSize)
+		return nil, fmt.Errorf("%s: %d bytes: more than %d", path, info.Size(), MaxFileSize)
 	}
 	data, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
 	if err != nil {
@@ -36,7 +38,7 @@ func Load(path string) (*bootstrapv3.Bootstrap, error) {
 	}
 	b, err := Decode(data)
 	if err != nil {
-		return nil, prefixed("bootstrap "+path+": ", err)
+		return nil, InFile(path, err)
 	}
 	return b, nil
 }
@@ -47,6 +49,9 @@ func Decode(data []byte) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not valid YAML: %w", err)
 	}
+	if string(jsonData) == "null" {
+		return nil, errEmpty
+	}
 	b := new(bootstrapv3.Bootstrap)
 	if err := strictjson.Unmarshal(jsonData, b); err != nil {
 		return nil, err
@@ -54,15 +59,15 @@ func Decode(data []byte) (*bootstrapv3.Bootstrap, error) {
 	return b, nil
 }
 
-// prefixed puts prefix before each line of err.
-func prefixed(prefix string, err error) error {
+// InFile puts a file's name before each of the errors that err joins.
+func InFile(path string, err error) error {
 	joined, ok := err.(interface{ Unwrap() []error }) // what errors.Join made
 	if !ok {
-		return fmt.Errorf("%s%w", prefix, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	var errs []error
 	for _, e := range joined.Unwrap() {
-		errs = append(errs, prefixed(prefix, e))
+		errs = append(errs, InFile(path, e))
 	}
 	return errors.Join(errs...)
 }

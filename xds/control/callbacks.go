@@ -21,7 +21,9 @@ func (s *Server) callbacks() serverv3.Callbacks {
 	delta := func(n int64) streamID { return streamID{protocolDelta, n} }
 	return serverv3.CallbackFuncs{
 		StreamRequestFunc: func(n int64, r *discoveryv3.DiscoveryRequest) error {
-			seen, err := s.request(state(n), request{r.GetNode(), r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail()})
+			seen, err := s.request(state(n), request{
+				node: r.GetNode(), typeURL: r.GetTypeUrl(), nonce: r.GetResponseNonce(), version: r.GetVersionInfo(), refusal: r.GetErrorDetail(),
+			})
 			if seen != "" {
 				// A refusal names the version before. The cache would take it for a
 				// node that is behind, and send the refused version again and again.
@@ -35,7 +37,7 @@ func (s *Server) callbacks() serverv3.Callbacks {
 		StreamClosedFunc: func(n int64, _ *corev3.Node) { s.detach(state(n)) },
 
 		StreamDeltaRequestFunc: func(n int64, r *discoveryv3.DeltaDiscoveryRequest) error {
-			_, err := s.request(delta(n), request{r.GetNode(), r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail()})
+			_, err := s.request(delta(n), request{node: r.GetNode(), typeURL: r.GetTypeUrl(), nonce: r.GetResponseNonce(), refusal: r.GetErrorDetail()})
 			return err
 		},
 		StreamDeltaResponseFunc: func(n int64, _ *discoveryv3.DeltaDiscoveryRequest, r *discoveryv3.DeltaDiscoveryResponse) {

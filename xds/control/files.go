@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"maps"
@@ -75,12 +74,13 @@ func (f *file) reread(s source, c *Compiler) *file {
 	case s.err != nil:
 		next.faults = policy.Problems{{File: s.path, Text: s.err.Error()}}
 		next.sum = [sha256.Size]byte{}
-	case len(bytes.TrimSpace(s.data)) == 0 && len(f.inForce) > 0:
-		next.faults = policy.Problems{{File: s.path, Text: "empty, as while it is being written: remove the file to remove its policies"}}
 	case next.sum == f.sum:
 		next.wanted, next.faults = f.wanted, f.faults
 	default:
 		next.wanted, next.faults = load(s, c)
+	}
+	if len(next.wanted) == 0 && len(next.faults) == 0 && len(f.inForce) > 0 {
+		next.faults = policy.Problems{{File: s.path, Text: "empty or without a policy, as while it is being written: remove the file to remove its policies"}}
 	}
 	return next
 }

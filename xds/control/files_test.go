@@ -17,7 +17,11 @@ func TestFileSetRounds(t *testing.T) {
 		changed string // files
 	}
 	on := func(name, port string) string { return doc(name, "  port: "+port+"\n") }
-	const faulty = "kind: Nothing\n"
+	const (
+		faulty = "kind: Nothing\n"
+		vision = "  selector: {node_cluster: vision}\n"
+		search = "  selector: {node_cluster: search}\n"
+	)
 	for name, rounds := range map[string][]round{
 		"comes, changes, goes": {
 			{map[string]string{"a": on("x", "1")}, "x@1", "", "a"},
@@ -40,7 +44,12 @@ func TestFileSetRounds(t *testing.T) {
 			{map[string]string{"a": on("x", "1")}, "x@1", "", "a"},
 			{map[string]string{"a": " \n"}, "x@1", "a: empty", "a"},
 			{map[string]string{"a": on("x", "1")}, "x@1", "", "a"},
-			{map[string]string{"a": "# all gone\n"}, "", "", "a"},
+			{map[string]string{"a": "# all gone\n"}, "x@1", "a: empty", "a"},
+			{map[string]string{"a": "# all gone\n"}, "x@1", "a: empty", ""},
+			{map[string]string{"a": "---\n---\n# nothing\n"}, "x@1", "a: empty", "a"},
+			{map[string]string{"a": on("x", "2")}, "x@2", "", "a"},
+			{map[string]string{}, "", "", ""},
+			{map[string]string{"a": "# to come\n"}, "", "", "a"},
 			{map[string]string{"a": ""}, "", "", "a"},
 		},
 		"a file that cannot be read": {
@@ -59,6 +68,12 @@ func TestFileSetRounds(t *testing.T) {
 		},
 		"names": {
 			{map[string]string{"a": on("x", "1"), "b": on("x", "2")}, "x@1", `b:3: metadata.name: "x": is the name of another policy, at a:3`, "a b"},
+		},
+		"a selector that comes to overlap": {
+			{map[string]string{"a": on("x", "1") + vision, "b": on("y", "1") + search}, "x@1 y@1", "", "a b"},
+			{map[string]string{"a": on("x", "1") + vision, "b": on("y", "1") + vision}, "x@1 y@1", `b:6: spec.port: 0.0.0.0:1: policy "x" (a:6) listens there`, "b"},
+			{map[string]string{"a": on("x", "1") + vision, "b": on("y", "1")}, "x@1 y@1", `b:6: spec.port: 0.0.0.0:1: policy "x" (a:6) listens there`, "b"},
+			{map[string]string{"a": on("x", "1") + search, "b": on("y", "1") + vision}, "x@1 y@1", "", "a b"},
 		},
 		"within a file": {
 			{map[string]string{"a": on("x", "1") + "---\n" + on("y", "1")}, "", "a:13: spec.port: 0.0.0.0:1: ", "a"},

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/fridaymesh/friday/xds/resource"
 )
 
 // patient is how long a test waits for what should take 50 ms.
@@ -106,6 +108,28 @@ func TestFolder(t *testing.T) {
 	require.Eventually(t, func() bool { return len(w.Status()) == 2 }, patient, time.Millisecond)
 	require.Equal(t, StateRefused, w.Status()[1].State)
 	require.Equal(t, 2, w.Files())
+}
+
+// Whom a policy is for takes effect though no resource differs.
+func TestFolderSelector(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.yaml")
+	put(t, file, doc("digits", "  selector: {node_cluster: vision}\n"))
+	h := serve(t)
+	folder := NewFolder(dir, compiler(), h.Update, zap.NewNop(), NewMetrics(prometheus.NewRegistry()))
+	require.NoError(t, folder.Load())
+	seeing, searching := h.client(t, "n1", "vision"), h.client(t, "n2", "search")
+	seeing.start("digits")
+	searching.start()
+
+	put(t, file, doc("digits", "  selector: {node_cluster: search}\n"))
+	folder.scan()
+	require.Equal(t, "digits", held(t, searching.next(resource.ClusterType)))
+	require.Equal(t, "digits", held(t, searching.next(resource.ListenerType)))
+	require.Empty(t, held(t, seeing.next(resource.ListenerType)))
+	for _, n := range h.Nodes() {
+		require.Equal(t, n.Cluster == "search", len(n.Policies) == 1, n.Cluster)
+	}
 }
 
 // The kubelet writes a new folder and then moves one link onto another.

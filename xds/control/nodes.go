@@ -47,6 +47,7 @@ type stream struct {
 type response struct {
 	nonce, version string
 	answered       bool
+	refused        bool // that was the answer
 }
 
 // nodeHash keys the cache by what selectors look at.
@@ -62,6 +63,7 @@ type request struct {
 	node    *corev3.Node
 	typeURL string
 	nonce   string
+	version string           // in force at the node; state of the world only
 	refusal *statuspb.Status // nil: none
 }
 
@@ -85,8 +87,11 @@ func (s *Server) request(id streamID, r request) (seen string, err error) {
 	if sent == nil || r.nonce != sent.nonce {
 		return "", nil
 	}
-	if !sent.answered {
-		sent.answered = true
+	// Whoever has refused a response may take it later, when whatever stood in its
+	// way is gone. Only the version tells that from a change of names.
+	late := sent.refused && r.refusal == nil && r.version == sent.version
+	if !sent.answered || late {
+		sent.answered, sent.refused = true, r.refusal != nil
 		s.answer(st.node, r.typeURL, sent.version, r.refusal)
 	}
 	return sent.version, nil

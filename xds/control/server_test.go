@@ -136,6 +136,32 @@ func TestRefusal(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
+// What a node has refused it may take later: then it is not behind any more. A
+// change of the names it asks for is no such word.
+func TestRefusalTakenBack(t *testing.T) {
+	h := serve(t)
+	h.Update(compiled(t, doc("digits", "")))
+	c := h.client(t, "n1", "")
+	before := c.start("digits")
+	h.Update(compiled(t, doc("digits", "  port: 1\n")))
+	listeners := c.next(resource.ListenerType)
+	routes := c.next(resource.RouteType)
+	c.ack(routes, "digits")
+	c.nack(listeners, before["lds"], "address already in use")
+	lds := func() TypeStatus { return h.Nodes()[0].Types["lds"] }
+	version := listeners.GetVersionInfo()
+	refused := TypeStatus{Sent: version, Acked: before["lds"], Rejected: version, Error: "address already in use"}
+	require.Eventually(t, func() bool { return lds() == refused }, 5*time.Second, time.Millisecond)
+	c.send(&discoveryv3.DiscoveryRequest{
+		TypeUrl: resource.ListenerType, VersionInfo: before["lds"], ResponseNonce: listeners.GetNonce(), ResourceNames: []string{"*"},
+	})
+	c.subscribe(resource.EndpointType, "digits") // answered after that was seen
+	c.next(resource.EndpointType)
+	require.Equal(t, refused, lds())
+	c.ack(listeners)
+	require.Eventually(t, func() bool { return lds() == TypeStatus{Sent: version, Acked: version} }, 5*time.Second, time.Millisecond)
+}
+
 func TestSelectors(t *testing.T) {
 	h := serve(t)
 	h.Update(compiled(t, strings.Join([]string{

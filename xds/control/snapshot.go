@@ -9,6 +9,7 @@ import (
 
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/xds/resource"
 )
@@ -132,7 +133,10 @@ func steps(before, after []*Compiled) []*cachev3.Snapshot {
 
 func byName(a, b *Compiled) int { return cmp.Compare(a.Name(), b.Name()) }
 
-// same says whether two lists hold the same versions.
+// same says whether two lists hold the same versions for the same nodes. Whom a
+// policy is for is in none of its resources, so the version does not tell.
 func same(a, b []*Compiled) bool {
-	return slices.EqualFunc(a, b, func(x, y *Compiled) bool { return x.Name() == y.Name() && x.Version == y.Version })
+	return slices.EqualFunc(a, b, func(x, y *Compiled) bool {
+		return x.Name() == y.Name() && x.Version == y.Version && proto.Equal(x.Spec().GetSelector(), y.Spec().GetSelector())
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,9 +70,14 @@ func read(path string) source {
 }
 
 // Check reads files and folders as one set, as a control plane would at its
-// start. The error is [policy.Problems] where a file is at fault.
+// start, and is stricter in one thing: whoever asks means policies, so a file
+// without one is at fault, and so is a folder without a policy file. The error is
+// [policy.Problems] where a file or a folder is at fault.
 func Check(c *Compiler, paths ...string) ([]*Compiled, error) {
-	var list []source
+	var (
+		list  []source
+		empty policy.Problems
+	)
 	for _, path := range paths {
 		path = filepath.Clean(path)
 		info, err := os.Stat(path)
@@ -86,10 +92,18 @@ func Check(c *Compiler, paths ...string) ([]*Compiled, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(inside) == 0 {
+			empty = append(empty, &policy.Problem{File: path, Text: "no policy file in it: their names end in .yaml, .yml or .json"})
+		}
 		list = append(list, inside...)
 	}
 	set, _ := fileSet(nil).next(list, c)
-	if problems := set.problems(); len(problems) > 0 {
+	for _, path := range slices.Sorted(maps.Keys(set)) {
+		if f := set[path]; len(f.wanted) == 0 && len(f.problems()) == 0 {
+			empty = append(empty, &policy.Problem{File: path, Text: "no policy in it"})
+		}
+	}
+	if problems := slices.Concat(set.problems(), empty); len(problems) > 0 {
 		return nil, problems
 	}
 	return set.inForce(), nil

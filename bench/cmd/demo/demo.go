@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/load"
@@ -36,26 +35,6 @@ type demo struct {
 
 func (d *demo) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.out, format+"\n", args...)
-}
-
-// own puts Friday in front of the user's server, and leaves it there.
-func (d *demo) own(ctx context.Context) error {
-	addresses, err := process.FreeAddresses(inboundPort, adminPort)
-	if err != nil {
-		return err
-	}
-	d.say("Starting friday in front of %s and waiting for it to accept connections …", d.upstream)
-	s, err := sidecar.Proxy(ctx, d.group, d.bin, "friday", d.upstream, addresses[0], addresses[1])
-	if err != nil {
-		return err
-	}
-	d.say("Friday is in front of %s.", d.upstream)
-	d.say("")
-	d.say("  call        http://%s   instead of the server, nothing else changes", s.Listen)
-	d.say("  metrics     http://%s/metrics", s.Admin)
-	d.say("  measure it  %s bench --direct http://%s --target http://%s --protocol …", filepath.Join(d.bin, "fridayctl"), strings.TrimPrefix(d.upstream, "http://"), s.Listen)
-	d.say("")
-	return d.wait(ctx, s.Process)
 }
 
 // wait keeps everything up until Ctrl-C, or until one of the programs ends.

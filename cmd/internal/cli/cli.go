@@ -58,6 +58,18 @@ func Usagef(format string, args ...any) error {
 	return &UsageError{Message: fmt.Sprintf(format, args...)}
 }
 
+// Findings are what is wrong with the files that a command was asked to look at.
+// They are printed as they are, without the command's name: each line is to begin
+// with FILE:LINE or FILE, for whoever reads them by that.
+type Findings struct {
+	Err error
+}
+
+func (f *Findings) Error() string { return f.Err.Error() }
+
+// Unwrap is for errors.Is and errors.AsType.
+func (f *Findings) Unwrap() error { return f.Err }
+
 // Main runs the program of this process and returns its exit code. A second
 // SIGINT, from somebody at a terminal who will not wait, ends it at once.
 func Main(name, version string, commands ...Command) int {
@@ -105,7 +117,7 @@ func (p Program) Run(ctx context.Context, args []string) int {
 	if len(args) > 0 {
 		what = fmt.Sprintf("unknown command %q", args[0])
 	}
-	p.print(p.Stderr, p.Name+": "+what+"\n\n"+p.overview())
+	p.print(p.Stderr, p.overview()+"\n"+p.Name+": "+what+"\n")
 	return ExitUsage
 }
 
@@ -125,9 +137,14 @@ func (p Program) run(ctx context.Context, c *Command, args []string) int {
 	if err == nil {
 		return ExitDone
 	}
+	if _, ok := errors.AsType[*Findings](err); ok {
+		p.print(p.Stderr, err.Error()+"\n")
+		return ExitFailed
+	}
 	p.print(p.Stderr, p.title(c)+": "+err.Error()+"\n")
 	if _, ok := errors.AsType[*UsageError](err); ok {
-		p.print(p.Stderr, "\n"+p.help(c))
+		// Not the whole help: what is wrong would scroll away.
+		p.print(p.Stderr, p.usage(c)+"See "+p.title(c)+" --help.\n")
 		return ExitUsage
 	}
 	return ExitFailed

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ func (r *run) Do(args ...string) int {
 			Name: name, Short: "Serves " + name + ".", Usage: usage,
 			Flags: func(fs *flag.FlagSet) {
 				fs.StringVar(&r.policies, "policies", "", "`DIR` of the policies")
-				fs.StringVar(&r.policies, "p", "", "`DIR` of the policies")
+				fs.StringVar(&r.policies, "p", "", "short for --policies `DIR`")
 				fs.DurationVar(&r.drain, "drain-timeout", 30*time.Second, "how long to wait")
 				fs.BoolVar(&r.verbose, "verbose", false, "say more")
 			},
@@ -107,6 +109,27 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// What is wrong stands on the screen, not above a page of help.
+func TestUsageErrorIsShort(t *testing.T) {
+	for want, args := range map[string][]string{
+		"prog: flag provided but not defined: -nope\nUsage: prog [flags]\nSee prog --help.\n":                           {"--nope"},
+		"prog check: flag provided but not defined: -nope\nUsage: prog check [flags] FILE...\nSee prog check --help.\n": {"check", "--nope"},
+	} {
+		r := &run{}
+		require.Equal(t, cli.ExitUsage, r.Do(args...))
+		require.Equal(t, want, r.stderr.String())
+	}
+}
+
+// What is wrong with files begins with their names, on every line.
+func TestFindings(t *testing.T) {
+	cause := errors.New("a.yaml:1: no\na.yaml:2: neither")
+	r := &run{err: fmt.Errorf("%w", &cli.Findings{Err: cause})}
+	require.ErrorIs(t, r.err, cause)
+	require.Equal(t, cli.ExitFailed, r.Do("check"))
+	require.Equal(t, "a.yaml:1: no\na.yaml:2: neither\n", r.stderr.String())
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
@@ -140,7 +163,7 @@ func TestWithoutDefaultCommand(t *testing.T) {
 	require.Equal(t, cli.ExitUsage, p.Run(context.Background(), nil))
 	require.Contains(t, stderr.String(), "prog: a command is missing\n")
 	require.Equal(t, cli.ExitUsage, p.Run(context.Background(), []string{"undo"}))
-	require.Contains(t, stderr.String(), "prog: unknown command \"undo\"\n")
+	require.True(t, strings.HasSuffix(stderr.String(), "\nprog: unknown command \"undo\"\n"), "last")
 	require.Contains(t, stderr.String(), "Usage: prog COMMAND [flags]\n")
 	require.Empty(t, stdout.String())
 }

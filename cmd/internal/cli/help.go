@@ -36,20 +36,23 @@ func (p Program) overview() string {
 
 // help is the help of one command.
 func (p Program) help(c *Command) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nUsage: %s", c.Short, p.title(c))
-	list := flagList(c)
-	if list != "" {
-		b.WriteString(" [flags]")
+	text := c.Short + "\n\n" + p.usage(c)
+	if list := flagList(c); list != "" {
+		text += "\nFlags:\n" + list
+	}
+	return text
+}
+
+// usage is the line that says how a command is written.
+func (p Program) usage(c *Command) string {
+	line := "Usage: " + p.title(c)
+	if flagList(c) != "" {
+		line += " [flags]"
 	}
 	if c.Usage != "" {
-		b.WriteString(" " + c.Usage)
+		line += " " + c.Usage
 	}
-	b.WriteString("\n")
-	if list != "" {
-		b.WriteString("\nFlags:\n" + list)
-	}
-	return b.String()
+	return line + "\n"
 }
 
 func flagList(c *Command) string {
@@ -63,10 +66,12 @@ func flagList(c *Command) string {
 			return // shown with its twin
 		}
 		delete(names, f.Value)
-		value, usage := flag.UnquoteUsage(f)
 		var forms []string
 		env := ""
 		for _, n := range twins {
+			if len(n) > len(f.Name) {
+				f = fs.Lookup(n) // the long name's words say what it is for
+			}
 			dashes := "--"
 			if len(n) == 1 {
 				dashes = "-"
@@ -76,6 +81,7 @@ func flagList(c *Command) string {
 				env = Env(n)
 			}
 		}
+		value, usage := flag.UnquoteUsage(f)
 		b.WriteString("  " + strings.Join(forms, ", "))
 		if value != "" {
 			b.WriteString(" " + value)

@@ -68,17 +68,35 @@ func (d *decoder) document(root *yaml.Node) *Policy {
 		d.problem(root, "", "%s: must be a policy: a mapping with apiVersion, kind, metadata and spec", describe(root))
 		return nil
 	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		key, value := root.Content[i], root.Content[i+1]
-		if key.Value == "kind" && value.ShortTag() == "!!str" && value.Value != Kind {
-			d.problem(value, "kind", "%s: must be %s", quote(value.Value), Kind)
-			return nil
-		}
+	if d.otherKind(root) {
+		return nil
 	}
 	p := &Policy{File: d.file, Doc: &policyv1alpha1.InferencePolicy{}, lines: d.lines}
 	d.lines[""] = root.Line
 	d.message("", root, p.Doc.ProtoReflect())
 	return p
+}
+
+// otherKind says of what the document is where that is no policy.
+func (d *decoder) otherKind(root *yaml.Node) (other bool) {
+	var version *yaml.Node
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		if value.ShortTag() != "!!str" {
+			continue
+		}
+		switch {
+		case key.Value == "kind" && value.Value != Kind:
+			d.problem(value, "kind", "%s: must be %s", quote(value.Value), Kind)
+			other = true
+		case (key.Value == "apiVersion" || key.Value == "api_version") && value.Value != APIVersion:
+			version = value
+		}
+	}
+	if other && version != nil {
+		d.problem(version, "apiVersion", "%s: must be %s", quote(version.Value), APIVersion)
+	}
+	return other
 }
 
 var yamlLine = regexp.MustCompile(`^line (\d+): `)

@@ -129,7 +129,7 @@ func (d *decoder) field(path string, n *yaml.Node, m protoreflect.Message, fd pr
 		d.mapping(path, n, m.Mutable(fd).Map(), fd)
 	case fd.IsList():
 		if n.Kind != yaml.SequenceNode {
-			d.wrongType(n, path, "a list", "write [] or leave the field out")
+			d.wrongType(n, path, "a list", listHint(n, fd))
 			return
 		}
 		list := m.Mutable(fd).List()
@@ -152,6 +152,19 @@ func (d *decoder) field(path string, n *yaml.Node, m protoreflect.Message, fd pr
 			m.Set(fd, v)
 		}
 	}
+}
+
+// listHint is what to write where one value stands in place of a list. Text has
+// no hint where there is none, since a list of text may be one that must not be
+// empty.
+func listHint(n *yaml.Node, fd protoreflect.FieldDescriptor) string {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Value != "" && fd.Message() == nil:
+		return "write [" + shown(n) + "]"
+	case fd.Kind() == protoreflect.StringKind:
+		return ""
+	}
+	return "write [] or leave the field out"
 }
 
 // mapping reads a map whose keys are text.

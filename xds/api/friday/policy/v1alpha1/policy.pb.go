@@ -218,8 +218,8 @@ type InferencePolicySpec struct {
 	Filters *Filters `protobuf:"bytes,5,opt,name=filters,proto3" json:"filters,omitempty"`
 	// Other filter settings for some paths. The first match wins.
 	Routes []*Route `protobuf:"bytes,6,rep,name=routes,proto3" json:"routes,omitempty"`
-	// The longest time from the end of a request to the end of its response.
-	// Default 0: none.
+	// The longest time from a request's head to the end of its response, with
+	// the time in which its body arrives. Default 0: none.
 	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
