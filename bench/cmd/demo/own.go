@@ -49,7 +49,7 @@ func (d *demo) own(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		d.say("Stopping.")
-		return nil
+		return nil //nolint:nilerr // somebody has ended it, which is no failure
 	}
 	return d.wait(ctx, p)
 }
