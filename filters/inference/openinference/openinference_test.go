@@ -123,6 +123,7 @@ func TestRequest(t *testing.T) {
 		{more(`"parameters":{"s\u0065quence_id":1}`), 0},
 		{more(`"parameters":"a"`), 0},
 		{more(`"outputs":[{"name":"o","parameters":{"binary_data":true}}]`), 0},
+		{more(`"outputs":[{"name":"o","parameters":{"binary_data":false}}]`), 1},
 		{more(`"outputs":[{"name":"o","parameters":{"shared_memory_offset":0}}]`), 0},
 		{more(`"outputs":[{"name":"o","p\u0061rameters":{"binary_data":true}}]`), 0},
 		{more(`"outputs":["o"]`), 0},

@@ -114,7 +114,9 @@ func (t *tensor) form(dst []byte) []byte {
 }
 
 // apart are the beginnings of parameters that keep a request from sharing a call:
-// sequences are stateful, and with the others the data is not in the JSON text.
+// sequences are stateful, and with the others the data is not in the JSON text. One
+// that says false asks for nothing of the kind, as Triton's client does of each
+// output.
 var apart = [...]string{"sequence_", "shared_memory_", "binary_data"} //nolint:gochecknoglobals // a constant table
 
 // readParameters takes an object of parameters, or null.
@@ -129,12 +131,12 @@ func readParameters(text []byte, s *jsonspan.Scanner) (value []byte, ok bool) {
 		if jsonspan.Escaped(name) {
 			return nil, false
 		}
+		value := s.Value().Of(text)
 		for _, prefix := range apart {
-			if bytes.HasPrefix(name, []byte(prefix)) {
+			if bytes.HasPrefix(name, []byte(prefix)) && string(value) != "false" {
 				return nil, false
 			}
 		}
-		s.Value()
 	}
 	return text[start:s.Pos()], true
 }
