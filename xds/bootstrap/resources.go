@@ -53,6 +53,11 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 	if err != nil {
 		return fmt.Errorf("--upstream %q: %w", f.Upstream, err)
 	}
+	for _, ip := range ips {
+		if circular(address, ip, port) {
+			return fmt.Errorf("--upstream %q: that is where --listen %s listens: requests would go in a circle", f.Upstream, listen)
+		}
+	}
 	hcm, err := connectionManager(f.Timeout)
 	if err != nil {
 		return err
@@ -72,6 +77,18 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 		}},
 	}
 	return nil
+}
+
+// circular says that ip and port are, as far as can be told from here, the address
+// that is listened on.
+func circular(listen *corev3.Address, ip string, port uint32) bool {
+	s := listen.GetSocketAddress()
+	if s.GetPortValue() != port {
+		return false
+	}
+	l, lerr := netip.ParseAddr(s.GetAddress())
+	u, uerr := netip.ParseAddr(ip)
+	return lerr == nil && uerr == nil && (l == u || l.IsUnspecified() && (u.IsLoopback() || u.IsUnspecified()))
 }
 
 // connectionManager is that of a sidecar that was told nothing but its upstream.
