@@ -30,7 +30,8 @@ func Int(raw []byte) (int64, bool) {
 func Escaped(raw []byte) bool { return bytes.IndexByte(raw, '\\') >= 0 }
 
 // Unquote decodes a valid string, quotes included; false where raw is none. As
-// encoding/json does, it reads an unpaired surrogate as U+FFFD.
+// encoding/json does, it reads an unpaired surrogate as U+FFFD; unlike it, it keeps
+// bytes that are no UTF-8.
 func Unquote(raw []byte) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
