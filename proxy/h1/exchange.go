@@ -211,8 +211,8 @@ func (x *exchange) finish() {
 	if x.rec.Err == nil && x.ctx.Err() != nil {
 		x.rec.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
-	x.resp.Close()     //nolint:errcheck // it has been written or is of no more use
-	x.req.Body.Close() //nolint:errcheck // as above
+	_ = x.resp.Close()     // it has been written or is of no more use
+	_ = x.req.Body.Close() // as above
 	x.cancel(nil)
 	x.rec.Request = &x.req
 	x.rec.Duration = time.Since(x.req.Start)

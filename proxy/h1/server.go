@@ -143,7 +143,7 @@ func (s *Server) closeIdle(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
-		c.Close() //nolint:errcheck // it may well be closed already
+		_ = c.Close() // it may well be closed already
 	}
 }
 
@@ -166,7 +166,7 @@ func (s *Server) Drain() {
 	defer s.mu.Unlock()
 	for c, state := range s.conns {
 		if state != fasthttp.StateActive {
-			c.Close() //nolint:errcheck // it may well be closed already
+			_ = c.Close() // it may well be closed already
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (l *Listener) adopt(nc net.Conn, serve func(net.Conn)) error {
 }
 
 func (l *Listener) release(c *Conn) {
-	c.Close() //nolint:errcheck // it may well be closed already
+	_ = c.Close() // it may well be closed already
 	l.watch.remove(c)
 	l.mu.Lock()
 	delete(l.conns, c)
@@ -120,7 +120,7 @@ func (l *Listener) Abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		c.Close() //nolint:errcheck // there is nobody to tell
+		_ = c.Close() // there is nobody to tell
 	}
 }
 

@@ -65,7 +65,7 @@ func (r *running) start() {
 
 // drain stops accepting and has connections closed once they serve nothing.
 func (r *running) drain() {
-	r.ln.Close() //nolint:errcheck // closed once, by whoever drains first
+	_ = r.ln.Close() // closed once, by whoever drains first
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.codec.Load().Drain()

@@ -94,7 +94,7 @@ func (c *conn) abort() {
 	if !c.closed.CompareAndSwap(false, true) {
 		return
 	}
-	c.nc.Close() //nolint:errcheck // there is nobody to tell
+	_ = c.nc.Close() // there is nobody to tell
 	c.open.Dec()
 }
 

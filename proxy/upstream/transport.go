@@ -257,9 +257,9 @@ func (x *exchange) copyBody() error {
 			if chunked {
 				fmt.Fprintf(bw, "%x\r\n", n) //nolint:errcheck // a bufio.Writer keeps its error
 			}
-			bw.Write((*buf)[:n]) //nolint:errcheck // as above
+			_, _ = bw.Write((*buf)[:n]) // as above
 			if chunked {
-				bw.WriteString("\r\n") //nolint:errcheck // as above
+				_, _ = bw.WriteString("\r\n") // as above
 			}
 			if werr := bw.Flush(); werr != nil {
 				return werr
@@ -280,11 +280,11 @@ func (x *exchange) copyBody() error {
 
 func (x *exchange) sendTrailer() error {
 	bw := x.c.bw
-	bw.WriteString("0\r\n") //nolint:errcheck // a bufio.Writer keeps its error
+	_, _ = bw.WriteString("0\r\n") // a bufio.Writer keeps its error
 	if t := x.req.Body.Trailer(); t != nil {
-		bw.Write(t.TrailerHeader()) //nolint:errcheck // as above; it ends with the empty line
+		_, _ = bw.Write(t.TrailerHeader()) // as above; it ends with the empty line
 	} else {
-		bw.WriteString("\r\n") //nolint:errcheck // as above
+		_, _ = bw.WriteString("\r\n") // as above
 	}
 	return bw.Flush()
 }
@@ -345,7 +345,7 @@ func (x *exchange) fail() {
 	x.stop()
 	x.c.abort()
 	if x.writing != nil {
-		x.req.Body.Close() //nolint:errcheck // it only has to end a Read in flight
+		_ = x.req.Body.Close() // it only has to end a Read in flight
 		x.writeErr = <-x.writing
 	}
 	x.c.close()
