@@ -31,8 +31,6 @@ type proxyFlags struct {
 	maxBody      cli.Bytes
 	healthPath   string
 	logLevel     string
-
-	given map[string]string // for /server_info
 }
 
 func proxyCommand() cli.Command {
@@ -91,7 +89,6 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		StateDir:  f.stateDir,
 		Level:     l.level,
 		Version:   version.String(),
-		Flags:     f.given,
 	}
 	if f.Upstream != "" {
 		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}

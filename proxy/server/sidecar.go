@@ -35,8 +35,6 @@ type Sidecar struct {
 
 	Level   zap.AtomicLevel
 	Version string
-	// Flags are those given, for /server_info.
-	Flags map[string]string
 }
 
 // Run serves until ctx is done, then drains and returns nil. It returns an error
@@ -127,7 +125,6 @@ func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Option
 		Info: admin.Info{
 			Version: c.Version, Started: time.Now(),
 			NodeID: c.Bootstrap.Node.GetId(), NodeCluster: c.Bootstrap.Node.GetCluster(),
-			CommandLine: c.Flags,
 		},
 	}
 }
