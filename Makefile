@@ -41,8 +41,9 @@ interop: build ## Real clients against a real model server through Friday.
 	$(GO) test -tags interop -count=1 -v ./bench/interop/...
 
 .PHONY: bench
-bench: build ## Go benchmarks, then Friday beside a direct connection.
+bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside a direct connection.
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	$(BIN)/simulate
 	$(BIN)/batchbench
 
 .PHONY: lint

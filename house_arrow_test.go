@@ -19,7 +19,7 @@ func arrow() [][]string {
 		{"xds/api/..."},
 		{"proxy"},
 		{"proxy/stream", "proxy/telemetry", "filters/inference/..."},
-		{"proxy/cluster", "proxy/upstream", "proxy/router", "filters", "filters/*"},
+		{"proxy/cluster", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{
@@ -134,6 +134,9 @@ func TestArrowFindsOffenders(t *testing.T) {
 		{"filters/batch", "filters/inference", true},
 		{"filters/batch", "proxy/telemetry", true},
 		{"filters/batch", "filters/stream", false},
+		{"filters/batch", "filters/batch/schedule", true},
+		{"filters/batch/schedule", "filters/inference", true},
+		{"filters/stream", "filters/batch/schedule", false},
 		{"filters/batch", "filters", false},
 		{"filters/batch", "proxy/h1", false},
 		{"filters/batch", "proxy/config", false},

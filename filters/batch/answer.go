@@ -55,7 +55,7 @@ func (b *batch) sharedHead(m *merged, h *fasthttp.ResponseHeader) *fasthttp.Resp
 	if drop(head, cookie) {
 		b.group.state.log.Warn("the answer to a merged call sets a cookie: the model is not batched for a while",
 			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model))
-		b.group.state.metrics.BatchFallback.WithLabelValues(b.group.modelKey.cluster, "cookie").Inc()
+		b.group.state.metrics.BatchFallback.WithLabelValues(b.group.model.key.cluster, "cookie").Inc()
 		b.group.model.distrust(time.Now())
 	}
 	return head

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
@@ -71,12 +72,15 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	return &filter{config: c, state: s, picker: env.Picker, names: newHeaderSet(c.GroupByHeaders)}, nil
 }
 
-// filter is one route's batcher. It is immutable; what changes is in the state.
+// filter is one route's batcher. What changes is in the state, and, that requests need
+// not be looked into for it, in bypasses.
 type filter struct {
 	config *Config
 	state  *state
 	picker func(cluster string) (proxy.Picker, bool)
 	names  headerSet
+
+	bypasses bypasses
 }
 
 var _ proxy.Filter = (*filter)(nil)
@@ -86,6 +90,12 @@ var _ proxy.Filter = (*filter)(nil)
 func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
 	if f.config.Disabled {
 		return next.Handle(ctx, req)
+	}
+	path := f.bypasses.find(req)
+	if path != nil {
+		if resp, passed, err := path.pass(ctx, req, next); passed {
+			return resp, err
+		}
 	}
 	call, err := inference.Of(req, maxCallBytes)
 	if err != nil {
@@ -121,10 +131,11 @@ func (f *filter) wanted(call *inference.Call) bool {
 
 // serve puts e into its group and sees it through.
 func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Response, error) {
+	req := e.req
 	for {
 		g := f.state.group(key, f.config, e)
 		if g.model.unbatchable(e.arrived) {
-			g.dispatches[whyUnbatchable].Inc()
+			g.dispatches[schedule.Unbatchable].Inc()
 			return e.next.Handle(ctx, e.req)
 		}
 		var resp *proxy.Response
@@ -133,11 +144,12 @@ func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Resp
 		case e.call.Items <= f.config.MaxBatchSize:
 			resp, err = g.serve(ctx, e, false)
 		case f.config.Oversize == batchv1.Batch_PASS_THROUGH:
-			e.solo, e.why = true, whyOversize
+			e.Solo, e.Why = true, schedule.Oversize
 			resp, err = g.serve(ctx, e, false)
 		default:
 			resp, err = g.serveInPieces(ctx, e)
 		}
+		f.bypasses.saw(req, g.model, f.config.MaxInFlight == 0)
 		if err != errDropped { //nolint:errorlint // a mark of this package, never wrapped
 			return resp, err
 		}

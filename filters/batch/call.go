@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
@@ -34,7 +33,7 @@ type batch struct {
 }
 
 func (b *batch) run() {
-	defer b.release(0, 0)
+	defer b.release(0, false)
 	b.mu.Lock()
 	b.members = present(b.members)
 	b.mu.Unlock()
@@ -51,20 +50,20 @@ func (b *batch) handOver(e *entry) bool {
 	if e.left {
 		return false
 	}
-	b.group.mu.Lock()
-	defer b.group.mu.Unlock()
+	b.slot.resize(1, e.Items)
+	b.group.model.mu.Lock()
+	defer b.group.model.mu.Unlock()
 	e.batch = nil
-	b.slot.items = e.call.Items
 	b.released = true
 	b.group.grant(e, b.slot)
 	return true
 }
 
 // release gives the slot back, once.
-func (b *batch) release(answered int, took time.Duration) {
+func (b *batch) release(answered int, good bool) {
 	if !b.released {
 		b.released = true
-		b.slot.release(answered, took)
+		b.slot.release(answered, good)
 	}
 }
 
@@ -72,9 +71,9 @@ func (b *batch) release(answered int, took time.Duration) {
 func (b *batch) leave(ctx context.Context, e *entry) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.group.mu.Lock()
+	b.group.model.mu.Lock()
 	here := e.batch == b
-	b.group.mu.Unlock()
+	b.group.model.mu.Unlock()
 	if !here {
 		return false
 	}

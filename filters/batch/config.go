@@ -20,12 +20,8 @@ const (
 	defaultMaxBatchSize   = 32
 	defaultMaxQueueDelay  = 5 * time.Millisecond
 	defaultMaxQueuedItems = 4096
-	// defaultInFlight is what max_in_flight is where nobody said and nothing was
-	// learned: most model servers run one call at a time.
-	defaultInFlight = 1
-
-	maxMaxBatchSize = 65536
-	maxMaxInFlight  = 65536
+	maxMaxBatchSize       = 65536
+	maxMaxInFlight        = 65536
 )
 
 func defaultGroupByHeaders() []string {
@@ -39,10 +35,13 @@ type Config struct {
 	MaxBatchSize int
 	// MaxQueueDelay is the longest wait while a slot is free.
 	MaxQueueDelay time.Duration
-	// MaxInFlight is how many calls a group may have in flight to one endpoint.
+	// MaxInFlight is how many calls may be in flight to one endpoint; 0: learned.
 	MaxInFlight int
 	// MaxQueuedItems is how many items of one cluster may wait.
 	MaxQueuedItems int
+	// LatencyObjective is the time within which 99 of 100 requests should be answered;
+	// 0: none.
+	LatencyObjective time.Duration
 	// GroupByHeaders are names in lower case, sorted.
 	GroupByHeaders []string
 	Oversize       batchv1.Batch_Oversize
@@ -60,15 +59,12 @@ func parse(m *batchv1.Batch) (*Config, error) {
 	if err := refuseUnknown("", m.ProtoReflect()); err != nil {
 		return nil, err
 	}
-	if m.GetLatencyObjective() != nil {
-		return nil, errors.New("latency_objective: not supported yet")
-	}
 	c := &Config{Disabled: m.GetDisabled(), Oversize: m.GetOversize(), Usage: m.GetUsage()}
 	var err error
 	if c.MaxBatchSize, err = number("max_batch_size", m.GetMaxBatchSize(), defaultMaxBatchSize, maxMaxBatchSize); err != nil {
 		return nil, err
 	}
-	if c.MaxInFlight, err = number("max_in_flight", m.GetMaxInFlight(), defaultInFlight, maxMaxInFlight); err != nil {
+	if c.MaxInFlight, err = number("max_in_flight", m.GetMaxInFlight(), 0, maxMaxInFlight); err != nil {
 		return nil, err
 	}
 	if c.MaxQueuedItems, err = number("max_queued_items", m.GetMaxQueuedItems(), defaultMaxQueuedItems, math.MaxInt32); err != nil {
@@ -76,6 +72,12 @@ func parse(m *batchv1.Batch) (*Config, error) {
 	}
 	if c.MaxQueueDelay, err = duration("max_queue_delay", m.GetMaxQueueDelay(), defaultMaxQueueDelay); err != nil {
 		return nil, err
+	}
+	if c.LatencyObjective, err = duration("latency_objective", m.GetLatencyObjective(), 0); err != nil {
+		return nil, err
+	}
+	if m.GetLatencyObjective() != nil && c.LatencyObjective == 0 {
+		return nil, errors.New("latency_objective: 0s: must be positive")
 	}
 	if _, ok := batchv1.Batch_Oversize_name[int32(c.Oversize)]; !ok {
 		return nil, fmt.Errorf("oversize: %d: not a value of Oversize", c.Oversize)
@@ -95,8 +97,8 @@ func parse(m *batchv1.Batch) (*Config, error) {
 
 // identity writes the configuration as text.
 func (c *Config) identity() string {
-	return fmt.Sprintf("%d %d %d %d %d %d %t %q %q", c.MaxBatchSize, c.MaxQueueDelay, c.MaxInFlight,
-		c.MaxQueuedItems, c.Oversize, c.Usage, c.Disabled, c.GroupByHeaders, c.Protocols)
+	return fmt.Sprintf("%d %d %d %d %d %d %d %t %q %q", c.MaxBatchSize, c.MaxQueueDelay, c.MaxInFlight,
+		c.MaxQueuedItems, c.LatencyObjective, c.Oversize, c.Usage, c.Disabled, c.GroupByHeaders, c.Protocols)
 }
 
 func number(path string, v *wrapperspb.UInt32Value, absent, most int) (int, error) {

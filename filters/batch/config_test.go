@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -19,7 +20,8 @@ func TestParseRefuses(t *testing.T) {
 		{"max_queued_items {value: 0}", "max_queued_items: 0: must be 1 to 2147483647"},
 		{"max_queue_delay {seconds: -1}", "max_queue_delay: -1s: must not be negative"},
 		{"max_queue_delay {nanos: 2000000000}", "max_queue_delay: 0s 2000000000ns: "},
-		{"latency_objective {seconds: 1}", "latency_objective: not supported yet"},
+		{"latency_objective {}", "latency_objective: 0s: must be positive"},
+		{"latency_objective {seconds: -1}", "latency_objective: -1s: must not be negative"},
 		{"group_by_headers: 'a' group_by_headers: 'b c'", `group_by_headers[1]: "b c": not a header name`},
 		{"group_by_headers: ''", `group_by_headers[0]: "": not a header name`},
 		{"group_by_headers: ':path'", `group_by_headers[0]: ":path": not a header name`},
@@ -58,7 +60,8 @@ func TestParseDefaults(t *testing.T) {
 		c, ok := config.(*batch.Config)
 		require.True(t, ok)
 		require.Equal(t, 32, c.MaxBatchSize)
-		require.Equal(t, 1, c.MaxInFlight)
+		require.Zero(t, c.MaxInFlight, "learned")
+		require.Zero(t, c.LatencyObjective, "none")
 		require.Equal(t, 4096, c.MaxQueuedItems)
 		require.Equal(t, "5ms", c.MaxQueueDelay.String())
 		require.Equal(t, batchv1.Batch_SPLIT, c.Oversize)
@@ -70,7 +73,7 @@ func TestParseDefaults(t *testing.T) {
 
 func TestParseReads(t *testing.T) {
 	config, err := batch.Factory{}.Parse(filtertest.Any(t, batch.Factory{}, `
-		max_batch_size {value: 8} max_queue_delay {} max_in_flight {value: 4} max_queued_items {value: 100}
+		max_batch_size {value: 8} max_queue_delay {} max_in_flight {value: 4} max_queued_items {value: 100} latency_objective {nanos: 50000000}
 		group_by_headers: ['X-Tenant', 'x-tenant', 'A'] oversize: PASS_THROUGH usage: BYPASS
 		protocols: [OPEN_INFERENCE, KSERVE_V1] disabled: true`))
 	require.NoError(t, err)
@@ -80,6 +83,7 @@ func TestParseReads(t *testing.T) {
 	require.Zero(t, c.MaxQueueDelay)
 	require.Equal(t, 4, c.MaxInFlight)
 	require.Equal(t, 100, c.MaxQueuedItems)
+	require.Equal(t, 50*time.Millisecond, c.LatencyObjective)
 	require.Equal(t, []string{"a", "x-tenant"}, c.GroupByHeaders)
 	require.Equal(t, batchv1.Batch_PASS_THROUGH, c.Oversize)
 	require.Equal(t, batchv1.Batch_BYPASS, c.Usage)
@@ -103,7 +107,8 @@ func FuzzParse(f *testing.F) {
 		require.True(t, ok)
 		require.Positive(t, c.MaxBatchSize)
 		require.LessOrEqual(t, c.MaxBatchSize, 65536)
-		require.Positive(t, c.MaxInFlight)
+		require.GreaterOrEqual(t, c.MaxInFlight, 0)
+		require.GreaterOrEqual(t, c.LatencyObjective, time.Duration(0))
 		require.Positive(t, c.MaxQueuedItems)
 		require.GreaterOrEqual(t, int64(c.MaxQueueDelay), int64(0))
 		require.NotEmpty(t, c.GroupByHeaders)

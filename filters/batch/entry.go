@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -16,6 +17,9 @@ var errDropped = errors.New("group dropped")
 
 // entry is one request, or a piece of one, on its way through a group.
 type entry struct {
+	// The scheduler's, guarded by model.mu.
+	schedule.Entry
+
 	// Set once, before it enters. They are the caller's: once it has left, only
 	// what belongs to a batch, under the batch's lock, may still look at call, and
 	// nobody at req.
@@ -30,15 +34,12 @@ type entry struct {
 	// ready delivers once: granted, or answered with out.
 	ready chan struct{}
 
-	// Guarded by group.mu.
-	older, newer *entry
-	place        place
-	slot         slot // where granted
-	// solo: never together with others, for the reason why.
-	solo bool
-	why  why
+	// Guarded by model.mu.
+	group *group
+	place place
+	slot  slot // where granted
 
-	// batch is written under the locks of the group and of the batch, so that
+	// batch is written under the locks of the model and of the batch, so that
 	// holding either is enough to read it.
 	batch *batch
 
@@ -128,59 +129,4 @@ func (o *outcome) response() (*proxy.Response, error) {
 		r.Body = proxy.NewBytesBody(o.body)
 	}
 	return r, nil
-}
-
-// queue is a list of entries, oldest first.
-type queue struct {
-	head, tail *entry
-	entries    int
-	items      int
-	bytes      int
-	solos      int
-}
-
-func (q *queue) pushBack(e *entry) {
-	e.older, e.newer = q.tail, nil
-	if q.tail == nil {
-		q.head = e
-	} else {
-		q.tail.newer = e
-	}
-	q.tail = e
-	q.count(e, 1)
-}
-
-func (q *queue) pushFront(e *entry) {
-	e.older, e.newer = nil, q.head
-	if q.head == nil {
-		q.tail = e
-	} else {
-		q.head.older = e
-	}
-	q.head = e
-	q.count(e, 1)
-}
-
-func (q *queue) remove(e *entry) {
-	if e.older == nil {
-		q.head = e.newer
-	} else {
-		e.older.newer = e.newer
-	}
-	if e.newer == nil {
-		q.tail = e.older
-	} else {
-		e.newer.older = e.older
-	}
-	e.older, e.newer = nil, nil
-	q.count(e, -1)
-}
-
-func (q *queue) count(e *entry, sign int) {
-	q.entries += sign
-	q.items += sign * e.call.Items
-	q.bytes += sign * len(e.call.Body)
-	if e.solo {
-		q.solos += sign
-	}
 }

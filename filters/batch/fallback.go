@@ -69,7 +69,7 @@ func (b *batch) serve(members []*entry) {
 	if do == share || do == split {
 		return
 	}
-	b.group.state.metrics.BatchFallback.WithLabelValues(b.group.modelKey.cluster, why).Inc()
+	b.group.state.metrics.BatchFallback.WithLabelValues(b.group.model.key.cluster, why).Inc()
 	if do == distrusted {
 		b.group.model.distrust(time.Now())
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -126,8 +125,8 @@ func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry
 	head := b.sharedHead(m, &resp.Header)
 	if b.extra == 0 {
 		// The server is free again; cutting its answer apart need not keep it waiting.
-		b.slot.items = m.items
-		b.release(m.items, time.Since(b.slot.start))
+		b.slot.resize(len(m.members), m.items)
+		b.release(len(m.members), true)
 	}
 	if err := b.split(m, head, body); err != nil {
 		b.group.state.log.Warn("the answer to a merged call cannot be cut apart: the model is not batched for a while",

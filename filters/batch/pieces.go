@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -23,7 +24,7 @@ var errPiece = errors.New("piece failed")
 func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, error) {
 	p := g.cut(e)
 	if p.dear() {
-		e.solo, e.why = true, whyOversize
+		e.Solo, e.Why = true, schedule.Oversize
 		return g.serve(ctx, e, false)
 	}
 	out, err := p.serve(ctx)
@@ -40,7 +41,7 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 	if !errors.Is(err, errPiece) {
 		return nil, err
 	}
-	e.solo, e.why = true, whyOversize
+	e.Solo, e.Why = true, schedule.Oversize
 	return g.serve(ctx, e, true)
 }
 
@@ -91,10 +92,7 @@ func (p *pieces) parts() []*inference.Call {
 
 // serve has one piece after the other answered, and returns the answer to all.
 func (p *pieces) serve(ctx context.Context) (*outcome, error) {
-	p.group.mu.Lock()
-	p.group.picker = p.whole.picker
-	window := max(1, p.group.config.MaxInFlight*p.group.healthy())
-	p.group.mu.Unlock()
+	window := p.group.window(p.whole.picker)
 	var first outcome
 	sent := 0
 	for i := range p.entries {
@@ -129,7 +127,7 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 	body, err := inference.Join(p.whole.call, p.parts(), p.answers)
 	if err != nil {
 		p.group.model.distrust(p.whole.arrived)
-		p.group.state.metrics.BatchFallback.WithLabelValues(p.group.modelKey.cluster, "mismatch").Inc()
+		p.group.state.metrics.BatchFallback.WithLabelValues(p.group.model.key.cluster, "mismatch").Inc()
 		return nil, errPiece
 	}
 	first.body = body
@@ -157,4 +155,15 @@ func (p *pieces) leave(ctx context.Context) {
 			p.entries[i] = nil
 		}
 	}
+}
+
+// maxWindow bounds the pieces of a request that exist at once.
+const maxWindow = 32
+
+// window is how many pieces of a request are worth having in the queue.
+func (g *group) window(picker proxy.Picker) int {
+	g.model.mu.Lock()
+	defer g.model.mu.Unlock()
+	g.model.serve(picker)
+	return min(g.model.pool.Slots(g.queue), maxWindow)
 }

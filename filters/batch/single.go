@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"time"
 
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -37,14 +36,14 @@ func (g *group) finish(ctx context.Context, e *entry) (*proxy.Response, error) {
 // end, or until its caller has left it unread for a while.
 func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 	req, s := e.req, e.slot
-	req.Trace.BatchSize, req.Trace.Queued = s.items, e.queued
+	req.Trace.BatchSize, req.Trace.Queued = e.Items, e.queued
 	if s.endpoint != nil {
 		req.Endpoint = s.endpoint
 	}
 	handedOn := false
 	defer func() {
 		if !handedOn { // an error or a panic
-			s.release(s.items, 0)
+			s.release(1, false)
 		}
 	}()
 	resp, err := e.next.Handle(ctx, req)
@@ -64,13 +63,6 @@ func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 		return resp, nil
 	}
 	handedOn = true
-	s.release(s.items, s.took(good))
+	s.release(1, good)
 	return resp, nil
-}
-
-func (s *slot) took(good bool) time.Duration {
-	if !good {
-		return 0
-	}
-	return time.Since(s.start)
 }

@@ -1,96 +1,41 @@
 package batch
 
 import (
-	"slices"
-	"time"
-
+	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/proxy"
 )
 
-// slotFree says whether one more call may go out: max_in_flight for each endpoint
-// that is healthy. With none, one goes out to be told so. REQUIRES: mu is held.
-func (g *group) slotFree() bool {
-	if g.flights < g.config.MaxInFlight {
-		return true
-	}
-	return g.flights < g.config.MaxInFlight*g.healthy()
+// slot is the right to one call. Whoever has it releases it once.
+type slot struct {
+	model    *model
+	flight   *schedule.Flight
+	endpoint *proxy.Endpoint // nil: none to be had, the cluster will say so
 }
 
-func (g *group) healthy() int {
-	if g.pinned != nil || g.picker == nil {
-		return 1
-	}
-	n := 0
-	for _, ep := range g.picker.Endpoints() {
-		if ep.Healthy.Load() {
-			n++
-		}
-	}
-	return n
+// resize says that the call holds less than was sent for: callers have left.
+func (s *slot) resize(callers, items int) {
+	s.model.mu.Lock()
+	defer s.model.mu.Unlock()
+	s.model.pool.Resize(s.flight, callers, items)
 }
 
-// takeSlot begins a call to the healthy endpoint with the fewest of the group's
-// calls in flight; among equals, to the one that does the least for others.
-// REQUIRES: mu is held.
-func (g *group) takeSlot(now time.Time, items int) slot {
-	s := slot{group: g, items: items, start: now, endpoint: g.pinned}
-	g.flights++
-	if s.endpoint == nil && g.picker != nil {
-		least, active := 0, int64(0)
-		for _, ep := range g.picker.Endpoints() {
-			if !ep.Healthy.Load() {
-				continue
-			}
-			n, a := g.load(ep), ep.Active.Load()
-			if s.endpoint == nil || n < least || n == least && a < active {
-				s.endpoint, least, active = ep, n, a
-			}
-		}
-	}
-	if s.endpoint != nil {
-		g.addLoad(s.endpoint, 1)
-	}
-	return s
-}
-
-func (g *group) load(ep *proxy.Endpoint) int {
-	for i := range g.loads {
-		if g.loads[i].endpoint == ep {
-			return g.loads[i].flights
-		}
-	}
-	return 0
-}
-
-// addLoad keeps loads down to the endpoints in use.
-func (g *group) addLoad(ep *proxy.Endpoint, n int) {
-	i := slices.IndexFunc(g.loads, func(l load) bool { return l.endpoint == ep })
-	if i < 0 {
-		g.loads = append(g.loads, load{ep, n})
-		return
-	}
-	g.loads[i].flights += n
-	if g.loads[i].flights == 0 {
-		g.loads = slices.Delete(g.loads, i, i+1)
+// release ends the call: answered is how many callers got their answer, and good
+// says that the time it took is that of a good one.
+func (s *slot) release(answered int, good bool) {
+	m := s.model
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.state.now()
+	group := s.flight.Queue.Owner.(*group) //nolint:forcetypeassert // this package's own
+	group.used = now
+	m.pool.End(now, s.flight, answered, good)
+	s.flight = nil
+	m.pump(now)
+	m.ended++
+	if m.ended%showEvery == 0 {
+		m.show()
 	}
 }
 
-// release ends the call: answered is how many items' callers got their answer,
-// and took how long it took; 0 where that says nothing of a good one.
-func (s *slot) release(answered int, took time.Duration) {
-	g := s.group
-	if took > 0 {
-		g.model.learn(s.items, took)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	wasFull := !g.slotFree()
-	g.flights--
-	if s.endpoint != nil {
-		g.addLoad(s.endpoint, -1)
-	}
-	g.used = now
-	g.linger.completed(now, answered, g.queue.items, took, wasFull)
-	g.pump(now)
-}
+// showEvery is after how many calls the gauges are brought up to date.
+const showEvery = 16

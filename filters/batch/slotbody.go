@@ -104,9 +104,9 @@ type slotBody struct {
 var _ proxy.Body = (*slotBody)(nil)
 
 func newSlotBody(body proxy.Body, s slot, good bool) *slotBody {
-	s.group.mu.Lock()
-	patience := max(unreadFor*s.group.linger.service, unreadLeast)
-	s.group.mu.Unlock()
+	s.model.mu.Lock()
+	patience := max(unreadFor*s.flight.Queue.Service(), unreadLeast)
+	s.model.mu.Unlock()
 	b := &slotBody{Body: body, slot: s, good: good, patience: patience}
 	b.unread = time.AfterFunc(patience, b.forgotten)
 	return b
@@ -142,12 +142,12 @@ func (b *slotBody) Ready() int {
 // forgotten releases the slot of a caller that is not expected back soon.
 func (b *slotBody) forgotten() {
 	if b.released.CompareAndSwap(false, true) {
-		b.slot.release(0, 0)
+		b.slot.release(0, false)
 	}
 }
 
 func (b *slotBody) release(good bool) {
 	if b.released.CompareAndSwap(false, true) {
-		b.slot.release(b.slot.items, b.slot.took(good))
+		b.slot.release(1, good)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -26,12 +26,13 @@ const (
 )
 
 // state is what the batchers of a process have in common: it outlives
-// configurations. The order of locks is state.mu, batch.mu, group.mu.
+// configurations. The order of locks is state.mu, batch.mu, model.mu.
 type state struct {
 	// Set once.
 	log     *zap.Logger
 	metrics *telemetry.Metrics
 
+	epoch   time.Time
 	entries sync.Pool // of *entry
 
 	// Guarded by mu.
@@ -40,7 +41,7 @@ type state struct {
 	models  map[modelKey]*model
 	budgets map[budgetKey]*budget
 	labels  map[string]struct{}
-	swept   time.Time
+	swept   schedule.Instant
 }
 
 var _ io.Closer = (*state)(nil)
@@ -49,12 +50,16 @@ func newState(env proxy.Env) *state {
 	return &state{
 		log:     env.Log.Named("batch"),
 		metrics: telemetry.New(env.Metrics),
+		epoch:   time.Now(),
 		groups:  make(map[groupKey]*group),
 		models:  make(map[modelKey]*model),
 		budgets: make(map[budgetKey]*budget),
 		labels:  make(map[string]struct{}),
 	}
 }
+
+// now is the present, for the schedulers.
+func (s *state) now() schedule.Instant { return time.Since(s.epoch) }
 
 // group finds the group of key or makes it.
 func (s *state) group(key groupKey, c *Config, e *entry) *group {
@@ -69,7 +74,7 @@ func (s *state) group(key groupKey, c *Config, e *entry) *group {
 	if g := s.groups[key]; g != nil {
 		return g
 	}
-	s.sweep(e.arrived)
+	s.sweep(s.now())
 	g = s.newGroup(key, c, e)
 	s.groups[key] = g
 	return g
@@ -78,16 +83,13 @@ func (s *state) group(key groupKey, c *Config, e *entry) *group {
 // newGroup makes a group and resolves its metrics. REQUIRES: mu is held.
 func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 	cluster, call := e.req.Cluster, e.call
-	mk := modelKey{cluster, call.Protocol, call.Operation, call.Model}
+	mk := modelKey{cluster, call.Protocol, call.Operation, call.Model, ""}
+	if e.req.Endpoint != nil {
+		mk.pinned = e.req.Endpoint.Address
+	}
 	m := s.models[mk]
 	if m == nil {
-		label := s.label(call.Model)
-		m = &model{
-			size:  s.metrics.BatchSize.WithLabelValues(cluster, label),
-			wait:  s.metrics.BatchWait.WithLabelValues(cluster, label),
-			fixed: func() prometheus.Gauge { return s.metrics.BatchModel.WithLabelValues(cluster, label, "a") },
-			each:  func() prometheus.Gauge { return s.metrics.BatchModel.WithLabelValues(cluster, label, "b") },
-		}
+		m = s.newModel(mk, e.req.Endpoint)
 		s.models[mk] = m
 	}
 	bk := budgetKey{cluster, c.id}
@@ -98,17 +100,33 @@ func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 	}
 	m.groups++
 	b.groups++
-	g := &group{
-		state: s, config: c, key: key, model: m, modelKey: mk, budget: b, budgetKey: bk,
-		linger: linger{maxDelay: c.MaxQueueDelay},
-	}
-	if e.req.Endpoint != nil {
-		g.pinned = e.req.Endpoint
-	}
-	for w := range whys {
-		g.dispatches[w] = s.metrics.BatchDispatch.WithLabelValues(cluster, w.String())
+	g := &group{state: s, config: c, key: key, model: m, budget: b, budgetKey: bk}
+	g.queue = schedule.NewQueue(schedule.Rules{
+		MaxItems: c.MaxBatchSize, MaxBytes: maxBatchBytes, MaxDelay: c.MaxQueueDelay,
+		MaxFlights: c.MaxInFlight, Objective: c.LatencyObjective,
+	}, g)
+	for why := range schedule.Reasons {
+		g.dispatches[why] = s.metrics.BatchDispatch.WithLabelValues(cluster, why.String())
 	}
 	return g
+}
+
+// newModel makes a model and resolves its metrics. REQUIRES: mu is held.
+func (s *state) newModel(key modelKey, pinned *proxy.Endpoint) *model {
+	cluster, label, metrics := key.cluster, s.label(key.model), s.metrics
+	return &model{
+		state: s, key: key, pinned: pinned, pool: schedule.NewPool(),
+		size: metrics.BatchSize.WithLabelValues(cluster, label),
+		wait: metrics.BatchWait.WithLabelValues(cluster, label),
+		gauges: func() learned {
+			return learned{
+				fixed: metrics.BatchModel.WithLabelValues(cluster, label, "a"),
+				each:  metrics.BatchModel.WithLabelValues(cluster, label, "b"),
+				limit: metrics.BatchLimit.WithLabelValues(cluster, label),
+				aside: metrics.BatchAside.WithLabelValues(cluster, label),
+			}
+		},
+	}
 }
 
 // label is the metrics' label for a model: itself for the first hundred.
@@ -131,13 +149,13 @@ func (s *state) label(model string) string {
 // sweep drops groups that nobody has used for a while, and more of the idle ones
 // where there are too many. It runs when a group is made: while nothing happens,
 // nothing has to. REQUIRES: mu is held.
-func (s *state) sweep(now time.Time) {
-	if len(s.groups) < maxIdle && now.Sub(s.swept) < idleFor {
+func (s *state) sweep(now schedule.Instant) {
+	if len(s.groups) < maxIdle && now-s.swept < idleFor {
 		return
 	}
 	s.swept = now
 	for _, g := range s.groups {
-		s.drop(g, now.Add(-idleFor))
+		s.drop(g, now-idleFor)
 	}
 	// Down to three quarters, so that it is not done over for each new group.
 	for _, g := range s.groups {
@@ -147,14 +165,14 @@ func (s *state) sweep(now time.Time) {
 		s.drop(g, now)
 	}
 	for k, m := range s.models {
-		if m.groups == 0 && (!m.unbatchable(now) || len(s.models) > maxIdle) {
+		if m.groups == 0 && (!m.unbatchable(time.Now()) || len(s.models) > maxIdle) {
 			delete(s.models, k)
 		}
 	}
 }
 
 // drop removes g if it is idle and was last used before. REQUIRES: mu is held.
-func (s *state) drop(g *group, before time.Time) {
+func (s *state) drop(g *group, before schedule.Instant) {
 	if !g.retire(before) {
 		return
 	}
@@ -170,7 +188,7 @@ func (s *state) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.groups {
-		s.drop(g, time.Now().Add(time.Hour))
+		s.drop(g, s.now()+time.Hour)
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func TestDroppedBetweenFindingAndEntering(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Close())
 		for _, g := range built.state.groups {
-			require.True(t, g.retire(time.Now().Add(time.Hour)))
+			require.True(t, g.retire(g.state.now()+time.Hour))
 			require.ErrorIs(t, g.enter(&entry{}, false), errDropped)
 			delete(built.state.groups, g.key)
 		}

@@ -39,6 +39,10 @@ type Metrics struct {
 	// BatchModel is what the batcher has learned: the terms a (fixed) and b (per
 	// item) of the service time.
 	BatchModel *prometheus.GaugeVec // cluster, model, term
+	// BatchLimit is how many calls at once the batcher gives an endpoint; 0: any number.
+	BatchLimit *prometheus.GaugeVec // cluster, model
+	// BatchAside is 1 while the batcher stands aside.
+	BatchAside *prometheus.GaugeVec // cluster, model
 	// BatchQueued is how many items wait.
 	BatchQueued *prometheus.GaugeVec // cluster
 	// BatchFallback counts the requests that were batched and had to be sent
@@ -97,6 +101,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		BatchWait:     h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),
 		BatchDispatch: c("friday_batch_dispatch_total", "Upstream calls of the batcher, by why they were sent just then.", "cluster", "reason"),
 		BatchModel:    g("friday_batch_model_seconds", "Learned service time: term a is fixed, term b is per item.", "cluster", "model", "term"),
+		BatchLimit:    g("friday_batch_in_flight_limit", "Calls at once that the batcher gives an endpoint; 0: any number.", "cluster", "model"),
+		BatchAside:    g("friday_batch_aside", "1 while the batcher stands aside, because batching does not pay.", "cluster", "model"),
 		BatchQueued:   g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
 		BatchFallback: c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
 
