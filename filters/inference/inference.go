@@ -61,6 +61,9 @@ type Call struct {
 	// Usage says that the answer counts tokens for all of its items together,
 	// which Split shares out.
 	Usage bool
+	// OptIn says that such requests are batched only where their protocol is named,
+	// not where all are: there is seldom a gain.
+	OptIn bool
 	// Body is the request's original bytes, which must not be changed.
 	Body []byte
 
@@ -105,7 +108,7 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 	}
 	call := &Call{
 		Protocol: protocol.Name(), Operation: target.Operation, Model: target.Model,
-		Items: message.Items, Usage: target.Usage, Body: body,
+		Items: message.Items, Usage: target.Usage, OptIn: target.OptIn, Body: body,
 		Key:      protocol.Name() + " " + target.Operation + " " + message.Key,
 		protocol: protocol, target: target, message: message, to: message.Items,
 	}

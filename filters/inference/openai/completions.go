@@ -12,6 +12,9 @@ import (
 // (https://platform.openai.com/docs/api-reference/completions). The item is one
 // prompt, a text or token ids; each has n choices, and those of prompt i are
 // numbered from i·n.
+//
+// They have to be named to be batched: servers that complete texts batch by
+// themselves, token by token.
 type Completions struct{}
 
 var _ wire.Protocol = Completions{}
@@ -24,7 +27,7 @@ func (Completions) Match(path string) (wire.Target, bool) {
 	if !strings.HasSuffix(path, "/v1/completions") {
 		return wire.Target{}, false
 	}
-	return wire.Target{Operation: "completions", Usage: true}, true
+	return wire.Target{Operation: "completions", Usage: true, OptIn: true}, true
 }
 
 // maxChoices is the greatest n that OpenAI and vLLM take.
