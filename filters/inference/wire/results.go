@@ -23,7 +23,7 @@ type Results struct {
 	// Score is the member by which results are ordered. Where it is given, the order
 	// in which they stand is kept; else they are put into the order of their index.
 	Score string
-	// Text is the member whose length weighs a result.
+	// Text is the member, a string, whose length weighs a result.
 	Text string
 }
 
@@ -90,7 +90,7 @@ func (m *Message) ReadResults(s *jsonspan.Scanner, how Results) (weights []int, 
 		}
 		list.Items[at], list.Index[at] = r.item, r.index
 		if weights != nil {
-			weights[at/each] += r.value.Len()
+			weights[at/each] += max(0, r.value.Len()-len(`""`))
 		}
 		if list.Rank != nil {
 			list.Rank[at] = n
