@@ -126,7 +126,10 @@ func (f *filter) wanted(call *inference.Call) bool {
 	if f.config.Usage == batchv1.Batch_BYPASS && call.Usage {
 		return false
 	}
-	return len(f.config.Protocols) == 0 || slices.Contains(f.config.Protocols, call.Protocol)
+	if len(f.config.Protocols) == 0 {
+		return !call.OptIn
+	}
+	return slices.Contains(f.config.Protocols, call.Protocol)
 }
 
 // serve puts e into its group and sees it through.

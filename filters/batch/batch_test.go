@@ -201,6 +201,7 @@ func TestPassesUntouched(t *testing.T) {
 		{name: "not JSON", path: predictPath, body: `{"instances":[1`},
 		{name: "disabled", config: "disabled: true", path: predictPath, body: instances("a", 1)},
 		{name: "not this protocol", config: "protocols: OPENAI", path: predictPath, body: instances("a", 1)},
+		{name: "not named", path: "/v1/completions", body: `{"model":"e","prompt":"a"}`},
 		{name: "usage", config: "usage: BYPASS", path: embedPath, body: `{"model":"e","input":"a"}`},
 		{name: "signed", path: predictPath, body: instances("a", 1), headers: []string{"Content-Digest", "sha-256=:x:"}},
 		{name: "idempotency key", path: predictPath, body: instances("a", 1), headers: []string{"idempotency-key", "1"}},

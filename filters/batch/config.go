@@ -46,7 +46,8 @@ type Config struct {
 	GroupByHeaders []string
 	Oversize       batchv1.Batch_Oversize
 	Usage          batchv1.Batch_Usage
-	// Protocols are the names that filters/inference uses, sorted; none: all.
+	// Protocols are the names that filters/inference uses, sorted; none: all
+	// that need not be named.
 	Protocols []string
 	Disabled  bool
 
@@ -160,6 +161,14 @@ func protocols(values []batchv1.Batch_Protocol) ([]string, error) {
 			name = "kserve_v1"
 		case batchv1.Batch_OPEN_INFERENCE:
 			name = "open_inference"
+		case batchv1.Batch_TEI:
+			name = "tei"
+		case batchv1.Batch_COHERE:
+			name = "cohere"
+		case batchv1.Batch_TF_SERVING:
+			name = "tf_serving"
+		case batchv1.Batch_OPENAI_COMPLETIONS:
+			name = "openai_completions"
 		case batchv1.Batch_PROTOCOL_UNSPECIFIED:
 			fallthrough
 		default:

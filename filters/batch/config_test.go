@@ -89,6 +89,12 @@ func TestParseReads(t *testing.T) {
 	require.Equal(t, batchv1.Batch_BYPASS, c.Usage)
 	require.Equal(t, []string{"kserve_v1", "open_inference"}, c.Protocols)
 	require.True(t, c.Disabled)
+
+	config, err = batch.Factory{}.Parse(filtertest.Any(t, batch.Factory{}, "protocols: [TEI, COHERE, TF_SERVING, OPENAI_COMPLETIONS]"))
+	require.NoError(t, err)
+	c, ok = config.(*batch.Config)
+	require.True(t, ok)
+	require.Equal(t, []string{"cohere", "openai_completions", "tei", "tf_serving"}, c.Protocols)
 }
 
 // FuzzParse: whatever a control plane sends, what is taken is within the limits.

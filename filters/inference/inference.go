@@ -17,9 +17,12 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/inference/cohere"
 	"github.com/fridaymesh/friday/filters/inference/kservev1"
 	"github.com/fridaymesh/friday/filters/inference/openai"
 	"github.com/fridaymesh/friday/filters/inference/openinference"
+	"github.com/fridaymesh/friday/filters/inference/tei"
+	"github.com/fridaymesh/friday/filters/inference/tfserving"
 	"github.com/fridaymesh/friday/filters/inference/wire"
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -29,13 +32,21 @@ var protocols = [...]wire.Protocol{ //nolint:gochecknoglobals // a constant tabl
 	openai.Protocol{},
 	kservev1.Protocol{},
 	openinference.Protocol{},
+	openai.Completions{},
+	cohere.Protocol{},
+	tei.Embed{},
+	tei.Predict{},
+	tei.Rerank{},
+	tfserving.Rows{},
+	tfserving.Columns{},
 }
 
 // Call is one request understood. It is immutable.
 type Call struct {
-	// Protocol is "openai", "kserve_v1" or "open_inference".
+	// Protocol is "openai", "kserve_v1", "open_inference", "openai_completions",
+	// "cohere", "tei" or "tf_serving".
 	Protocol string
-	// Operation is "embeddings", "predict" or "infer".
+	// Operation is what the protocol calls it: "embeddings", "predict", "infer".
 	Operation string
 	// Model is the model's name as the server knows it; empty where the request
 	// names none.
@@ -50,10 +61,14 @@ type Call struct {
 	// Usage says that the answer counts tokens for all of its items together,
 	// which Split shares out.
 	Usage bool
+	// OptIn says that such requests are batched only where their protocol is named,
+	// not where all are: there is seldom a gain.
+	OptIn bool
 	// Body is the request's original bytes, which must not be changed.
 	Body []byte
 
 	protocol wire.Protocol
+	target   wire.Target
 	message  *wire.Message
 	from, to int // the items of message that it is about
 }
@@ -71,8 +86,8 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 		return call, nil
 	}
 	req.Call = (*Call)(nil)
-	protocol, target := match(req.Header)
-	if protocol == nil {
+	at, target := match(req.Header, 0)
+	if at < 0 {
 		return nil, nil // unknown is no error
 	}
 	body, err := readBody(req, maxBytes)
@@ -81,15 +96,21 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 	if err != nil || body == nil || !utf8.Valid(body) {
 		return nil, err
 	}
+	protocol := protocols[at]
 	message := protocol.Request(target, body)
-	if message == nil {
-		return nil, nil // unknown is no error
+	for message == nil {
+		// Of those with one path, the body tells which it is.
+		if at, target = match(req.Header, at+1); at < 0 {
+			return nil, nil // unknown is no error
+		}
+		protocol = protocols[at]
+		message = protocol.Request(target, body)
 	}
 	call := &Call{
 		Protocol: protocol.Name(), Operation: target.Operation, Model: target.Model,
-		Items: message.Items, Usage: target.Usage, Body: body,
+		Items: message.Items, Usage: target.Usage, OptIn: target.OptIn, Body: body,
 		Key:      protocol.Name() + " " + target.Operation + " " + message.Key,
-		protocol: protocol, message: message, to: message.Items,
+		protocol: protocol, target: target, message: message, to: message.Items,
 	}
 	if call.Model == "" {
 		call.Model = message.Model
@@ -99,25 +120,26 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 	return call, nil
 }
 
-// match finds the protocol by the head alone.
-func match(h *fasthttp.RequestHeader) (wire.Protocol, wire.Target) {
+// match finds, by the head alone, the first protocol from a place of the list on;
+// -1: none.
+func match(h *fasthttp.RequestHeader, from int) (int, wire.Target) {
 	if !h.IsPost() {
-		return nil, wire.Target{}
+		return -1, wire.Target{}
 	}
 	uri := h.RequestURI()
 	if i := bytes.IndexByte(uri, '?'); i >= 0 {
 		uri = uri[:i]
 	}
 	if len(uri) == 0 || uri[0] != '/' {
-		return nil, wire.Target{}
+		return -1, wire.Target{}
 	}
 	path := string(uri)
-	for _, protocol := range protocols {
-		if target, ok := protocol.Match(path); ok && plainJSON(h, target.TypeOptional) {
-			return protocol, target
+	for i := from; i < len(protocols); i++ {
+		if target, ok := protocols[i].Match(path); ok && plainJSON(h, target.TypeOptional) {
+			return i, target
 		}
 	}
-	return nil, wire.Target{}
+	return -1, wire.Target{}
 }
 
 // plainJSON says that the body is JSON and nothing but. Names of headers may stand

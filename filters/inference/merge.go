@@ -41,24 +41,44 @@ func Merge(calls []*Call) []byte {
 //
 // REQUIRES: the calls that Merge got.
 func Split(calls []*Call, answer []byte) ([][]byte, error) {
+	answers, _, err := split(calls, answer, nil)
+	return answers, err
+}
+
+// answer reads the answer to so many items of a request like c.
+func (c *Call) answer(items int, body []byte) (*wire.Message, error) {
+	message, err := c.protocol.Answer(items, body)
+	if err != nil {
+		return nil, err
+	}
+	if message.Each != c.message.Each {
+		return nil, fmt.Errorf("%d results for each item, %d were asked for", message.Each, c.message.Each)
+	}
+	return message, nil
+}
+
+// split is Split with the calls' exact token counts, where they are known; it says
+// whether they were used.
+func split(calls []*Call, answer []byte, tokens []int) (answers [][]byte, exact bool, err error) {
 	items := 0
 	for _, c := range calls {
 		items += c.Items
 	}
-	message, err := calls[0].protocol.Answer(items, answer)
+	message, err := calls[0].answer(items, answer)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
+		return nil, false, fmt.Errorf("%w: %w", ErrMismatch, err)
 	}
 	if len(calls) == 1 {
-		return [][]byte{answer}, nil
+		return [][]byte{answer}, true, nil
 	}
-	usage := shareUsage(message, calls)
-	answers := make([][]byte, len(calls))
+	usage, exact := shareUsage(message, calls, tokens)
+	answers = make([][]byte, len(calls))
 	from := 0
 	for i, c := range calls {
 		fill := wire.Fill{
 			Pieces: []wire.Piece{{Message: message, From: from, To: from + c.Items}},
 			ID:     c.message.ID,
+			Single: c.message.Single,
 		}
 		if usage != nil {
 			fill.Usage = usage[i]
@@ -66,29 +86,7 @@ func Split(calls []*Call, answer []byte) ([][]byte, error) {
 		answers[i] = message.Render(fill)
 		from += c.Items
 	}
-	return answers, nil
-}
-
-// shareUsage returns each call's token counts, nil where the answer has none.
-func shareUsage(answer *wire.Message, calls []*Call) [][]int64 {
-	if len(answer.Usage) == 0 {
-		return nil
-	}
-	weights := make([]int, len(calls))
-	for i, c := range calls {
-		weights[i] = c.message.Weight(c.from, c.to)
-	}
-	shares := make([][]int64, len(calls))
-	numbers := make([]int64, len(calls)*len(answer.Usage))
-	for i := range shares {
-		shares[i], numbers = numbers[:len(answer.Usage)], numbers[len(answer.Usage):]
-	}
-	for n, total := range answer.Usage {
-		for i, share := range wire.Share(total, weights) {
-			shares[i][n] = share
-		}
-	}
-	return shares
+	return answers, exact, nil
 }
 
 // Slice makes a Call of the items from up to, not including, to, for a request
@@ -114,7 +112,7 @@ func (c *Call) Repeated() int {
 		switch hole.Kind {
 		case wire.Inside, wire.Whole, wire.Drop:
 			n -= hole.Span.Len()
-		case wire.Count, wire.Usage, wire.ID, wire.NewID:
+		case wire.Count, wire.Usage, wire.ID, wire.NewID, wire.Outer:
 		}
 	}
 	return n
@@ -129,10 +127,10 @@ func Join(c *Call, parts []*Call, answers [][]byte) ([]byte, error) {
 	if len(parts) == 0 || len(parts) != len(answers) {
 		return nil, fmt.Errorf("%w: %d answers to %d parts", ErrMismatch, len(answers), len(parts))
 	}
-	fill := wire.Fill{Pieces: make([]wire.Piece, len(parts)), ID: c.message.ID}
+	fill := wire.Fill{Pieces: make([]wire.Piece, len(parts)), ID: c.message.ID, Single: c.message.Single}
 	items := 0
 	for i, part := range parts {
-		message, err := c.protocol.Answer(part.Items, answers[i])
+		message, err := c.answer(part.Items, answers[i])
 		if err != nil {
 			return nil, fmt.Errorf("%w: part %d: %w", ErrMismatch, i, err)
 		}

@@ -72,22 +72,21 @@ func model(t testing.TB, path string, body []byte) []byte {
 	switch path {
 	case pathOpenAI:
 		return embed(t, req)
-	case pathV1:
+	case pathV1, pathTFRows:
 		predictions := []any{}
 		for _, instance := range req["instances"].([]any) {
 			predictions = append(predictions, object{"of": instance, "sum": sum(instance)})
 		}
 		return encode(t, object{"predictions": predictions, "signature": req["signature_name"], "took": 1.50})
+	case pathV2:
+		return infer(t, req)
 	}
-	return infer(t, req)
+	return moreModel(t, path, req)
 }
 
 func embed(t testing.TB, req object) []byte {
 	t.Helper()
-	items, ok := req["input"].([]any)
-	if _, number := slices.Concat(items, []any{nil})[0].(json.Number); !ok || number {
-		items = []any{req["input"]}
-	}
+	items := items(req["input"])
 	data := []string{}
 	tokens := 0
 	for i, item := range items {

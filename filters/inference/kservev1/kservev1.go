@@ -51,34 +51,21 @@ func (Protocol) Request(_ wire.Target, body []byte) *wire.Message {
 	if !s.Object() {
 		return nil
 	}
-	var shared []jsonspan.Span
 	for span, ok := s.Member(); ok; span, ok = s.Member() {
 		switch name := span.Of(body); string(name) {
 		case "inputs":
 			return nil
 		case "instances":
 			options.Note(name)
-			if !readList(m, &s, wire.MaxItems) {
+			if !m.ReadList(&s, wire.MaxItems, "") {
 				return nil
 			}
 		default:
-			value := s.Value()
-			if value.Len() == 0 {
-				return nil
-			}
-			if body[value.Start] == '[' {
-				shared = append(shared, value)
-			}
-			options.Add(name, value.Of(body))
+			options.Other(name, s.Value().Of(body))
 		}
 	}
-	if s.End() != nil || m.Items == 0 {
+	if s.End() != nil || m.Items == 0 || options.RunsOver(m.Items) {
 		return nil
-	}
-	for _, value := range shared {
-		if wire.PerItem(value.Of(body), m.Items) {
-			return nil
-		}
 	}
 	key, ok := options.AppendKey(nil)
 	if !ok {
@@ -103,7 +90,7 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 			s.Value()
 			continue
 		}
-		if !readList(m, &s, items) {
+		if !m.ReadList(&s, items, "") {
 			return nil, fmt.Errorf("predictions is not one array of %d elements", items)
 		}
 	}
@@ -117,24 +104,4 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 		return nil, fmt.Errorf("predictions has %d elements for %d instances", m.Items, items)
 	}
 	return m, nil
-}
-
-// readList reads m's one list, of at most so many elements.
-func readList(m *wire.Message, s *jsonspan.Scanner, most int) bool {
-	inside := jsonspan.Span{Start: s.Pos() + 1}
-	if m.Lists != nil || !s.Array() {
-		return false
-	}
-	items := make([]jsonspan.Span, 0, min(most, 32))
-	for s.Element() {
-		if len(items) == most {
-			return false
-		}
-		items = append(items, s.Value())
-	}
-	inside.End = s.Pos() - 1
-	m.Items = len(items)
-	m.Lists = []wire.List{{Items: items}}
-	m.Holes = []wire.Hole{{Span: inside, Kind: wire.Inside}}
-	return true
 }

@@ -1,5 +1,5 @@
-// Package openai reads the OpenAI API's embeddings, as OpenAI, vLLM, llama.cpp,
-// TEI and many others serve them
+// Package openai reads the OpenAI API's embeddings ([Protocol]) and completions
+// ([Completions]), as OpenAI, vLLM, llama.cpp, TEI and many others serve them
 // (https://platform.openai.com/docs/api-reference/embeddings).
 //
 // The item is one input: a text, or a text that the client has already made into
@@ -12,7 +12,7 @@ import (
 	"github.com/fridaymesh/friday/filters/inference/wire"
 )
 
-// Protocol is the wire.Protocol of this package.
+// Protocol is the wire.Protocol of embeddings.
 type Protocol struct{}
 
 var _ wire.Protocol = Protocol{}
@@ -28,4 +28,14 @@ func (Protocol) Match(path string) (wire.Target, bool) {
 		return wire.Target{}, false
 	}
 	return wire.Target{Operation: "embeddings", Usage: true}, true
+}
+
+// Answer reads {"data": [{"index": 0, "embedding": …}, …], "usage": {…}, …}. The
+// results may stand in any order; index says whose they are.
+func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
+	m := &wire.Message{Text: body, Items: items}
+	if _, err := m.ReadAnswer(wire.Results{Name: "data"}); err != nil {
+		return nil, err
+	}
+	return m, nil
 }

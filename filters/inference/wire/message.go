@@ -21,13 +21,21 @@ type Message struct {
 	Holes []Hole
 	// ID is the request's own id, raw JSON and a copy; nil where it has none.
 	ID []byte
+	// Each is how many results there are for each item, where a request may ask for
+	// several: what a request asks for, what an answer holds. 0: one.
+	Each int
+	// Single: the request's only item stands where an array of items may stand, and
+	// its result stands so in the answer (a hole of kind Outer).
+	Single bool
 	// Usage holds an answer's token counts, one for each hole of kind Usage.
 	Usage []int64
+	// Counts say how the Usage is shared out, one for each; nil: all by Weights.
+	Counts []Tally
 	// Weights are the items' shares of the usage; nil: their lengths in bytes.
 	Weights []int
 }
 
-// List is one value for each item.
+// List is one value for each item, or Each of them.
 type List struct {
 	// Items are the values, by item: one element of a JSON array each, or a run of
 	// them. Where they have no Index they stand in the text in this order.
@@ -35,7 +43,21 @@ type List struct {
 	// Index, where not nil, is by item the number, inside its value, that says
 	// which item of the answer it is.
 	Index []jsonspan.Span
+	// Each is how many values there are for each item, next to each other in Items
+	// and Index. 0: one.
+	Each int
+	// Rank, where not nil, is by item the place at which its value stands in the
+	// text, in an order that the server chose and that is kept.
+	Rank []int
+	// Score is by item what the text is ordered by, the greatest first; nil where it
+	// is not so ordered.
+	Score []float64
+	// Bare: the values lack the brackets that they have in an array of items.
+	Bare bool
 }
+
+// at is where the values of an item begin.
+func (l *List) at(item int) int { return item * max(1, l.Each) }
 
 // Hole is a run of bytes that is written anew.
 type Hole struct {
@@ -63,6 +85,9 @@ const (
 	Usage
 	// ID is the id's value; it stays where there is none to put in its place.
 	ID
+	// Outer is an array of results, brackets included; a Single request's only result
+	// stands there without them.
+	Outer
 	// NewID is the empty place, before the first of an object's members, for an id
 	// where the text has none.
 	NewID
@@ -79,7 +104,7 @@ func (m *Message) Weight(from, to int) int {
 		return n
 	}
 	for _, list := range m.Lists {
-		for _, span := range list.Items[from:to] {
+		for _, span := range list.Items[list.at(from):list.at(to)] {
 			n += span.Len()
 		}
 	}

@@ -12,6 +12,7 @@ import (
 // be equal. Its zero value is empty.
 type Options struct {
 	members []member
+	arrays  [][]byte   // of what Other added
 	first   [12]member // what members begin with, so that few members cost nothing
 }
 
@@ -24,6 +25,20 @@ func (o *Options) Add(name, value []byte) {
 		o.members = o.first[:0]
 	}
 	o.members = append(o.members, member{name, value})
+}
+
+// Other adds a member that has to be equal and whose meaning is not known.
+func (o *Options) Other(name, value []byte) {
+	o.Add(name, value)
+	if len(value) > 0 && value[0] == '[' {
+		o.arrays = append(o.arrays, value)
+	}
+}
+
+// RunsOver says whether a member of unknown meaning may be a list over so many
+// items.
+func (o *Options) RunsOver(items int) bool {
+	return slices.ContainsFunc(o.arrays, func(value []byte) bool { return PerItem(value, items) })
 }
 
 // Note adds a member that may differ; only its name counts.

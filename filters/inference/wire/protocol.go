@@ -33,6 +33,9 @@ type Target struct {
 	TypeOptional bool
 	// Usage: the answer counts tokens, for all of a request's items together.
 	Usage bool
+	// OptIn: such requests share a call only where their protocol is asked for by
+	// name.
+	OptIn bool
 }
 
 // MaxItems is how many items a request may hold to be understood; each costs some

@@ -10,6 +10,8 @@ import (
 type Fill struct {
 	// Pieces are the items, in order, of messages whose Key equals the message's.
 	Pieces []Piece
+	// Single: the only item stands without the brackets of a list (Outer).
+	Single bool
 	// ID is raw JSON; nil: the message's own, if any, stays.
 	ID []byte
 	// Usage are the token counts, as many as the message has; nil: its own stay.
@@ -27,7 +29,11 @@ func (m *Message) Render(fill Fill) []byte {
 		switch hole.Kind {
 		case Inside:
 			dst = appendItems(dst, hole.N, fill.Pieces)
-		case Whole:
+		case Outer, Whole:
+			if hole.Kind == Outer && fill.Single {
+				dst = appendItems(dst, hole.N, fill.Pieces)
+				break
+			}
 			dst = append(dst, '[')
 			dst = appendItems(dst, hole.N, fill.Pieces)
 			dst = append(dst, ']')
@@ -73,17 +79,18 @@ func (m *Message) size(fill Fill) int {
 	n := len(m.Text) + len(m.Holes)*digits + len(fill.ID)
 	for _, hole := range m.Holes {
 		n -= hole.Span.Len()
-		if hole.Kind != Inside && hole.Kind != Whole {
+		if hole.Kind != Inside && hole.Kind != Whole && hole.Kind != Outer {
 			n += hole.Span.Len()
 			continue
 		}
 		for _, p := range fill.Pieces {
-			list := p.Message.Lists[hole.N]
+			list := &p.Message.Lists[hole.N]
+			from, to := list.at(p.From), list.at(p.To)
 			if list.Index == nil {
-				n += list.Items[p.To-1].End - list.Items[p.From].Start + 1
+				n += list.Items[to-1].End - list.Items[from].Start + len("[],")
 				continue
 			}
-			for _, item := range list.Items[p.From:p.To] {
+			for _, item := range list.Items[from:to] {
 				n += item.Len() + 2
 			}
 		}
@@ -93,29 +100,43 @@ func (m *Message) size(fill Fill) int {
 
 // appendItems writes the pieces' values of one list, separated by commas.
 func appendItems(dst []byte, list int, pieces []Piece) []byte {
+	if pieces[0].Message.Lists[list].Rank != nil {
+		return appendRanked(dst, list, pieces)
+	}
 	position := 0
-	start := len(dst)
-	for _, p := range pieces {
-		l := p.Message.Lists[list]
+	for n, p := range pieces {
+		l := &p.Message.Lists[list]
+		from, to := l.at(p.From), l.at(p.To)
+		if n > 0 {
+			dst = append(dst, ',')
+		}
 		if l.Index != nil {
-			for i := p.From; i < p.To; i++ {
-				if len(dst) > start {
+			for i := from; i < to; i++ {
+				if i > from {
 					dst = append(dst, ',')
 				}
-				item, index := l.Items[i], l.Index[i]
-				dst = append(dst, p.Message.Text[item.Start:index.Start]...)
-				dst = strconv.AppendInt(dst, int64(position), 10)
-				dst = append(dst, p.Message.Text[index.End:item.End]...)
+				dst = l.appendIndexed(dst, p.Message.Text, i, position)
 				position++
 			}
 			continue
 		}
 		// In the order of the text: one copy, with what stands between the values.
-		run := jsonspan.Span{Start: l.Items[p.From].Start, End: l.Items[p.To-1].End}
-		if len(dst) > start {
-			dst = append(dst, ',')
+		run := jsonspan.Span{Start: l.Items[from].Start, End: l.Items[to-1].End}
+		if l.Bare {
+			dst = append(dst, '[')
 		}
 		dst = append(dst, run.Of(p.Message.Text)...)
+		if l.Bare {
+			dst = append(dst, ']')
+		}
 	}
 	return dst
+}
+
+// appendIndexed writes a value with its index made anew.
+func (l *List) appendIndexed(dst, text []byte, i, position int) []byte {
+	item, index := l.Items[i], l.Index[i]
+	dst = append(dst, text[item.Start:index.Start]...)
+	dst = strconv.AppendInt(dst, int64(position), 10)
+	return append(dst, text[index.End:item.End]...)
 }

@@ -28,7 +28,7 @@ func TestUnmarshal(t *testing.T) {
 			`max_batch_sise: unknown field`,
 			`max_batch_size: "x": not a uint32`,
 			`max_queue_delay: "5ms": not a duration in seconds, such as "0.005s"`,
-			`protocols[1]: "GOPHER": not one of PROTOCOL_UNSPECIFIED, OPENAI, KSERVE_V1, OPEN_INFERENCE`,
+			`protocols[1]: "GOPHER": not one of PROTOCOL_UNSPECIFIED, OPENAI, KSERVE_V1, OPEN_INFERENCE, TEI, COHERE, TF_SERVING, OPENAI_COMPLETIONS`,
 			`usage: "OFTEN": not one of AUTO, PROPORTIONAL, BYPASS`,
 		}},
 		"no object":   {into: &batchv1.Batch{}, json: `[1]`, want: []string{`[1]: not a friday.filters.http.batch.v1.Batch`}},

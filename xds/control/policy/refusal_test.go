@@ -43,7 +43,7 @@ func TestRefusals(t *testing.T) {
 		"negative duration":       {spec("timeout: -5s"), []string{`6: spec.timeout: "-5s": must not be negative`}},
 		"enum":                    {spec("filters: {batch: {oversize: spilt}}"), []string{`6: spec.filters.batch.oversize: "spilt": must be one of SPLIT, PASS_THROUGH, did you mean SPLIT?`}},
 		"enum by number":          {spec("filters: {batch: {oversize: 1}}"), []string{"6: spec.filters.batch.oversize: 1: must be one of SPLIT, PASS_THROUGH"}},
-		"enum's zero in a list":   {spec("filters: {batch: {protocols: [PROTOCOL_UNSPECIFIED]}}"), []string{`6: spec.filters.batch.protocols[0]: "PROTOCOL_UNSPECIFIED": must be one of OPENAI, KSERVE_V1, OPEN_INFERENCE`}},
+		"enum's zero in a list":   {spec("filters: {batch: {protocols: [PROTOCOL_UNSPECIFIED]}}"), []string{`6: spec.filters.batch.protocols[0]: "PROTOCOL_UNSPECIFIED": must be one of OPENAI, KSERVE_V1, OPEN_INFERENCE, TEI, COHERE, TF_SERVING, OPENAI_COMPLETIONS`}},
 		"set twice":               {spec("port: 1", "port: 2"), []string{"7: spec.port: set twice, first on line 6"}},
 		"set in both forms":       {spec("filters: {batch: {max_batch_size: 1, maxBatchSize: 2}}"), []string{"6: spec.filters.batch.max_batch_size: set twice, first on line 6"}},
 		"label set twice":         {strings.Replace(minimal, "{name: digits}", "{name: digits, labels: {a: x, a: y}}", 1), []string{`3: metadata.labels["a"]: set twice, first on line 3`}},

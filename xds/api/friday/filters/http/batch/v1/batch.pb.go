@@ -136,6 +136,18 @@ const (
 	Batch_KSERVE_V1 Batch_Protocol = 2
 	// Open Inference Protocol (KServe V2, Triton): /v2/models/{model}/infer.
 	Batch_OPEN_INFERENCE Batch_Protocol = 3
+	// Text Embeddings Inference: /embed, /embed_all, /embed_sparse, /predict,
+	// /rerank.
+	Batch_TEI Batch_Protocol = 4
+	// Cohere's rerank as Jina, Voyage and vLLM serve it, too: /rerank, /v1/rerank,
+	// /v2/rerank; vLLM's /score and /v1/score.
+	Batch_COHERE Batch_Protocol = 5
+	// TensorFlow Serving, beyond KSERVE_V1: /v1/models/{model}:predict with "inputs",
+	// and /v1/models/{model}/versions/{v}:predict and /labels/{l}:predict.
+	Batch_TF_SERVING Batch_Protocol = 6
+	// OpenAI's /v1/completions. Not one of "all": it has to be named, because servers
+	// that complete texts batch by themselves.
+	Batch_OPENAI_COMPLETIONS Batch_Protocol = 7
 )
 
 // Enum value maps for Batch_Protocol.
@@ -145,12 +157,20 @@ var (
 		1: "OPENAI",
 		2: "KSERVE_V1",
 		3: "OPEN_INFERENCE",
+		4: "TEI",
+		5: "COHERE",
+		6: "TF_SERVING",
+		7: "OPENAI_COMPLETIONS",
 	}
 	Batch_Protocol_value = map[string]int32{
 		"PROTOCOL_UNSPECIFIED": 0,
 		"OPENAI":               1,
 		"KSERVE_V1":            2,
 		"OPEN_INFERENCE":       3,
+		"TEI":                  4,
+		"COHERE":               5,
+		"TF_SERVING":           6,
+		"OPENAI_COMPLETIONS":   7,
 	}
 )
 
@@ -204,7 +224,7 @@ type Batch struct {
 	GroupByHeaders []string       `protobuf:"bytes,6,rep,name=group_by_headers,json=groupByHeaders,proto3" json:"group_by_headers,omitempty"`
 	Oversize       Batch_Oversize `protobuf:"varint,7,opt,name=oversize,proto3,enum=friday.filters.http.batch.v1.Batch_Oversize" json:"oversize,omitempty"`
 	Usage          Batch_Usage    `protobuf:"varint,8,opt,name=usage,proto3,enum=friday.filters.http.batch.v1.Batch_Usage" json:"usage,omitempty"`
-	// Default: all.
+	// Default: all but OPENAI_COMPLETIONS.
 	Protocols []Batch_Protocol `protobuf:"varint,9,rep,packed,name=protocols,proto3,enum=friday.filters.http.batch.v1.Batch_Protocol" json:"protocols,omitempty"`
 	// Passes everything through. For use in a route's override.
 	Disabled      bool `protobuf:"varint,10,opt,name=disabled,proto3" json:"disabled,omitempty"`
@@ -316,7 +336,7 @@ var File_friday_filters_http_batch_v1_batch_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_batch_v1_batch_proto_rawDesc = "" +
 	"\n" +
-	"(friday/filters/http/batch/v1/batch.proto\x12\x1cfriday.filters.http.batch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xac\x06\n" +
+	"(friday/filters/http/batch/v1/batch.proto\x12\x1cfriday.filters.http.batch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xea\x06\n" +
 	"\x05Batch\x12B\n" +
 	"\x0emax_batch_size\x18\x01 \x01(\v2\x1c.google.protobuf.UInt32ValueR\fmaxBatchSize\x12A\n" +
 	"\x0fmax_queue_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rmaxQueueDelay\x12@\n" +
@@ -336,13 +356,19 @@ const file_friday_filters_http_batch_v1_batch_proto_rawDesc = "" +
 	"\x04AUTO\x10\x00\x12\x10\n" +
 	"\fPROPORTIONAL\x10\x01\x12\n" +
 	"\n" +
-	"\x06BYPASS\x10\x02\"S\n" +
+	"\x06BYPASS\x10\x02\"\x90\x01\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OPENAI\x10\x01\x12\r\n" +
 	"\tKSERVE_V1\x10\x02\x12\x12\n" +
-	"\x0eOPEN_INFERENCE\x10\x03BKZIgithub.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1;batchv1b\x06proto3"
+	"\x0eOPEN_INFERENCE\x10\x03\x12\a\n" +
+	"\x03TEI\x10\x04\x12\n" +
+	"\n" +
+	"\x06COHERE\x10\x05\x12\x0e\n" +
+	"\n" +
+	"TF_SERVING\x10\x06\x12\x16\n" +
+	"\x12OPENAI_COMPLETIONS\x10\aBKZIgithub.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1;batchv1b\x06proto3"
 
 var (
 	file_friday_filters_http_batch_v1_batch_proto_rawDescOnce sync.Once
