@@ -11,6 +11,7 @@ package inference
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -18,6 +19,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/filters/inference/kservev1"
+	"github.com/fridaymesh/friday/filters/inference/modelinfer"
 	"github.com/fridaymesh/friday/filters/inference/openai"
 	"github.com/fridaymesh/friday/filters/inference/openinference"
 	"github.com/fridaymesh/friday/filters/inference/wire"
@@ -29,13 +31,14 @@ var protocols = [...]wire.Protocol{ //nolint:gochecknoglobals // a constant tabl
 	openai.Protocol{},
 	kservev1.Protocol{},
 	openinference.Protocol{},
+	modelinfer.Protocol{},
 }
 
 // Call is one request understood. It is immutable.
 type Call struct {
 	// Protocol is "openai", "kserve_v1" or "open_inference".
 	Protocol string
-	// Operation is "embeddings", "predict" or "infer".
+	// Operation is "embeddings", "predict", "infer" or, over gRPC, "ModelInfer".
 	Operation string
 	// Model is the model's name as the server knows it; empty where the request
 	// names none.
@@ -50,6 +53,9 @@ type Call struct {
 	// Usage says that the answer counts tokens for all of its items together,
 	// which Split shares out.
 	Usage bool
+	// GRPC says that the call is gRPC's: the outcome is told in grpc-status, in the
+	// trailer or, where there is no message, in the head.
+	GRPC bool
 	// Body is the request's original bytes, which must not be changed.
 	Body []byte
 
@@ -71,23 +77,21 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 		return call, nil
 	}
 	req.Call = (*Call)(nil)
-	protocol, target := match(req.Header)
+	protocol, target, head := match(req.Header)
 	if protocol == nil {
 		return nil, nil // unknown is no error
 	}
 	body, err := readBody(req, maxBytes)
-	// JSON is UTF-8 (RFC 8259 section 8.1). A server refuses what is not, for
-	// everybody whose items stand in the same text.
-	if err != nil || body == nil || !utf8.Valid(body) {
+	if err != nil || body == nil {
 		return nil, err
 	}
-	message := protocol.Request(target, body)
+	message := readRequest(protocol, target, head, body)
 	if message == nil {
 		return nil, nil // unknown is no error
 	}
 	call := &Call{
 		Protocol: protocol.Name(), Operation: target.Operation, Model: target.Model,
-		Items: message.Items, Usage: target.Usage, Body: body,
+		Items: message.Items, Usage: target.Usage, GRPC: target.GRPC, Body: body,
 		Key:      protocol.Name() + " " + target.Operation + " " + message.Key,
 		protocol: protocol, message: message, to: message.Items,
 	}
@@ -99,56 +103,94 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 	return call, nil
 }
 
+// readRequest reads a body as its head says; nil where it is not understood.
+func readRequest(protocol wire.Protocol, target wire.Target, head wire.Head, body []byte) *wire.Message {
+	if headed, ok := protocol.(wire.Headed); ok {
+		return headed.RequestIn(target, head, body)
+	}
+	// JSON is UTF-8 (RFC 8259 section 8.1). A server refuses what is not, for
+	// everybody whose items stand in the same text.
+	if !utf8.Valid(body) {
+		return nil
+	}
+	return protocol.Request(target, body)
+}
+
 // match finds the protocol by the head alone.
-func match(h *fasthttp.RequestHeader) (wire.Protocol, wire.Target) {
+func match(h *fasthttp.RequestHeader) (wire.Protocol, wire.Target, wire.Head) {
 	if !h.IsPost() {
-		return nil, wire.Target{}
+		return nil, wire.Target{}, wire.Head{}
 	}
 	uri := h.RequestURI()
 	if i := bytes.IndexByte(uri, '?'); i >= 0 {
 		uri = uri[:i]
 	}
 	if len(uri) == 0 || uri[0] != '/' {
-		return nil, wire.Target{}
+		return nil, wire.Target{}, wire.Head{}
 	}
 	path := string(uri)
 	for _, protocol := range protocols {
-		if target, ok := protocol.Match(path); ok && plainJSON(h, target.TypeOptional) {
-			return protocol, target
+		target, ok := protocol.Match(path)
+		if !ok {
+			continue
+		}
+		head, ok := readHead(h)
+		if !ok {
+			continue
+		}
+		if headed, is := protocol.(wire.Headed); is {
+			ok = headed.Accepts(target, head)
+		} else {
+			ok = head.IsJSON(target.TypeOptional)
+		}
+		if ok {
+			return protocol, target, head
 		}
 	}
-	return nil, wire.Target{}
+	return nil, wire.Target{}, wire.Head{}
 }
 
-// plainJSON says that the body is JSON and nothing but. Names of headers may stand
-// in any case: the codec keeps them as the caller wrote them.
-func plainJSON(h *fasthttp.RequestHeader, typeOptional bool) bool {
-	ok := typeOptional
-	head := heads.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	defer heads.Put(head)
-	*head = h.AppendBytes((*head)[:0])
-	for name, value := range proxy.Fields(*head) {
+// readHead reads what tells how to read the body; false where its content is
+// encoded, or a header is not clear. Names of headers may stand in any case: the
+// codec keeps them as the caller wrote them.
+func readHead(h *fasthttp.RequestHeader) (head wire.Head, ok bool) {
+	head.JSON = -1
+	lines := heads.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer heads.Put(lines)
+	*lines = h.AppendBytes((*lines)[:0])
+	typed := false
+	for name, value := range proxy.Fields(*lines) {
 		switch {
 		case bytes.EqualFold(name, []byte("content-type")):
-			if ok = isJSON(string(value)); !ok {
-				return false
+			media := mediaType(string(value))
+			if typed && media != head.Type {
+				return head, false
 			}
+			typed, head.Type = true, media
 		case bytes.EqualFold(name, []byte("content-encoding")):
-			if len(value) > 0 && !bytes.EqualFold(value, []byte("identity")) {
-				return false
+			if !identity(value) {
+				return head, false
 			}
-		case bytes.EqualFold(name, []byte("inference-header-content-length")):
-			// The Open Inference Protocol's binary extension: behind the JSON
-			// follow raw tensors.
-			return false
+		case bytes.EqualFold(name, []byte("grpc-encoding")):
+			head.Compressed = head.Compressed || !identity(value)
+		case bytes.EqualFold(name, []byte(lengthHeader)):
+			n, err := strconv.ParseUint(string(value), 10, 31)
+			if err != nil || head.JSON >= 0 {
+				return head, false
+			}
+			head.JSON = int(n)
 		}
 	}
-	return ok
+	return head, true
 }
 
 var heads = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool is shared by nature
 
-func isJSON(contentType string) bool {
+func mediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(media), "application/json")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+func identity(encoding []byte) bool {
+	return len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity"))
 }

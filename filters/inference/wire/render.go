@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"encoding/binary"
 	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fridaymesh/friday/filters/inference/jsonspan"
 )
@@ -10,7 +13,7 @@ import (
 type Fill struct {
 	// Pieces are the items, in order, of messages whose Key equals the message's.
 	Pieces []Piece
-	// ID is raw JSON; nil: the message's own, if any, stays.
+	// ID is what an ID of the messages' form is; nil: the message's own, if any, stays.
 	ID []byte
 	// Usage are the token counts, as many as the message has; nil: its own stay.
 	Usage []int64
@@ -21,7 +24,8 @@ type Fill struct {
 func (m *Message) Render(fill Fill) []byte {
 	dst := make([]byte, 0, m.size(fill))
 	last := 0
-	for _, hole := range m.Holes {
+	lengths := m.lengths(fill)
+	for i, hole := range m.Holes {
 		dst = append(dst, m.Text[last:hole.Span.Start]...)
 		last = hole.Span.End
 		switch hole.Kind {
@@ -52,6 +56,14 @@ func (m *Message) Render(fill Fill) []byte {
 				dst = append(dst, fill.ID...)
 				dst = append(dst, ',')
 			}
+		case Size:
+			dst = strconv.AppendInt(dst, int64(fill.bytes(hole.N)), 10)
+		case Varint:
+			dst = protowire.AppendVarint(dst, uint64(fill.items())) // #nosec G115 -- not negative
+		case Length:
+			dst = protowire.AppendVarint(dst, lengths[i])
+		case Frame:
+			dst = binary.BigEndian.AppendUint32(dst, uint32(lengths[i])) // #nosec G115 -- whoever merges bounds it far below
 		}
 	}
 	return append(dst, m.Text[last:]...)
@@ -91,7 +103,8 @@ func (m *Message) size(fill Fill) int {
 	return n
 }
 
-// appendItems writes the pieces' values of one list, separated by commas.
+// appendItems writes the pieces' values of one list, separated by commas where it
+// is not raw.
 func appendItems(dst []byte, list int, pieces []Piece) []byte {
 	position := 0
 	start := len(dst)
@@ -112,7 +125,7 @@ func appendItems(dst []byte, list int, pieces []Piece) []byte {
 		}
 		// In the order of the text: one copy, with what stands between the values.
 		run := jsonspan.Span{Start: l.Items[p.From].Start, End: l.Items[p.To-1].End}
-		if len(dst) > start {
+		if len(dst) > start && !l.Raw {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, run.Of(p.Message.Text)...)
