@@ -126,7 +126,7 @@ func (b *trailed) Trailer() *fasthttp.ResponseHeader {
 }
 
 // echo answers a ModelInferRequest with its first tensor, as output "echo". The items
-// are in prototext where the contents are typed, else the raw rows.
+// are the values as Go prints them where the contents are typed, else the raw rows.
 func echo(body []byte) (answer string, items []string) {
 	req, err := Unframe("ModelInferRequest", string(body))
 	if err != nil {
@@ -162,7 +162,11 @@ func echo(body []byte) (answer string, items []string) {
 		contents.Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			var values []string
 			for i := range v.List().Len() {
-				values = append(values, v.List().Get(i).String())
+				value := v.List().Get(i).Interface()
+				if b, ok := value.([]byte); ok {
+					value = string(b)
+				}
+				values = append(values, fmt.Sprint(value))
 			}
 			items = rows(values, n)
 			return false
