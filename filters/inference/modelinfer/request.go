@@ -32,7 +32,8 @@ func (Protocol) Request(_ wire.Target, body []byte) *wire.Message {
 	if !ok {
 		return nil
 	}
-	var k key
+	var inputs, outputs, unknown key
+	var version []byte
 	var seen uint32
 	var all parameters
 	var tensors []tensor
@@ -43,10 +44,9 @@ func (Protocol) Request(_ wire.Target, body []byte) *wire.Message {
 		case fieldModel:
 			good = once(&seen, f)
 			m.Model = string(r.of(f))
-			k.add(f.number, r.of(f))
 		case fieldVersion:
 			good = once(&seen, f)
-			k.add(f.number, r.of(f))
+			version = r.of(f)
 		case fieldID:
 			good = once(&seen, f) && utf8.Valid(r.of(f))
 			if f.value.Len() > 0 { // an empty one is none
@@ -59,48 +59,65 @@ func (Protocol) Request(_ wire.Target, body []byte) *wire.Message {
 			var t tensor
 			if good = t.read(&r, f, wire.MaxItems); good {
 				tensors = append(tensors, t)
-				good = t.addTo(&k) && len(tensors) <= maxTensors
+				good = t.addTo(&inputs) && len(tensors) <= maxTensors
 			}
 		case fieldOutputs:
-			good = addOutput(&k, &r, f)
+			good = addOutput(&outputs, &r, f)
 		case fieldRawInputs:
 			good = f.kind == protowire.BytesType
 			raws = append(raws, f)
 		default:
-			k.add(f.number, f.record.Of(body))
+			unknown.add(f.number, f.record.Of(body))
 		}
 		if !good {
 			return nil
 		}
 	}
+	var k key
+	k.add(fieldModel, []byte(m.Model))
+	k.add(fieldVersion, version)
 	if r.bad || !all.addTo(&k, fieldParameters) || fill(m, tensors, raws) != nil {
 		return nil
 	}
-	if len(raws) > 0 {
-		k.add(fieldRawInputs, nil)
-	}
+	k.add(fieldTensors, inputs.raw)
+	k.add(fieldOutputs, outputs.raw)
+	k.add(fieldRawInputs, protowire.AppendVarint(nil, uint64(len(raws))))
+	k.raw = append(k.raw, unknown.raw...)
 	m.Key = k.String()
 	return m
 }
 
-// addOutput adds an InferRequestedOutputTensor, whose parameters are field 2.
+// addOutput adds an InferRequestedOutputTensor, whose name is field 1 and whose
+// parameters are field 2.
 func addOutput(k *key, r *fields, f field) bool {
 	if f.kind != protowire.BytesType {
 		return false
 	}
-	var own key
+	var own, unknown key
+	var name []byte
+	var seen uint32
 	var all parameters
 	in := r.inside(f)
 	for f, ok := in.next(); ok; f, ok = in.next() {
-		if f.number != 2 {
-			own.add(f.number, f.record.Of(in.text))
-		} else if f.kind != protowire.BytesType || !all.add(&in, f) {
+		good := true
+		switch f.number {
+		case 1:
+			good = once(&seen, f)
+			name = in.of(f)
+		case 2:
+			good = f.kind == protowire.BytesType && all.add(&in, f)
+		default:
+			unknown.add(f.number, f.record.Of(in.text))
+		}
+		if !good {
 			return false
 		}
 	}
+	own.add(1, name)
 	if in.bad || !all.addTo(&own, 2) {
 		return false
 	}
+	own.raw = append(own.raw, unknown.raw...)
 	k.add(f.number, own.raw)
 	return true
 }
