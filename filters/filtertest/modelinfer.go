@@ -3,6 +3,7 @@ package filtertest
 import (
 	_ "embed" // the messages
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -113,7 +114,7 @@ type trailed struct {
 
 func (b *trailed) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
-	b.ended = b.ended || err == io.EOF
+	b.ended = b.ended || errors.Is(err, io.EOF)
 	return n, err
 }
 
@@ -161,13 +162,13 @@ func echo(body []byte) (answer string, items []string) {
 	} else {
 		contents := tensor.Get(tensor.Descriptor().Fields().ByName("contents")).Message()
 		contents.Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-			var values []string
-			for i := range v.List().Len() {
+			values := make([]string, v.List().Len())
+			for i := range values {
 				value := v.List().Get(i).Interface()
 				if b, ok := value.([]byte); ok {
 					value = string(b)
 				}
-				values = append(values, fmt.Sprint(value))
+				values[i] = fmt.Sprint(value)
 			}
 			items = rows(values, n)
 			return false

@@ -41,6 +41,7 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 				return nil, errors.New("raw_output_contents is not bytes")
 			}
 			raws = append(raws, f)
+		default: // everybody's, as it is
 		}
 	}
 	if r.bad {

@@ -50,7 +50,7 @@ const prefix = 5
 
 // open begins a message and finds the one that body holds.
 func open(body []byte) (*wire.Message, fields, bool) {
-	if len(body) < prefix || body[0] != 0 || uint64(binary.BigEndian.Uint32(body[1:])) != uint64(len(body)-prefix) {
+	if len(body) < prefix || body[0] != 0 || int64(binary.BigEndian.Uint32(body[1:])) != int64(len(body)-prefix) {
 		return nil, fields{}, false
 	}
 	m := &wire.Message{Text: body, Holes: []wire.Hole{

@@ -18,7 +18,9 @@ func sized(shape, datatype string, size int) string {
 func TestRawRequest(t *testing.T) {
 	t.Parallel()
 	const inJSON = `{"name":"y","shape":[2],"datatype":"FP32","data":[1,2]}`
-	inputs := func(tensors string) string { return `{"inputs":[` + tensors + `],"parameters":{"binary_data_output":true}}` }
+	inputs := func(tensors string) string {
+		return `{"inputs":[` + tensors + `],"parameters":{"binary_data_output":true}}`
+	}
 	two := inputs(sized(`[2,1]`, "FP32", 8))
 	tests := []struct {
 		name, text, raw string
@@ -84,15 +86,15 @@ func TestRawAnswerThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	outputs := func(tensors string) string { return `{"outputs":[` + tensors + `]}` }
 	for body, want := range map[string]string{
-		outputs(sized(`[2]`, "INT8", 2)) + "a":    "do not make the whole",
-		outputs(sized(`[2]`, "INT8", 2)) + "abc":  "do not make the whole",
-		outputs(sized(`[2]`, "INT8", 2)) + "\nab": "",
-		outputs(sized(`[2]`, "INT8", 2)) + "ab":   "",
-		outputs(sized(`[2]`, "INT16", 2)) + "ab":  "binary data is not",
-		outputs(sized(`[1]`, "INT16", 2)) + "ab":  "1 rows for 2",
+		outputs(sized(`[2]`, "INT8", 2)) + "a":                                                             "do not make the whole",
+		outputs(sized(`[2]`, "INT8", 2)) + "abc":                                                           "do not make the whole",
+		outputs(sized(`[2]`, "INT8", 2)) + "\nab":                                                          "",
+		outputs(sized(`[2]`, "INT8", 2)) + "ab":                                                            "",
+		outputs(sized(`[2]`, "INT16", 2)) + "ab":                                                           "binary data is not",
+		outputs(sized(`[1]`, "INT16", 2)) + "ab":                                                           "1 rows for 2",
 		outputs(sized(`[2]`, "INT8", 2)+`,{"name":"y","shape":[2],"datatype":"FP32","data":[1,2]}`) + "ab": "",
-		outputs(sized(`[2]`, "INT8", 2))[1:] + "ab":                                                         "not an object",
-		`{"outputs":[` + sized(`[2]`, "INT8", 2) + "ab":                                                     "do not make the whole",
+		outputs(sized(`[2]`, "INT8", 2))[1:] + "ab":                                                        "not an object",
+		`{"outputs":[` + sized(`[2]`, "INT8", 2) + "ab":                                                    "do not make the whole",
 	} {
 		_, err := openinference.Protocol{}.Answer(2, []byte(body))
 		if want == "" {
