@@ -18,8 +18,15 @@ import (
 const maxAnswerBytes = 64 << 20
 
 // split answers each member with its part.
-func (b *batch) split(m *merged, head *fasthttp.ResponseHeader, body []byte) error {
-	drop(head, bound)
+func (b *batch) split(m *merged, whole outcome) error {
+	drop(whole.head, bound)
+	if whole.trailer != nil {
+		drop(whole.trailer, bound)
+	}
+	sized, err := inference.TellsJSON(whole.head, whole.body)
+	if err != nil {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if m.live == 0 {
@@ -31,12 +38,14 @@ func (b *batch) split(m *merged, head *fasthttp.ResponseHeader, body []byte) err
 			return errors.New("a caller left in between")
 		}
 	}
-	parts, err := inference.Split(calls, body)
+	parts, err := inference.Split(calls, whole.body)
 	if err != nil {
 		return err
 	}
 	for i := range m.members {
-		m.answer(i, outcome{head: head, body: parts[i]})
+		part := whole
+		part.body, part.good, part.sized = parts[i], true, sized
+		m.answer(i, part)
 	}
 	return nil
 }
@@ -89,12 +98,25 @@ func drop(h *fasthttp.ResponseHeader, which func(name string) bool) bool {
 	return len(names) > 0
 }
 
+// sharedTrailer copies a trailer, nil where there is none, as sharedHead does a head.
+func sharedTrailer(m *merged, t *fasthttp.ResponseHeader) *fasthttp.ResponseHeader {
+	if t == nil {
+		return nil
+	}
+	trailer := new(fasthttp.ResponseHeader)
+	t.CopyTo(trailer)
+	if len(m.members) > 1 {
+		drop(trailer, func(name string) bool { return requestID(name) || cookie(name) })
+	}
+	return trailer
+}
+
 // share gives everyone the same answer.
-func (b *batch) share(m *merged, head *fasthttp.ResponseHeader, body []byte) {
+func (b *batch) share(m *merged, whole outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range m.members {
-		m.answer(i, outcome{head: head, body: body})
+		m.answer(i, whole)
 	}
 }
 

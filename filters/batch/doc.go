@@ -10,7 +10,7 @@
 // goroutine (single.go); several are merged and sent by a goroutine of their own
 // (call.go). Either way a slot is held for the server's part only, not for a caller
 // who reads slowly (slotbody.go). What goes wrong with a merged call harms only the guilty
-// (fallback.go). A request larger than a batch may be is cut into pieces
+// (fallback.go), also where gRPC says it behind an HTTP 200 (grpc.go). A request larger than a batch may be is cut into pieces
 // (pieces.go), unless they would repeat so much that it is cheaper whole.
 //
 // A model whose answers cannot be shared out is not batched for five minutes, nor

@@ -47,11 +47,12 @@ func chain(tb testing.TB, house *filtertest.House, config string, next proxy.Han
 
 // result is what a caller got.
 type result struct {
-	status int
-	body   string
-	header map[string]string
-	err    error
-	req    *proxy.Request
+	status  int
+	body    string
+	header  map[string]string
+	trailer map[string]string // nil: none
+	err     error
+	req     *proxy.Request
 }
 
 // call makes one call and reads its answer.
@@ -74,6 +75,12 @@ func call(ctx context.Context, h proxy.Handler, req *proxy.Request) result {
 		}
 	}
 	r.body = body.String()
+	if t := resp.Body.Trailer(); t != nil {
+		r.trailer = map[string]string{}
+		for k, v := range t.All() {
+			r.trailer[string(k)] = string(v)
+		}
+	}
 	r.err = resp.Close()
 	return r
 }
@@ -101,10 +108,16 @@ func echoes(name string, n int) string {
 // that they meet in the queue, and returns their results in order.
 func (d *door) together(requests ...*proxy.Request) []result {
 	d.Helper()
+	return d.behind(filtertest.Request(predictPath, instances("plug", 1)), requests...)
+}
+
+// behind is together for requests whose group plug is of.
+func (d *door) behind(plug *proxy.Request, requests ...*proxy.Request) []result {
+	d.Helper()
 	results := make([]result, len(requests))
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		r := call(d.Context(), d, filtertest.Request(predictPath, instances("plug", 1)))
+		r := call(d.Context(), d, plug)
 		require.NoError(d, r.err)
 	})
 	time.Sleep(time.Millisecond) // virtual: the plug is on its way

@@ -65,11 +65,16 @@ const (
 )
 
 // outcome is what became of an entry in a merged call: an error, or an answer
-// whose head is shared with others and must not be changed.
+// whose head and trailer are shared with others and must not be changed.
 type outcome struct {
-	head *fasthttp.ResponseHeader
-	body []byte
-	err  error
+	head    *fasthttp.ResponseHeader
+	body    []byte
+	trailer *fasthttp.ResponseHeader // nil: none
+	err     error
+	// good: a part of an answer that was cut, not of one that everybody gets.
+	good bool
+	// sized: the head tells how long the JSON in the body is, and each body's is its own.
+	sized bool
 
 	items    int
 	attempts int
@@ -124,7 +129,18 @@ func (o *outcome) response() (*proxy.Response, error) {
 	}
 	r := proxy.NewResponse()
 	o.head.CopyTo(&r.Header)
-	if len(o.body) > 0 {
+	if o.sized {
+		inference.DescribeAnswer(&r.Header, o.body)
+	}
+	switch {
+	case o.trailer != nil:
+		trailer := new(fasthttp.ResponseHeader)
+		o.trailer.CopyTo(trailer)
+		if r.Header.ContentLength() > 0 {
+			r.Header.SetContentLength(-1) // it was the merged answer's
+		}
+		r.Body = &trailedBody{Body: proxy.NewBytesBody(o.body), trailer: trailer}
+	case len(o.body) > 0:
 		r.Header.SetContentLength(len(o.body))
 		r.Body = proxy.NewBytesBody(o.body)
 	}

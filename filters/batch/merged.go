@@ -21,6 +21,7 @@ type merged struct {
 	req    *proxy.Request
 	next   proxy.Handler
 	items  int
+	grpc   bool // see inference.Call.GRPC
 
 	// Guarded by batch.mu. A member that was answered is nil: its entry is the
 	// caller's again.
@@ -48,33 +49,37 @@ func (b *batch) begin(members []*entry) *merged {
 		body = bytes.Clone(body) // it was the caller's
 	}
 	m.req = &proxy.Request{
-		Header: mergedHead(first.req.Header, len(body)),
+		Header: mergedHead(first.req.Header, body),
 		Body:   proxy.NewBytesBody(body),
 		Remote: first.req.Remote, Local: first.req.Local, Protocol: first.req.Protocol,
 		Start: first.req.Start,
 		Route: first.req.Route, Cluster: first.req.Cluster, Endpoint: b.slot.endpoint,
 		Trace: proxy.Trace{Model: first.call.Model, BatchSize: m.items},
 	}
+	m.grpc = first.call.GRPC
 	m.ctx, m.cancel = context.WithCancelCause(context.Background())
 	b.current = m
 	return m
 }
 
 // mergedHead is the first caller's head, as far as it is true of the merged call.
-// The answer has to come uncompressed, to be cut apart.
-func mergedHead(first *fasthttp.RequestHeader, length int) *fasthttp.RequestHeader {
+// The answer has to come uncompressed, to be cut apart. One caller's deadline
+// (grpc-timeout) must not end its neighbours' call: each keeps its own by its own
+// context, and the call ends when all of them have left.
+func mergedHead(first *fasthttp.RequestHeader, body []byte) *fasthttp.RequestHeader {
 	h := new(fasthttp.RequestHeader)
 	first.CopyTo(h)
 	for name := range proxy.Fields(h.AppendBytes(nil)) {
 		switch {
-		case bytes.EqualFold(name, []byte("expect")), bytes.EqualFold(name, []byte(debugHeader)):
+		case bytes.EqualFold(name, []byte("expect")), bytes.EqualFold(name, []byte(debugHeader)),
+			bytes.EqualFold(name, []byte("grpc-timeout")):
 			h.DelBytes(name)
-		case bytes.EqualFold(name, []byte("accept-encoding")):
+		case bytes.EqualFold(name, []byte("accept-encoding")), bytes.EqualFold(name, []byte("grpc-accept-encoding")):
 			h.DelBytes(name)
 			h.SetBytesK(name, "identity")
 		}
 	}
-	h.SetContentLength(length)
+	inference.Describe(h, body)
 	return h
 }
 
@@ -113,22 +118,27 @@ func (b *batch) try(members []*entry) (rest []*entry, do remedy, why string) {
 	return b.answered(m, resp, body)
 }
 
-// answered is the rest of try, for a call that got an answer.
+// answered is the rest of try, for a call that got an answer and has read it.
 func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry, remedy, string) {
+	trailer := resp.Body.Trailer()
 	do, why := judge(resp.Header.StatusCode(), resp.Header.ContentEncoding())
-	if do != split {
-		if do == share {
-			b.share(m, b.sharedHead(m, &resp.Header), body)
-		}
+	if do == split && m.grpc {
+		do, why = judgeGRPC(&resp.Header, trailer)
+	}
+	if do != split && do != share {
 		return nil, do, why
 	}
-	head := b.sharedHead(m, &resp.Header)
+	whole := outcome{head: b.sharedHead(m, &resp.Header), body: body, trailer: sharedTrailer(m, trailer)}
+	if do == share {
+		b.share(m, whole)
+		return nil, do, why
+	}
 	if b.extra == 0 {
 		// The server is free again; cutting its answer apart need not keep it waiting.
 		b.slot.resize(len(m.members), m.items)
 		b.release(len(m.members), true)
 	}
-	if err := b.split(m, head, body); err != nil {
+	if err := b.split(m, whole); err != nil {
 		b.group.state.log.Warn("the answer to a merged call cannot be cut apart: the model is not batched for a while",
 			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model), zap.Error(err))
 		return nil, distrusted, "mismatch"

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
@@ -115,9 +113,9 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 		if errors.Is(out.err, errPiece) {
 			return nil, errPiece
 		}
-		if out.err != nil || out.head.StatusCode() != fasthttp.StatusOK {
+		if !out.good {
 			p.leave(ctx)
-			return &out, nil //nolint:nilerr // out tells the caller
+			return &out, nil
 		}
 		if p.size += len(out.body); p.size > maxAnswerBytes {
 			return nil, errPiece

@@ -37,7 +37,11 @@ func Request(path, body string, headers ...string) *proxy.Request {
 // Spoil overwrites the memory of a request whose Handle has returned, as a codec
 // does when it reads the next one: whoever still looks at it sees garbage.
 func Spoil(req *proxy.Request) {
-	if b, ok := req.Body.(*proxy.BytesBody); ok {
+	body := req.Body
+	if t, ok := body.(*trailed); ok {
+		body = t.Body
+	}
+	if b, ok := body.(*proxy.BytesBody); ok {
 		copy(b.Bytes(), bytes.Repeat([]byte{'#'}, len(b.Bytes())))
 	}
 	req.Header.Reset()

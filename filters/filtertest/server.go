@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,8 @@ type Call struct {
 //   - OpenAI embeddings: [length of the item's JSON text, its first byte], and as
 //     usage the sum of those lengths;
 //   - KServe V1: {"echo": instance};
-//   - Open Inference Protocol: the first input's tensor, as output "echo".
+//   - Open Inference Protocol: the first input's tensor, as output "echo", in JSON;
+//     raw, behind the JSON, where it came raw; and over gRPC, raw or typed.
 type Server struct {
 	Fixed, PerItem time.Duration
 	// Before, where not nil, sees each call after its time has passed; what it
@@ -74,7 +76,7 @@ func (s *Server) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 		call.Endpoint = req.Endpoint.Address
 		req.Trace.Upstream = call.Endpoint
 	}
-	answer, items := respond(call.Path, body)
+	answer, items := respond(call, body)
 	call.Items = items
 	s.mu.Lock()
 	s.calls = append(s.calls, call)
@@ -100,15 +102,37 @@ func (s *Server) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 			return resp, err
 		}
 	}
-	if answer == "" {
-		return Answer(404, "application/json", `{"error":"not found"}`), nil
-	}
-	return Answer(200, "application/json", answer), nil
+	return call.wrap(answer), nil
 }
 
-// respond is the answer to a body, and the items in it.
-func respond(path string, body []byte) (answer string, items []string) {
+// wrap makes the Response of what respond returned.
+func (c *Call) wrap(answer string) *proxy.Response {
+	grpc := c.Path == ModelInferPath
 	switch {
+	case answer == "" && grpc:
+		return GRPCAnswer("", "grpc-status", "3", "grpc-message", "not understood")
+	case answer == "":
+		return Answer(404, "application/json", `{"error":"not found"}`)
+	case grpc:
+		return GRPCAnswer(answer, "grpc-status", "0", "grpc-message", "")
+	case c.Header[jsonLength] != "":
+		text, raw, _ := strings.Cut(answer, "\x00")
+		r := Answer(200, "application/octet-stream", text+raw)
+		r.Header.Set("Inference-Header-Content-Length", strconv.Itoa(len(text)))
+		return r
+	}
+	return Answer(200, "application/json", answer)
+}
+
+const jsonLength = "inference-header-content-length"
+
+// respond is the answer to a body, and the items in it.
+func respond(call Call, body []byte) (answer string, items []string) {
+	switch path := call.Path; {
+	case path == ModelInferPath:
+		return echo(body)
+	case call.Header[jsonLength] != "":
+		return inferRaw(call.Header[jsonLength], body)
 	case strings.Contains(path, "/embeddings"):
 		return embed(body)
 	case strings.Contains(path, ":predict"):
@@ -182,6 +206,38 @@ func infer(body []byte) (string, []string) {
 	data := strings.Join(texts(in.Data), ",")
 	return fmt.Sprintf(`{"model_name":"m","id":%q,"outputs":[{"name":"echo","shape":%s,"datatype":%q,"data":[%s]}]}`,
 		req.ID, shape, in.Datatype, data), rows(texts(in.Data), in.Shape[0])
+}
+
+// inferRaw is the answer where the first input's data stands behind the JSON: its own
+// JSON, a zero byte, which no JSON holds, and the data.
+func inferRaw(length string, body []byte) (string, []string) {
+	var req struct {
+		ID     string
+		Inputs []struct {
+			Shape      []int
+			Datatype   string
+			Parameters struct {
+				Size int `json:"binary_data_size"`
+			}
+		}
+	}
+	n, err := strconv.Atoi(length)
+	if err != nil || n > len(body) || json.Unmarshal(body[:n], &req) != nil || len(req.Inputs) == 0 || len(req.Inputs[0].Shape) == 0 {
+		return "", nil
+	}
+	in := req.Inputs[0]
+	size := in.Parameters.Size
+	if size > len(body)-n {
+		return "", nil
+	}
+	raw := string(body[n : n+size])
+	shape, _ := json.Marshal(in.Shape)
+	var items []string
+	for i := range in.Shape[0] {
+		items = append(items, raw[i*size/in.Shape[0]:(i+1)*size/in.Shape[0]])
+	}
+	return fmt.Sprintf(`{"model_name":"m","id":%q,"outputs":[{"name":"echo","shape":%s,"datatype":%q,"parameters":{"binary_data_size":%d}}]}`,
+		req.ID, shape, in.Datatype, size) + "\x00" + raw, items
 }
 
 // rows cuts flat data into n items.

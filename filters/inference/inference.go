@@ -11,6 +11,7 @@ package inference
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/fridaymesh/friday/filters/inference/cohere"
 	"github.com/fridaymesh/friday/filters/inference/kservev1"
+	"github.com/fridaymesh/friday/filters/inference/modelinfer"
 	"github.com/fridaymesh/friday/filters/inference/openai"
 	"github.com/fridaymesh/friday/filters/inference/openinference"
 	"github.com/fridaymesh/friday/filters/inference/tei"
@@ -39,6 +41,7 @@ var protocols = [...]wire.Protocol{ //nolint:gochecknoglobals // a constant tabl
 	tei.Rerank{},
 	tfserving.Rows{},
 	tfserving.Columns{},
+	modelinfer.Protocol{},
 }
 
 // Call is one request understood. It is immutable.
@@ -46,7 +49,8 @@ type Call struct {
 	// Protocol is "openai", "kserve_v1", "open_inference", "openai_completions",
 	// "cohere", "tei" or "tf_serving".
 	Protocol string
-	// Operation is what the protocol calls it: "embeddings", "predict", "infer".
+	// Operation is what the protocol calls it: "embeddings", "predict", "infer",
+	// "ModelInfer".
 	Operation string
 	// Model is the model's name as the server knows it; empty where the request
 	// names none.
@@ -64,6 +68,9 @@ type Call struct {
 	// OptIn says that such requests are batched only where their protocol is named,
 	// not where all are: there is seldom a gain.
 	OptIn bool
+	// GRPC says that the call is gRPC's: the outcome is told in grpc-status, in the
+	// trailer or, where there is no message, in the head.
+	GRPC bool
 	// Body is the request's original bytes, which must not be changed.
 	Body []byte
 
@@ -86,29 +93,26 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 		return call, nil
 	}
 	req.Call = (*Call)(nil)
-	at, target := match(req.Header, 0)
-	if at < 0 {
+	m := matcher{header: req.Header}
+	protocol, target := m.next()
+	if protocol == nil {
 		return nil, nil // unknown is no error
 	}
 	body, err := readBody(req, maxBytes)
-	// JSON is UTF-8 (RFC 8259 section 8.1). A server refuses what is not, for
-	// everybody whose items stand in the same text.
-	if err != nil || body == nil || !utf8.Valid(body) {
+	if err != nil || body == nil {
 		return nil, err
 	}
-	protocol := protocols[at]
-	message := protocol.Request(target, body)
+	message := readRequest(protocol, target, m.head, body)
 	for message == nil {
 		// Of those with one path, the body tells which it is.
-		if at, target = match(req.Header, at+1); at < 0 {
+		if protocol, target = m.next(); protocol == nil {
 			return nil, nil // unknown is no error
 		}
-		protocol = protocols[at]
-		message = protocol.Request(target, body)
+		message = readRequest(protocol, target, m.head, body)
 	}
 	call := &Call{
 		Protocol: protocol.Name(), Operation: target.Operation, Model: target.Model,
-		Items: message.Items, Usage: target.Usage, OptIn: target.OptIn, Body: body,
+		Items: message.Items, Usage: target.Usage, OptIn: target.OptIn, GRPC: target.GRPC, Body: body,
 		Key:      protocol.Name() + " " + target.Operation + " " + message.Key,
 		protocol: protocol, target: target, message: message, to: message.Items,
 	}
@@ -120,57 +124,105 @@ func Of(req *proxy.Request, maxBytes int64) (*Call, error) {
 	return call, nil
 }
 
-// match finds, by the head alone, the first protocol from a place of the list on;
-// -1: none.
-func match(h *fasthttp.RequestHeader, from int) (int, wire.Target) {
-	if !h.IsPost() {
-		return -1, wire.Target{}
+// readRequest reads a body as its head says; nil where it is not understood.
+func readRequest(protocol wire.Protocol, target wire.Target, head wire.Head, body []byte) *wire.Message {
+	if headed, ok := protocol.(wire.Headed); ok {
+		return headed.RequestIn(target, head, body)
 	}
-	uri := h.RequestURI()
-	if i := bytes.IndexByte(uri, '?'); i >= 0 {
-		uri = uri[:i]
+	// JSON is UTF-8 (RFC 8259 section 8.1). A server refuses what is not, for
+	// everybody whose items stand in the same text.
+	if !utf8.Valid(body) {
+		return nil
 	}
-	if len(uri) == 0 || uri[0] != '/' {
-		return -1, wire.Target{}
-	}
-	path := string(uri)
-	for i := from; i < len(protocols); i++ {
-		if target, ok := protocols[i].Match(path); ok && plainJSON(h, target.TypeOptional) {
-			return i, target
-		}
-	}
-	return -1, wire.Target{}
+	return protocol.Request(target, body)
 }
 
-// plainJSON says that the body is JSON and nothing but. Names of headers may stand
-// in any case: the codec keeps them as the caller wrote them.
-func plainJSON(h *fasthttp.RequestHeader, typeOptional bool) bool {
-	ok := typeOptional
-	head := heads.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	defer heads.Put(head)
-	*head = h.AppendBytes((*head)[:0])
-	for name, value := range proxy.Fields(*head) {
-		switch {
-		case bytes.EqualFold(name, []byte("content-type")):
-			if ok = isJSON(string(value)); !ok {
-				return false
+// matcher finds protocols by the head alone.
+type matcher struct {
+	header *fasthttp.RequestHeader
+	path   string
+	at     int // in the list of protocols
+	head   wire.Head
+	read   bool // the head
+}
+
+// next is the next protocol that the head fits; nil: there is none.
+func (m *matcher) next() (wire.Protocol, wire.Target) {
+	if m.path == "" {
+		uri := m.header.RequestURI()
+		if i := bytes.IndexByte(uri, '?'); i >= 0 {
+			uri = uri[:i]
+		}
+		if !m.header.IsPost() || len(uri) == 0 || uri[0] != '/' {
+			return nil, wire.Target{}
+		}
+		m.path = string(uri)
+	}
+	for m.at < len(protocols) {
+		protocol := protocols[m.at]
+		m.at++
+		target, ok := protocol.Match(m.path)
+		if !ok {
+			continue
+		}
+		if !m.read {
+			if m.head, m.read = readHead(m.header); !m.read {
+				return nil, wire.Target{}
 			}
-		case bytes.EqualFold(name, []byte("content-encoding")):
-			if len(value) > 0 && !bytes.EqualFold(value, []byte("identity")) {
-				return false
-			}
-		case bytes.EqualFold(name, []byte("inference-header-content-length")):
-			// The Open Inference Protocol's binary extension: behind the JSON
-			// follow raw tensors.
-			return false
+		}
+		if headed, is := protocol.(wire.Headed); is {
+			ok = headed.Accepts(target, m.head)
+		} else {
+			ok = m.head.IsJSON(target.TypeOptional)
+		}
+		if ok {
+			return protocol, target
 		}
 	}
-	return ok
+	return nil, wire.Target{}
+}
+
+// readHead reads what tells how to read the body; false where its content is
+// encoded, or a header is not clear. Names of headers may stand in any case: the
+// codec keeps them as the caller wrote them.
+func readHead(h *fasthttp.RequestHeader) (head wire.Head, ok bool) {
+	head.JSON = -1
+	lines := heads.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer heads.Put(lines)
+	*lines = h.AppendBytes((*lines)[:0])
+	typed := false
+	for name, value := range proxy.Fields(*lines) {
+		switch {
+		case bytes.EqualFold(name, []byte("content-type")):
+			media := mediaType(string(value))
+			if typed && media != head.Type {
+				return head, false
+			}
+			typed, head.Type = true, media
+		case bytes.EqualFold(name, []byte("content-encoding")):
+			if !identity(value) {
+				return head, false
+			}
+		case bytes.EqualFold(name, []byte("grpc-encoding")):
+			head.Compressed = head.Compressed || !identity(value)
+		case bytes.EqualFold(name, []byte(lengthHeader)):
+			n, err := strconv.ParseUint(string(value), 10, 31)
+			if err != nil || head.JSON >= 0 {
+				return head, false
+			}
+			head.JSON = int(n)
+		}
+	}
+	return head, true
 }
 
 var heads = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool is shared by nature
 
-func isJSON(contentType string) bool {
+func mediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(media), "application/json")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+func identity(encoding []byte) bool {
+	return len(encoding) == 0 || bytes.EqualFold(encoding, []byte("identity"))
 }

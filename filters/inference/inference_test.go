@@ -24,6 +24,7 @@ func newHeader(method, uri string) *fasthttp.RequestHeader {
 const (
 	openAIBody = `{"model":"e5","input":"a"}`
 	v1Body     = `{"instances":[1,2]}`
+	grpcBody   = "\x00\x00\x00\x00\x17\x0a\x02gm\x2a\x0d\x0a\x01x\x12\x04INT8\x1a\x02\x02\x01\x3a\x02ab"
 	v2Body     = `{"inputs":[{"name":"x","shape":[2,1],"datatype":"FP32","data":[1,2]}]}`
 )
 
@@ -48,6 +49,19 @@ func TestOfReadsTheHead(t *testing.T) {
 		{name: "v2 version", uri: "/v2/models/m/versions/3/infer", body: v2Body, protocol: "open_inference", op: "infer", model: "m", items: 2},
 		{name: "identity", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"content-encoding", "identity"}}, protocol: "open_inference", op: "infer", model: "m", items: 2},
 
+		{name: "v2 all of it JSON", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"inference-header-content-length", "70"}}, protocol: "open_inference", op: "infer", model: "m", items: 2},
+		{
+			name: "v2 octets", uri: "/v2/models/m/infer", body: v2Body,
+			headers:  [][2]string{{"INFERENCE-header-content-length", "70"}, {"content-type", "application/octet-stream"}},
+			protocol: "open_inference", op: "infer", model: "m", items: 2,
+		},
+		{name: "gRPC", uri: pathGRPC, body: grpcBody, headers: [][2]string{{"content-type", "application/grpc"}}, protocol: "open_inference", op: "ModelInfer", model: "gm", items: 2},
+		{
+			name: "gRPC proto", uri: pathGRPC, body: grpcBody,
+			headers:  [][2]string{{"content-type", "application/grpc+proto"}, {"grpc-encoding", "identity"}},
+			protocol: "open_inference", op: "ModelInfer", model: "gm", items: 2,
+		},
+
 		{name: "GET", method: "GET", uri: "/v1/embeddings", body: openAIBody},
 		{name: "PUT", method: "PUT", uri: "/v1/embeddings", body: openAIBody},
 		{name: "other path", uri: "/v1/embeddings/x", body: openAIBody},
@@ -66,7 +80,17 @@ func TestOfReadsTheHead(t *testing.T) {
 		{name: "v2 no version", uri: "/v2/models/m/versions//infer", body: v2Body},
 		{name: "v2 long path", uri: "/v2/models/m/versions/1/2/infer", body: v2Body},
 		{name: "v2 generate", uri: "/v2/models/m/generate", body: v2Body},
-		{name: "v2 binary", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"inference-header-content-length", "70"}}},
+		{name: "v2 another length", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"inference-header-content-length", "69"}}},
+		{name: "v2 no length", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"inference-header-content-length", "+70"}}},
+		{name: "v2 two lengths", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"inference-header-content-length", "70"}, {"Inference-Header-Content-Length", "70"}}},
+		{name: "v2 octets without length", uri: "/v2/models/m/infer", body: v2Body, headers: [][2]string{{"content-type", "application/octet-stream"}}},
+		{name: "v1 with a length", uri: "/v1/models/m:predict", body: v1Body, headers: [][2]string{{"inference-header-content-length", "19"}}},
+		{name: "gRPC as JSON", uri: pathGRPC, body: grpcBody},
+		{name: "gRPC in another form", uri: pathGRPC, body: grpcBody, headers: [][2]string{{"content-type", "application/grpc+json"}}},
+		{name: "gRPC-Web", uri: pathGRPC, body: grpcBody, headers: [][2]string{{"content-type", "application/grpc-web"}}},
+		{name: "gRPC compressed", uri: pathGRPC, body: grpcBody, headers: [][2]string{{"content-type", "application/grpc"}, {"grpc-encoding", "gzip"}}},
+		{name: "gRPC of another service", uri: "/inference.Other/ModelInfer", body: grpcBody, headers: [][2]string{{"content-type", "application/grpc"}}},
+		{name: "gRPC of another method", uri: "/inference.GRPCInferenceService/ModelStreamInfer", body: grpcBody, headers: [][2]string{{"content-type", "application/grpc"}}},
 		{name: "not UTF-8", uri: "/v1/embeddings", body: "{\"model\":\"m\",\"input\":\"\xff\"}"},
 		{name: "empty", uri: "/v1/embeddings"},
 		{name: "too long", uri: "/v1/embeddings", body: `{"input":"` + strings.Repeat("a", 200) + `"}`},
@@ -105,6 +129,7 @@ func TestOfReadsTheHead(t *testing.T) {
 			require.Equal(t, test.model, req.Trace.Model)
 			require.Equal(t, test.items, call.Items)
 			require.Equal(t, test.protocol == "openai", call.Usage)
+			require.Equal(t, test.uri == pathGRPC, call.GRPC)
 			require.Equal(t, test.body, string(call.Body))
 		})
 	}

@@ -112,7 +112,7 @@ func (c *Call) Repeated() int {
 		switch hole.Kind {
 		case wire.Inside, wire.Whole, wire.Drop:
 			n -= hole.Span.Len()
-		case wire.Count, wire.Usage, wire.ID, wire.NewID, wire.Outer:
+		case wire.Count, wire.Usage, wire.ID, wire.NewID, wire.Outer, wire.Size, wire.Varint, wire.Length, wire.Frame:
 		}
 	}
 	return n

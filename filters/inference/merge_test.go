@@ -176,7 +176,7 @@ func TestSplitRefusesWhatDoesNotFit(t *testing.T) {
 		{v2, tensor(`"shape":[2,1],"data":[1,2,3]`), "not a tensor"},
 		{v2, tensor(`"shape":[2,2],"data":[[1,2],[3]]`), "not a tensor"},
 		{v2, tensor(`"shape":[2,2],"data":[[1,2],[3,4],[5,6]]`), "not a tensor"},
-		{v2, tensor(`"shape":[2,1],"parameters":{"binary_data_size":8}`), "not a tensor"},
+		{v2, tensor(`"shape":[2,1],"parameters":{"binary_data_size":8}`), "do not make the whole"},
 		{v2, tensor(`"shape":[2,0],"data":[]`), "not a tensor"},
 		{v2, tensor(`"shape":[],"data":[1]`), "not a tensor"},
 		{v2, tensor(`"shape":[2],"shape":[2],"data":[1,2]`), "not a tensor"},

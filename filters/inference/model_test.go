@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fridaymesh/friday/filters/filtertest"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -19,6 +20,7 @@ const (
 	pathOpenAI = "/v1/embeddings"
 	pathV1     = "/v1/models/m:predict"
 	pathV2     = "/v2/models/m/infer"
+	pathGRPC   = filtertest.ModelInferPath
 )
 
 // request is a POST of JSON.

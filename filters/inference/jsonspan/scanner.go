@@ -151,6 +151,10 @@ func (s *Scanner) Value() Span {
 
 func (s *Scanner) fail() { s.bad = true }
 
+// Ended says that the value that the text begins with was valid and has been walked
+// to its end, which Pos is the offset of. What stands behind it is not looked at.
+func (s *Scanner) Ended() bool { return !s.bad && s.depth == 0 }
+
 // End is nil where the text was valid and nothing but white space is left of it.
 // The error wraps ErrSyntax and says where, roughly, the fault is.
 func (s *Scanner) End() error {

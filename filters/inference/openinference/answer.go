@@ -9,7 +9,8 @@ import (
 )
 
 // Answer reads {"id": …, "outputs": [{"name", "shape", "datatype", "data"}, …], …}
-// where every output's first dimension counts the items.
+// where every output's first dimension counts the items and its data may stand
+// behind the JSON. Where the JSON ends follows from the sizes that it tells.
 func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 	m := &wire.Message{Text: body}
 	var options wire.Options
@@ -19,6 +20,7 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 		return nil, errors.New("the answer is not an object")
 	}
 	var key []byte
+	var raws []raw
 	for span, ok := s.Member(); ok; span, ok = s.Member() {
 		name := span.Of(body)
 		options.Note(name)
@@ -27,8 +29,8 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 			if m.Lists != nil {
 				return nil, errors.New("outputs stands twice")
 			}
-			if key, ok = readTensors(m, &s, items, (*tensor).answerKey); !ok {
-				return nil, fmt.Errorf("outputs[%d] is not a tensor in JSON of up to %d rows, or has not as many as its neighbour",
+			if key, raws, ok = readTensors(m, body, &s, items, (*tensor).answerKey); !ok {
+				return nil, fmt.Errorf("outputs[%d] is not a tensor of up to %d rows, or has not as many as its neighbour",
 					len(m.Lists), items)
 			}
 		case "id":
@@ -37,7 +39,12 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 			s.Value()
 		}
 	}
-	if err := s.End(); err != nil {
+	end := len(body)
+	if len(raws) > 0 {
+		if end = headerLength(body, &s, raws); end < 0 {
+			return nil, errors.New("the JSON and the sizes that it tells do not make the whole")
+		}
+	} else if err := s.End(); err != nil {
 		return nil, err
 	}
 	if !options.Unique() {
@@ -45,6 +52,9 @@ func (Protocol) Answer(items int, body []byte) (*wire.Message, error) {
 	}
 	if m.Items != items {
 		return nil, fmt.Errorf("outputs have %d rows for %d items", m.Items, items)
+	}
+	if !readRaws(m, raws, end) {
+		return nil, errors.New("an output's binary data is not what its shape and datatype say")
 	}
 	m.Holes = append(m.Holes, id)
 	m.Key = wire.Key(key)
@@ -59,35 +69,4 @@ func (t *tensor) answerKey(dst []byte) ([]byte, bool) {
 	}
 	dst = append(append(dst, t.name...), t.datatype...)
 	return t.form(dst), true
-}
-
-// maxRows is how many rows the tensors of one text may have in all: each costs some
-// memory beside the text.
-const maxRows = 4 * wire.MaxItems
-
-// readTensors reads the array of tensors that s is at into m, all of the same
-// number of rows, at most so many, and returns their keys. It is false where one
-// is not as it should be; m.Lists then holds those before it.
-func readTensors(
-	m *wire.Message, s *jsonspan.Scanner, most int, keyOf func(*tensor, []byte) ([]byte, bool),
-) (key []byte, ok bool) {
-	if !s.Array() {
-		return nil, false
-	}
-	for s.Element() {
-		var t tensor
-		if !t.read(m.Text, s, most) || m.Items != 0 && t.rows != m.Items ||
-			t.rows*(len(m.Lists)+1) > maxRows {
-			return nil, false
-		}
-		if key, ok = keyOf(&t, key); !ok {
-			return nil, false
-		}
-		m.Items = t.rows
-		m.Holes = append(m.Holes,
-			wire.Hole{Span: t.count, Kind: wire.Count},
-			wire.Hole{Span: t.inside, Kind: wire.Inside, N: len(m.Lists)})
-		m.Lists = append(m.Lists, wire.List{Items: t.items})
-	}
-	return key, true
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/fridaymesh/friday/filters/inference/jsonspan"
 	"github.com/fridaymesh/friday/filters/inference/wire"
@@ -12,15 +13,43 @@ import (
 // Request reads {"id": …, "inputs": [{"name", "shape", "datatype", "data"}, …], …}.
 // Requests go together where all is equal but the id, the data and the first
 // dimension: names and their order, datatypes, the other dimensions, whether the
-// data stands flat or nested, parameters, outputs and every unknown member.
-func (Protocol) Request(target wire.Target, body []byte) *wire.Message {
+// data stands flat, nested or behind the JSON, parameters, outputs and every unknown
+// member.
+func (p Protocol) Request(target wire.Target, body []byte) *wire.Message {
+	return p.RequestIn(target, wire.Head{JSON: -1}, body)
+}
+
+// RequestIn is Request for a body that may have raw tensors behind its JSON.
+func (Protocol) RequestIn(target wire.Target, head wire.Head, body []byte) *wire.Message {
+	if head.JSON < 0 {
+		return request(target, body, body)
+	}
+	if head.JSON > len(body) {
+		return nil
+	}
+	m := request(target, body, body[:head.JSON])
+	if m != nil {
+		// Whoever has the header gets it, whoever has not does not.
+		m.Key = "binary " + m.Key
+	}
+	return m
+}
+
+// request reads a request of which text is the JSON, with which body begins.
+func request(target wire.Target, body, text []byte) *wire.Message {
+	// JSON is UTF-8 (RFC 8259 section 8.1). A server refuses what is not, for
+	// everybody whose items stand in the same text.
+	if !utf8.Valid(text) {
+		return nil
+	}
 	m := &wire.Message{Text: body}
 	var options wire.Options
-	s := jsonspan.New(body)
+	s := jsonspan.New(text)
 	if !s.Object() {
 		return nil
 	}
 	var inputs []byte
+	var raws []raw
 	var id place
 	for span, ok := s.Member(); ok; span, ok = s.Member() {
 		name := span.Of(body)
@@ -40,17 +69,17 @@ func (Protocol) Request(target wire.Target, body []byte) *wire.Message {
 			if m.Lists != nil {
 				return nil
 			}
-			if inputs, ok = readTensors(m, &s, wire.MaxItems, (*tensor).requestKey); !ok {
+			if inputs, raws, ok = readTensors(m, text, &s, wire.MaxItems, (*tensor).requestKey); !ok {
 				return nil
 			}
 		case "parameters":
-			value, ok := readParameters(body, &s)
+			value, _, ok := readParameters(text, &s, binaryOutput)
 			if !ok {
 				return nil
 			}
 			options.Add(name, value)
 		case "outputs":
-			value, ok := readOutputs(body, &s)
+			value, ok := readOutputs(text, &s)
 			if !ok {
 				return nil
 			}
@@ -60,7 +89,7 @@ func (Protocol) Request(target wire.Target, body []byte) *wire.Message {
 		}
 		id.end = s.Pos()
 	}
-	if s.End() != nil || m.Items == 0 {
+	if s.End() != nil || m.Items == 0 || !readRaws(m, raws, len(text)) {
 		return nil
 	}
 	key, ok := options.AppendKey(append([]byte(target.Version), '/'))
@@ -98,49 +127,6 @@ func sortHoles(m *wire.Message) {
 	slices.SortFunc(m.Holes, func(a, b wire.Hole) int { return cmp.Compare(a.Span.Start, b.Span.Start) })
 }
 
-// requestKey appends what has to be equal of an input.
-func (t *tensor) requestKey(dst []byte) ([]byte, bool) {
-	dst, ok := t.options.AppendKey(dst)
-	return t.form(dst), ok
-}
-
-// form appends the shape of a row and how rows are written.
-func (t *tensor) form(dst []byte) []byte {
-	dst = append(dst, t.dims...)
-	if t.nested {
-		return append(dst, 'n')
-	}
-	return append(dst, 'f')
-}
-
-// apart are the beginnings of parameters that keep a request from sharing a call:
-// sequences are stateful, and with the others the data is not in the JSON text. One
-// that says false asks for nothing of the kind, as Triton's client does of each
-// output.
-var apart = [...]string{"sequence_", "shared_memory_", "binary_data"} //nolint:gochecknoglobals // a constant table
-
-// readParameters takes an object of parameters, or null.
-func readParameters(text []byte, s *jsonspan.Scanner) (value []byte, ok bool) {
-	start := s.Pos()
-	if !s.Object() {
-		value = s.Value().Of(text)
-		return value, string(value) == "null"
-	}
-	for span, ok := s.Member(); ok; span, ok = s.Member() {
-		name := span.Of(text)
-		if jsonspan.Escaped(name) {
-			return nil, false
-		}
-		value := s.Value().Of(text)
-		for _, prefix := range apart {
-			if bytes.HasPrefix(name, []byte(prefix)) && string(value) != "false" {
-				return nil, false
-			}
-		}
-	}
-	return text[start:s.Pos()], true
-}
-
 // readOutputs takes the array of the outputs that are asked for, or null.
 func readOutputs(text []byte, s *jsonspan.Scanner) (value []byte, ok bool) {
 	start := s.Pos()
@@ -159,7 +145,7 @@ func readOutputs(text []byte, s *jsonspan.Scanner) (value []byte, ok bool) {
 			}
 			if string(name) != "parameters" {
 				s.Value()
-			} else if _, ok := readParameters(text, s); !ok {
+			} else if _, _, ok := readParameters(text, s, binaryData); !ok {
 				return nil, false
 			}
 		}

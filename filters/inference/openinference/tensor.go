@@ -17,11 +17,16 @@ type tensor struct {
 	inside         jsonspan.Span // what stands between the brackets of data
 	items          []jsonspan.Span
 	nested         bool
+	size           jsonspan.Span // the value of binary_data_size, where it has one
+	bytes          int64
 }
 
+// binary says that the data stands behind the JSON.
+func (t *tensor) binary() bool { return t.size.Start > 0 }
+
 // read reads the tensor that s is at, of at most so many rows. It is false where
-// it is not of the protocol's shape, its data is not in the text, or shape and
-// data do not say the same.
+// it is not of the protocol's shape, its data is neither in the text nor behind it,
+// or shape and data do not say the same. What is behind is not looked at.
 func (t *tensor) read(text []byte, s *jsonspan.Scanner, most int) bool {
 	if !s.Object() {
 		return false
@@ -47,7 +52,7 @@ func (t *tensor) read(text []byte, s *jsonspan.Scanner, most int) bool {
 				return false
 			}
 		case "parameters":
-			value, ok := readParameters(text, s)
+			value, ok := t.readParameters(text, s)
 			if !ok {
 				return false
 			}
@@ -69,7 +74,26 @@ func (t *tensor) read(text []byte, s *jsonspan.Scanner, most int) bool {
 			return false
 		}
 	}
-	return t.inside.Start > 0 && isString(t.name) && isString(t.datatype)
+	here := t.inside.Start > 0 || unread >= 0
+	return here != t.binary() && t.count.Len() > 0 && isString(t.name) && isString(t.datatype)
+}
+
+// requestKey appends what has to be equal of an input.
+func (t *tensor) requestKey(dst []byte) ([]byte, bool) {
+	dst, ok := t.options.AppendKey(dst)
+	return t.form(dst), ok
+}
+
+// form appends the shape of a row and how rows are written.
+func (t *tensor) form(dst []byte) []byte {
+	dst = append(dst, t.dims...)
+	switch {
+	case t.binary():
+		return append(dst, 'b')
+	case t.nested:
+		return append(dst, 'n')
+	}
+	return append(dst, 'f')
 }
 
 func isString(raw []byte) bool { return len(raw) >= 2 && raw[0] == '"' }

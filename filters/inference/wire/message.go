@@ -2,7 +2,8 @@ package wire
 
 import "github.com/fridaymesh/friday/filters/inference/jsonspan"
 
-// Message is a JSON text, request or answer, that holds Items items. It is
+// Message is a body, request or answer, that holds Items items: a JSON text, one
+// with raw tensors behind it, or a message in Protocol Buffers' form. It is
 // immutable once it is read.
 type Message struct {
 	Text  []byte
@@ -19,7 +20,8 @@ type Message struct {
 	// Holes are what depends on which items the text holds, in the order of the
 	// text; they do not overlap.
 	Holes []Hole
-	// ID is the request's own id, raw JSON and a copy; nil where it has none.
+	// ID is the request's own id, as it stands in the text (raw JSON; a whole
+	// field) and a copy; nil where it has none.
 	ID []byte
 	// Each is how many results there are for each item, where a request may ask for
 	// several: what a request asks for, what an answer holds. 0: one.
@@ -40,6 +42,8 @@ type List struct {
 	// Items are the values, by item: one element of a JSON array each, or a run of
 	// them. Where they have no Index they stand in the text in this order.
 	Items []jsonspan.Span
+	// Raw: the values follow each other without anything between.
+	Raw bool
 	// Index, where not nil, is by item the number, inside its value, that says
 	// which item of the answer it is.
 	Index []jsonspan.Span
@@ -63,7 +67,8 @@ func (l *List) at(item int) int { return item * max(1, l.Each) }
 type Hole struct {
 	Span jsonspan.Span
 	Kind Kind
-	// N is the number of the list (Inside, Whole) or of the usage count (Usage).
+	// N is the number of the list (Inside, Whole, Size), of the usage count (Usage),
+	// or the offset where ends what is counted (Length, Frame).
 	N int
 }
 
@@ -91,6 +96,17 @@ const (
 	// NewID is the empty place, before the first of an object's members, for an id
 	// where the text has none.
 	NewID
+	// Size is the length in bytes of a list that is raw.
+	Size
+	// Varint is the number of items as a base 128 varint
+	// (https://protobuf.dev/programming-guides/encoding/#varints).
+	Varint
+	// Length is a varint that counts the bytes from behind it up to N, with what the
+	// holes between will hold. All lists of a message with such a hole are raw.
+	Length
+	// Frame is Length as four bytes, the most significant first: as gRPC writes it
+	// before a message (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+	Frame
 )
 
 // Weight is the usage share of the items from up to, not including, to. It does

@@ -1,7 +1,9 @@
 // Package wire is what the protocols of filters/inference have in common: a
-// [Message] says where in a JSON text the items stand and what else depends on
-// their number, and [Message.Render] makes a text of the items of others in its
+// [Message] says where in a body the items stand and what else depends on
+// their number, and [Message.Render] makes a body of the items of others in its
 // place. A [Protocol] only reads; all writing is done here, once.
+//
+// Most bodies are one JSON text. Those that are not are a [Headed] protocol's.
 package wire
 
 // A Protocol knows one wire format. It is stateless: its methods are pure and safe
@@ -31,6 +33,8 @@ type Target struct {
 	Version string
 	// TypeOptional: a request without a Content-Type is JSON.
 	TypeOptional bool
+	// GRPC: the call is gRPC's, whose outcome is told in grpc-status.
+	GRPC bool
 	// Usage: the answer counts tokens, for all of a request's items together.
 	Usage bool
 	// OptIn: such requests share a call only where their protocol is asked for by

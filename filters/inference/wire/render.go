@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"encoding/binary"
 	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fridaymesh/friday/filters/inference/jsonspan"
 )
@@ -12,7 +15,7 @@ type Fill struct {
 	Pieces []Piece
 	// Single: the only item stands without the brackets of a list (Outer).
 	Single bool
-	// ID is raw JSON; nil: the message's own, if any, stays.
+	// ID is what an ID of the messages' form is; nil: the message's own, if any, stays.
 	ID []byte
 	// Usage are the token counts, as many as the message has; nil: its own stay.
 	Usage []int64
@@ -23,7 +26,8 @@ type Fill struct {
 func (m *Message) Render(fill Fill) []byte {
 	dst := make([]byte, 0, m.size(fill))
 	last := 0
-	for _, hole := range m.Holes {
+	lengths := m.lengths(fill)
+	for i, hole := range m.Holes {
 		dst = append(dst, m.Text[last:hole.Span.Start]...)
 		last = hole.Span.End
 		switch hole.Kind {
@@ -58,6 +62,14 @@ func (m *Message) Render(fill Fill) []byte {
 				dst = append(dst, fill.ID...)
 				dst = append(dst, ',')
 			}
+		case Size:
+			dst = strconv.AppendInt(dst, int64(fill.bytes(hole.N)), 10)
+		case Varint:
+			dst = protowire.AppendVarint(dst, uint64(fill.items())) // #nosec G115 -- not negative
+		case Length:
+			dst = protowire.AppendVarint(dst, lengths[i])
+		case Frame:
+			dst = binary.BigEndian.AppendUint32(dst, uint32(lengths[i])) // #nosec G115 -- whoever merges bounds it far below
 		}
 	}
 	return append(dst, m.Text[last:]...)
@@ -98,7 +110,8 @@ func (m *Message) size(fill Fill) int {
 	return n
 }
 
-// appendItems writes the pieces' values of one list, separated by commas.
+// appendItems writes the pieces' values of one list, separated by commas where it
+// is not raw.
 func appendItems(dst []byte, list int, pieces []Piece) []byte {
 	if pieces[0].Message.Lists[list].Rank != nil {
 		return appendRanked(dst, list, pieces)
@@ -107,7 +120,7 @@ func appendItems(dst []byte, list int, pieces []Piece) []byte {
 	for n, p := range pieces {
 		l := &p.Message.Lists[list]
 		from, to := l.at(p.From), l.at(p.To)
-		if n > 0 {
+		if n > 0 && !l.Raw {
 			dst = append(dst, ',')
 		}
 		if l.Index != nil {

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,4 +139,37 @@ func TestRender(t *testing.T) {
 	require.Equal(t, 2, m.Weight(0, 2))
 	m.Weights = []int{4, 7}
 	require.Equal(t, 7, m.Weight(1, 2))
+}
+
+// TestLengths: each length counts what will stand behind it, also where a length
+// inside grows by a byte.
+func TestLengths(t *testing.T) {
+	t.Parallel()
+	// A frame of a field of 4 bytes: a field of 2, which are 2 items, and a number.
+	text := []byte("\x00\x00\x00\x00\x06\x0a\x04\x12\x02ab*")
+	span := func(start, end int) jsonspan.Span { return jsonspan.Span{Start: start, End: end} }
+	m := &wire.Message{
+		Text: text, Items: 2,
+		Lists: []wire.List{{Items: []jsonspan.Span{span(9, 10), span(10, 11)}, Raw: true}},
+		Holes: []wire.Hole{
+			{Span: span(1, 5), Kind: wire.Frame, N: len(text)},
+			{Span: span(6, 7), Kind: wire.Length, N: 11},
+			{Span: span(8, 9), Kind: wire.Length, N: 11},
+			{Span: span(9, 11), Kind: wire.Inside},
+			{Span: span(11, 12), Kind: wire.Varint},
+		},
+	}
+	pieces := func(n int) []wire.Piece {
+		return slices.Repeat([]wire.Piece{{Message: m, To: 2}}, n)
+	}
+	for n, want := range map[int]string{
+		1:  "\x00\x00\x00\x00\x07\x0a\x04\x12\x02ab\x02",
+		62: "\x00\x00\x00\x00\x81\x0a\x7e\x12\x7c" + strings.Repeat("ab", 62) + "\x7c",
+		63: "\x00\x00\x00\x00\x84\x0a\x80\x01\x12\x7e" + strings.Repeat("ab", 63) + "\x7e",
+		64: "\x00\x00\x00\x00\x88\x0a\x83\x01\x12\x80\x01" + strings.Repeat("ab", 64) + "\x80\x01",
+	} {
+		require.Equal(t, want, string(m.Render(wire.Fill{Pieces: pieces(n)})), n)
+	}
+	require.Equal(t, "\x00\x00\x00\x00\x06\x0a\x03\x12\x01b\x01",
+		string(m.Render(wire.Fill{Pieces: []wire.Piece{{Message: m, From: 1, To: 2}}})))
 }
