@@ -21,6 +21,9 @@ type conn struct {
 	req fasthttp.Request
 	out []byte // an answer being put together
 	aux []byte // its body
+
+	body  []byte // the request's, decompressed
+	extra []byte // lines for the answer's head
 }
 
 // serve answers requests until the connection ends.
@@ -40,6 +43,7 @@ func (c *conn) serve() {
 			if errors.Is(err, fasthttp.ErrBodyTooLarge) {
 				status = 413
 			}
+			c.extra = c.extra[:0]
 			_ = c.answer(status, openError(status, "cannot read the request: "+err.Error()), true)
 			return
 		}
@@ -116,6 +120,7 @@ func (c *conn) answerAs(contentType string, status int, body []byte, last bool) 
 		c.counters.failed.Add(1)
 	}
 	c.out = appendHead(c.out[:0], status, contentType, last)
+	c.out = append(c.out, c.extra...)
 	c.out = append(c.out, "content-length: "...)
 	c.out = strconv.AppendInt(c.out, int64(len(body)), 10)
 	c.out = append(c.out, "\r\n\r\n"...)

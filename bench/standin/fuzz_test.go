@@ -65,15 +65,26 @@ func FuzzParse(f *testing.F) {
 		call, fault := parseEmbeddings(body)
 		if fault == nil {
 			require.NotEmpty(t, call.items)
-			require.True(t, json.Valid(call.appendAnswer(nil, 2)))
+			require.True(t, json.Valid(call.appendAnswer(nil, 2, len(call.items))))
 		}
-		infer, fault := parseInfer("m", body)
-		if infer == nil {
-			require.NotNil(t, fault)
-			return
+		for _, j := range []*job{
+			predict("m", body), explain("m", body), predictions("m", body), embed(body, 2), classify(body), score(body),
+			rerank("/rerank", body), rerank("/v1/rerank", body), rerank("/v2/rerank", body), tokenize(body),
+		} {
+			if j.fault == nil {
+				require.True(t, json.Valid(j.answer(nil, j.items)))
+			}
 		}
-		require.NotEmpty(t, infer.rows)
-		require.True(t, json.Valid(infer.appendAnswer(nil, "m")))
+		if call, fault := parseCompletions(body, 2); fault == nil {
+			require.True(t, json.Valid(call.appendAnswer(nil, len(call.prompts))))
+		}
+		for cut := range min(len(body), 64) {
+			infer, fault := parseInfer("m", body[:len(body)-cut], body[len(body)-cut:])
+			if fault == nil {
+				require.NotEmpty(t, infer.rows)
+				require.True(t, json.Valid(infer.appendAnswer(nil, len(infer.rows))))
+			}
+		}
 	})
 }
 
@@ -83,6 +94,6 @@ func BenchmarkEmbeddings(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		call, _ := parseEmbeddings(body)
-		dst = call.appendAnswer(dst[:0], 16)
+		dst = call.appendAnswer(dst[:0], 16, 1)
 	}
 }
