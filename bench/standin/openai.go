@@ -87,19 +87,19 @@ func (call *embeddingCall) setInput(name string, input []byte) *fault {
 		return bad(name + ": is neither a text nor a list")
 	}
 	if first := space(input[1:])[0]; first != '"' && first != '[' && first != ']' {
-		for id := range elements(input) {
-			if !whole(id) {
-				return bad(name + ": " + string(id) + " is no token id")
-			}
-		}
-		call.add(input)
-		return nil
+		return call.addIDs(name, input)
 	}
 	for e := range elements(input) {
-		if e[0] != '"' && e[0] != '[' {
+		switch e[0] {
+		case '"':
+			call.add(e)
+		case '[':
+			if f := call.addIDs(name, e); f != nil {
+				return f
+			}
+		default:
 			return bad(name + ": " + string(e) + " is neither a text nor a list of token ids")
 		}
-		call.add(e)
 	}
 	if len(call.items) == 0 {
 		return bad(name + ": is empty")
@@ -113,17 +113,28 @@ func whole(v []byte) bool {
 	return err == nil
 }
 
-func (call *embeddingCall) add(item []byte) {
-	if item[0] == '"' {
-		text := unquote(item)
-		call.items = append(call.items, text)
-		call.tokens += Tokens(text)
-		return
+// add adds a text.
+func (call *embeddingCall) add(quoted []byte) {
+	text := unquote(quoted)
+	call.items = append(call.items, text)
+	call.tokens += Tokens(text)
+}
+
+// addIDs adds a list of token ids, one at least.
+func (call *embeddingCall) addIDs(name string, list []byte) *fault {
+	n := 0
+	for id := range elements(list) {
+		if !whole(id) {
+			return bad(name + ": " + string(id) + " is no token id")
+		}
+		n++
 	}
-	call.items = append(call.items, compact(item))
-	for range elements(item) {
-		call.tokens++
+	if n == 0 {
+		return bad(name + ": a list of token ids is empty")
 	}
+	call.items = append(call.items, compact(list))
+	call.tokens += n
+	return nil
 }
 
 // appendAnswer appends the embeddings of the first n items.
