@@ -2,11 +2,13 @@ package fidelity_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +42,10 @@ func compare(direct, through *answer, e excuse) string {
 	f, ferr := tree(through)
 	if derr != nil || ferr != nil {
 		return fmt.Sprintf("bodies that are no JSON differ: %.300q became %.300q", direct.body, through.body)
+	}
+	if !ascending(d) {
+		order(d)
+		order(f)
 	}
 	forgive(d, e)
 	forgive(f, e)
@@ -76,6 +82,31 @@ func tree(a *answer) (any, error) {
 	}
 	return v, err
 }
+
+// results are those of an answer that says by a number, index, whose each is.
+func results(v any) []any {
+	object, _ := v.(map[string]any)
+	list, _ := object["data"].([]any)
+	return list
+}
+
+func index(result any) int64 {
+	object, _ := result.(map[string]any)
+	number, _ := object["index"].(json.Number)
+	n, err := number.Int64()
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func byIndex(a, b any) int { return cmp.Compare(index(a), index(b)) }
+
+// ascending says whether an answer's results stand in the order of their index.
+// Where a server writes them otherwise, their order means nothing.
+func ascending(v any) bool { return slices.IsSortedFunc(results(v), byIndex) }
+
+func order(v any) { slices.SortStableFunc(results(v), byIndex) }
 
 // forgive takes out of an answer's top what is excused; the names stay.
 func forgive(v any, e excuse) {
@@ -136,6 +167,8 @@ func TestCompare(t *testing.T) {
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":{"total_tokens":2}}`), excuse{usage: true}, true},
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":{"prompt_tokens":1}}`), excuse{usage: true}, false},
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":null}`), excuse{usage: true}, false},
+		{plain(`{"data":[{"index":1},{"index":0}]}`), plain(`{"data":[{"index":0},{"index":1}]}`), excuse{}, true},
+		{plain(`{"data":[{"index":0},{"index":1}]}`), plain(`{"data":[{"index":1},{"index":0}]}`), excuse{}, false},
 		{text(`{"a":1}`), text(`{"a": 1}`), excuse{}, false},
 		{plain(`1`), text(`1`), excuse{}, false},
 		{plain(`1`), retry, excuse{}, false},

@@ -71,7 +71,7 @@ type Request struct {
 
 func (c *conn) observed() Request {
 	return Request{
-		Method: string(c.req.Header.Method()), URI: string(c.req.RequestURI()),
+		Method: string(c.req.Header.Method()), URI: string(c.req.Header.RequestURI()),
 		Header: string(c.req.Header.RawHeaders()), Body: append([]byte(nil), c.req.Body()...),
 	}
 }

@@ -19,7 +19,7 @@ func (c *conn) route(last bool) error {
 	// Neither slashes nor dots are cleaned away: a path is what the caller wrote.
 	path, err := url.PathUnescape(string(c.req.URI().PathOriginal()))
 	if err != nil {
-		return c.answer(400, openError(400, "cannot read the path "+string(c.req.RequestURI())), last)
+		return c.answer(400, openError(400, "cannot read the path "+string(c.req.Header.RequestURI())), last)
 	}
 	if serve := c.called(path); serve != nil {
 		if !c.req.Header.IsPost() {
@@ -36,7 +36,7 @@ func (c *conn) route(last bool) error {
 			return c.answerAs(kind, 200, body, last)
 		}
 	}
-	return c.answer(404, openError(404, "no such path: "+string(c.req.Header.Method())+" "+string(c.req.RequestURI())), last)
+	return c.answer(404, openError(404, "no such path: "+string(c.req.Header.Method())+" "+string(c.req.Header.RequestURI())), last)
 }
 
 // called finds what a POST to path calls; nil: nothing.
