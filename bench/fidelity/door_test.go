@@ -5,6 +5,7 @@ package fidelity_test
 
 import (
 	"context"
+	"flag"
 	"net"
 	"strings"
 	"sync"
@@ -29,7 +30,12 @@ import (
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most of what is tested here waits for a slow server.
+	_ = flag.Set("test.parallel", "6")
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second

@@ -16,6 +16,7 @@ func TestOnlyTheGuiltyFail(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 404, 413, 422, 500, 502} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, free)
 			w.slowly()
 			requests := numbered(32, "m", "text")
@@ -33,6 +34,7 @@ func TestOnlyTheGuiltyFail(t *testing.T) {
 		})
 	}
 	t.Run("rows", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, free)
 		w.slowly()
 		var requests []*request
@@ -47,6 +49,7 @@ func TestOnlyTheGuiltyFail(t *testing.T) {
 		require.Equal(t, "1", answers[20].header.Get(standin.PoisonHeader))
 	})
 	t.Run("several, and the server hangs up", func(t *testing.T) {
+		t.Parallel()
 		c := free
 		c.HangUp = true
 		w := newWorld(t, c)
@@ -74,6 +77,7 @@ func TestRefusalsArePassedAndNotReplayed(t *testing.T) {
 		"503": {numbered(24, "unavailable", "text"), 503, "Retry-After", "7"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, free)
 			w.slowly()
 			answers, calls := w.same(excuse{}, tc.requests...)
@@ -86,6 +90,7 @@ func TestRefusalsArePassedAndNotReplayed(t *testing.T) {
 	}
 	// One item's 429 is everybody's in its call, but it is not asked for again.
 	t.Run("of an item", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, free)
 		w.slowly()
 		requests := numbered(24, "m", "text")
@@ -121,6 +126,7 @@ func TestAMismatchNeverMisassigns(t *testing.T) {
 	t.Parallel()
 	for _, model := range []string{"miscount", "shapeless"} {
 		t.Run(model, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, free)
 			w.slowly()
 			for range 3 { // until some have met
@@ -149,6 +155,7 @@ func TestOddAnswers(t *testing.T) {
 	t.Parallel()
 	for _, model := range []string{"gzip", "reversed", "nocount"} {
 		t.Run(model, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, free)
 			w.slowly()
 			for range 2 {

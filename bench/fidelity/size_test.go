@@ -66,17 +66,20 @@ func TestOversize(t *testing.T) {
 		requests = append(requests, rowsOf(n, i)...)
 	}
 	t.Run("split", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, free, maxBatch(8))
 		w.slowly()
 		w.same(excuse{usage: true}, append(numbered(16, "m", "beside"), requests...)...)
 	})
 	t.Run("no call is larger", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, free, maxBatch(8))
 		w.slowly()
 		w.good(w.through, requests...)
 		require.LessOrEqual(t, w.largest(), 8)
 	})
 	t.Run("pass through", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t, free, maxBatch(8), passOversize)
 		w.slowly()
 		w.good(w.through, requests...)
