@@ -52,7 +52,9 @@ func embedVariants() variants {
 		r.uri = "/openai" + r.uri
 		return r
 	}
-	v["host"] = func(mark string) *request { return embedding("m", mark, "x-other: 1", "content-encoding: identity", "x-api-key: two") }
+	v["host"] = func(mark string) *request {
+		return embedding("m", mark, "x-other: 1", "content-encoding: identity", "x-api-key: two")
+	}
 	v["charset"] = func(mark string) *request {
 		r := embedding("m", mark)
 		r.header[0] = "content-type: application/json; charset=utf-8"

@@ -168,7 +168,7 @@ func TestBadCallsAreRefused(t *testing.T) {
 		{"/v1/embeddings", `{"model":"m","input":["a"]`, 400, "not valid JSON"},
 		{"/v1/embeddings", `[]`, 400, "model"},
 		{"/v1/models/m:predict", `{"instances":[[1]]}`, 200, "predictions"},
-		{"/v1/models/m:predict", `{"instances":[[1],[-666]]}`, 400, `{"error":"instance 1 is poisoned"}`},
+		{"/v1/models/m:predict", `{"instances":[[1],[-666]]}`, 400, `{"error":"instance 1 is poisoned: -666"}`},
 		{"/v1/models/m:predict", `{"instances":[[1],[[2],[-667.5]]]}`, 500, "poisoned"},
 		{"/v1/models/m:predict", `{"instances":["a poison text"]}`, 400, "poisoned"},
 		{"/v1/models/m:predict", `{"input":[[1]]}`, 400, "Expected"},

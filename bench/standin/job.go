@@ -43,7 +43,7 @@ func refused(form func(int, string) []byte, f *fault) *job { return &job{fault: 
 func (j *job) look(what string, i int, item []byte) {
 	j.hangs = j.hangs || hangs(item)
 	if status := poison(item); status != 0 && j.fault == nil {
-		j.fault = poisoned(status, what, i)
+		j.fault = poisoned(status, what, i, item)
 	}
 }
 
@@ -51,9 +51,11 @@ func (j *job) look(what string, i int, item []byte) {
 // holds the item's number in the call.
 const PoisonHeader = "X-Standin-Poisoned"
 
-func poisoned(status int, what string, i int) *fault {
+// poisoned is the fault of an item; the beginning of what poisoned it is in its
+// message, so that nobody takes another's error for their own.
+func poisoned(status int, what string, i int, by []byte) *fault {
 	n := strconv.Itoa(i)
-	return &fault{status, what + " " + n + " is poisoned", PoisonHeader + ": " + n + "\r\n"}
+	return &fault{status, what + " " + n + " is poisoned: " + string(by[:min(len(by), 64)]), PoisonHeader + ": " + n + "\r\n"}
 }
 
 // do makes the answer to a job after the time that it takes. A call that a

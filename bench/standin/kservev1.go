@@ -75,7 +75,7 @@ func (j *job) lookRow(what string, i int, row []byte) {
 func (j *job) lookValue(what string, i int, v []byte) {
 	j.hangs = j.hangs || hangsValue(v)
 	if status := poisonValue(v); status != 0 && j.fault == nil {
-		j.fault = poisoned(status, what, i)
+		j.fault = poisoned(status, what, i, v)
 	}
 }
 
