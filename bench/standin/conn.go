@@ -28,6 +28,15 @@ type conn struct {
 
 // serve answers requests until the connection ends.
 func (c *conn) serve() {
+	if c.config.KeepAlive > 0 {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.KeepAlive))
+	}
+	// No method begins as HTTP/2's preface does.
+	if begin, err := c.br.Peek(4); err == nil && string(begin) == "PRI " {
+		_ = c.nc.SetReadDeadline(time.Time{})
+		c.serveHTTP2()
+		return
+	}
 	for {
 		if c.config.KeepAlive > 0 {
 			_ = c.nc.SetReadDeadline(time.Now().Add(c.config.KeepAlive))

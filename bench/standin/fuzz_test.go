@@ -88,6 +88,19 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// Nor does a message of gRPC, whatever is in it, do more than be refused.
+func FuzzParseModelInfer(f *testing.F) {
+	f.Add([]byte("\x0a\x01m\x1a\x02id\x2a\x12\x0a\x01a\x12\x05INT64\x1a\x02\x01\x01\x2a\x02\x1a\x00"))
+	f.Add([]byte("\x0a\x01m\x2a\x0e\x0a\x01a\x12\x05INT64\x1a\x02\x01\x01\x3a\x0812345678"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		call, err := parseModelInfer(message)
+		if err == nil {
+			require.NotEmpty(t, call.rows)
+			require.NotEmpty(t, call.appendMessage(nil, len(call.rows)))
+		}
+	})
+}
+
 func BenchmarkEmbeddings(b *testing.B) {
 	body := []byte(`{"model":"standin","input":"text 0 of request 12345, to be turned into an embedding"}`)
 	var dst []byte
