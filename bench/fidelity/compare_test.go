@@ -117,9 +117,31 @@ func forgive(v any, e excuse) {
 	if _, has := object["id"]; has && e.id {
 		object["id"] = "excused"
 	}
-	if usage, has := object["usage"].(map[string]any); has && e.usage {
-		for name := range usage {
-			usage[name] = "counted elsewhere"
+	if e.usage {
+		counts(object, map[string]int64{})
+	}
+}
+
+// counts adds the token counts of an answer to sums, by their path, and leaves a
+// word in the place of each.
+func counts(answer map[string]any, sums map[string]int64) {
+	for _, name := range []string{"usage", "meta"} {
+		if v, has := answer[name].(map[string]any); has {
+			countIn(v, name, sums)
+		}
+	}
+}
+
+func countIn(object map[string]any, path string, sums map[string]int64) {
+	for name, v := range object {
+		switch v := v.(type) {
+		case map[string]any:
+			countIn(v, path+"."+name, sums)
+		case json.Number:
+			if n, err := v.Int64(); err == nil {
+				sums[path+"."+name] += n
+				object[name] = "counted elsewhere"
+			}
 		}
 	}
 }
@@ -127,16 +149,8 @@ func forgive(v any, e excuse) {
 // tally adds an answer's token counts to sums.
 func tally(sums map[string]int64, a *answer) {
 	v, err := tree(a)
-	object, ok := v.(map[string]any)
-	if err != nil || !ok {
-		return
-	}
-	usage, _ := object["usage"].(map[string]any)
-	for name, count := range usage {
-		n, err := count.(json.Number).Int64()
-		if err == nil {
-			sums[name] += n
-		}
+	if object, ok := v.(map[string]any); err == nil && ok {
+		counts(object, sums)
 	}
 }
 
@@ -167,6 +181,8 @@ func TestCompare(t *testing.T) {
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":{"total_tokens":2}}`), excuse{usage: true}, true},
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":{"prompt_tokens":1}}`), excuse{usage: true}, false},
 		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":null}`), excuse{usage: true}, false},
+		{plain(`{"usage":{"total_tokens":1}}`), plain(`{"usage":{"total_tokens":1.5}}`), excuse{usage: true}, false},
+		{plain(`{"meta":{"billed_units":{"x":1}}}`), plain(`{"meta":{"billed_units":{"x":2}}}`), excuse{usage: true}, true},
 		{plain(`{"data":[{"index":1},{"index":0}]}`), plain(`{"data":[{"index":0},{"index":1}]}`), excuse{}, true},
 		{plain(`{"data":[{"index":0},{"index":1}]}`), plain(`{"data":[{"index":1},{"index":0}]}`), excuse{}, false},
 		{text(`{"a":1}`), text(`{"a": 1}`), excuse{}, false},
