@@ -62,7 +62,9 @@ func TestTheAnswerIsTheDirectOne(t *testing.T) {
 			require.Zero(t, wrong, "answers that differ")
 			// What Cohere bills, it bills for a call of up to a hundred documents.
 			require.LessOrEqual(t, sums[1][searchUnits], sums[0][searchUnits])
-			sums[0][searchUnits] = sums[1][searchUnits]
+			for i := range sums {
+				delete(sums[i], searchUnits)
+			}
 			require.Equal(t, sums[0], sums[1], "token counts of all answers together")
 			require.Greater(t, good, requests/2, "most requests are good ones")
 			t.Logf("%d calls directly, %d through Friday, %d answered 200, largest call %d items", counted, also, good, w.largest())
