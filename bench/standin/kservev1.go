@@ -1,7 +1,9 @@
 package standin
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 )
 
@@ -91,6 +93,8 @@ func columnar(model string, inputs []byte) *job {
 		for name, v := range fields(inputs) {
 			columns = append(columns, column{[]byte(name), v})
 		}
+		// Members of an object have no order.
+		slices.SortStableFunc(columns, func(a, b column) int { return bytes.Compare(a.name, b.name) })
 	} else {
 		columns = []column{{nil, inputs}}
 	}
