@@ -111,15 +111,15 @@ func (g *generator) query() string {
 
 func reranks(g *generator) *request {
 	document := g.text
-	if g.percent(20) {
+	if g.percent(8) {
 		document = func() string { return g.object(member{"text", g.text()}, member{"title", g.sometimes(10, g.text())}) }
 	}
-	return post(one(g, "/v1/rerank", "/v2/rerank", "/rerank"), g.object(
+	return post(one(g, "/v1/rerank", "/v1/rerank", "/v1/rerank", "/v1/rerank", "/v2/rerank", "/rerank"), g.object(
 		member{"model", g.sometimes(99, g.model("nocount", "single"))},
 		member{"query", g.sometimes(99, g.query())},
 		member{"documents", g.sometimes(98, g.orBad(g.list(g.count(), document), `[]`, `"a"`, `[7]`))},
-		member{"top_n", g.sometimes(20, one(g, `1`, `3`, `100`, `0`))},
-		member{"return_documents", g.sometimes(30, one(g, `true`, `false`))},
+		member{"top_n", g.sometimes(10, one(g, `1`, `3`, `100`, `0`))},
+		member{"return_documents", g.sometimes(15, one(g, `true`, `false`))},
 		g.unknown(),
 	))
 }
