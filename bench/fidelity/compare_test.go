@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,6 +35,11 @@ func compare(direct, through *answer, e excuse) string {
 	}
 	if d, f := endToEnd(direct.header), endToEnd(through.header); !maps.EqualFunc(d, f, equalLines) {
 		return fmt.Sprintf("header %v became %v", d, f)
+	}
+	direct, draw := cut(direct)
+	through, fraw := cut(through)
+	if draw != fraw {
+		return fmt.Sprintf("binary tensors %.300q became %.300q", draw, fraw)
 	}
 	if bytes.Equal(direct.body, through.body) {
 		return ""
@@ -61,6 +67,9 @@ func equalLines(a, b []string) bool { return strings.Join(a, "\n") == strings.Jo
 // framing (RFC 9110 section 7.6.1).
 func endToEnd(h http.Header) map[string][]string {
 	out := maps.Clone(h)
+	if out["Inference-Header-Content-Length"] != nil {
+		out["Inference-Header-Content-Length"] = []string{"looked at beside the body"}
+	}
 	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Date"} {
 		delete(out, name)
 	}
@@ -81,6 +90,17 @@ func tree(a *answer) (any, error) {
 		err = fmt.Errorf("more than one document")
 	}
 	return v, err
+}
+
+// cut takes an answer of the Open Inference Protocol's binary extension apart: its
+// JSON, as an answer by itself, and the tensors behind it. Other answers it leaves.
+func cut(a *answer) (*answer, string) {
+	n, err := strconv.Atoi(a.header.Get("Inference-Header-Content-Length"))
+	if err != nil || n < 0 || n > len(a.body) {
+		return a, ""
+	}
+	head := &answer{status: a.status, header: http.Header{"Content-Type": {"application/json"}}, body: a.body[:n]}
+	return head, string(a.body[n:])
 }
 
 // results are those of an answer that says by a number, index, whose each is.
@@ -162,6 +182,11 @@ func TestCompare(t *testing.T) {
 	text := func(body string) *answer {
 		return &answer{status: 200, header: http.Header{"Content-Type": {"text/plain"}}, body: []byte(body)}
 	}
+	raw := func(n int, body string) *answer {
+		a := text(body)
+		a.header.Set("Inference-Header-Content-Length", strconv.Itoa(n))
+		return a
+	}
 	retry := plain(`1`)
 	retry.header.Set("Retry-After", "1")
 	teapot := plain(`1`)
@@ -186,6 +211,10 @@ func TestCompare(t *testing.T) {
 		{plain(`{"data":[{"index":1},{"index":0}]}`), plain(`{"data":[{"index":0},{"index":1}]}`), excuse{}, true},
 		{plain(`{"data":[{"index":0},{"index":1}]}`), plain(`{"data":[{"index":1},{"index":0}]}`), excuse{}, false},
 		{text(`{"a":1}`), text(`{"a": 1}`), excuse{}, false},
+		{raw(7, `{"a":1}xyz`), raw(8, `{"a": 1}xyz`), excuse{}, true},
+		{raw(7, `{"a":1}xyz`), raw(7, `{"a":1}xyy`), excuse{}, false},
+		{raw(7, `{"a":1}xyz`), raw(8, `{"a":1}xyz`), excuse{}, false},
+		{raw(7, `{"a":1}xyz`), text(`{"a":1}xyz`), excuse{}, false},
 		{plain(`1`), text(`1`), excuse{}, false},
 		{plain(`1`), retry, excuse{}, false},
 		{plain(`1`), teapot, excuse{}, false},

@@ -1,10 +1,13 @@
 package fidelity_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,12 +140,38 @@ func invoke(ctx context.Context, cc *grpc.ClientConn, c inference) inferred {
 	}
 	err := cc.Invoke(ctx, "/inference.GRPCInferenceService/"+c.method, &c.message, &reply, grpc.Header(&got.header), grpc.Trailer(&got.trailer))
 	s := status.Convert(err)
-	got.status, got.reply = fmt.Sprintf("%v: %s", s.Code(), s.Message()), string(reply)
+	got.status, got.reply = fmt.Sprintf("%v: %s", s.Code(), s.Message()), byNumber(reply)
 	for _, md := range []metadata.MD{got.header, got.trailer} {
 		md.Delete("date")
+		md.Delete("trailer") // says which trailers may come, not what they are
 		md.Delete("content-length")
 	}
 	return got
+}
+
+// byNumber puts a message's fields in the order of their numbers, for their order
+// on the wire means nothing
+// (https://protobuf.dev/programming-guides/encoding/#order).
+func byNumber(message []byte) string {
+	type part struct {
+		number protowire.Number
+		text   string
+	}
+	var parts []part
+	for len(message) > 0 {
+		number, _, n := protowire.ConsumeField(message)
+		if n < 0 {
+			return string(message) + ": is no message"
+		}
+		parts = append(parts, part{number, string(message[:n])})
+		message = message[n:]
+	}
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.number, b.number) })
+	var all strings.Builder
+	for _, p := range parts {
+		all.WriteString(p.text)
+	}
+	return all.String()
 }
 
 func dialGRPC(t *testing.T, address string) *grpc.ClientConn {
