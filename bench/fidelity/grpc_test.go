@@ -65,7 +65,7 @@ func wireNumbers(dst []byte, number protowire.Number, values ...uint64) []byte {
 // inference makes a call: raw or typed rows of FP64, sometimes with a text to each.
 func (g *generator) inference() inference {
 	n := g.count()
-	raw := g.percent(60)
+	raw := g.percent(75)
 	var behind [][]byte
 	tensor := func(name, kind string, width int, typed func() []byte, untyped func() []byte) []byte {
 		shape := []uint64{uint64(n)}
@@ -82,7 +82,7 @@ func (g *generator) inference() inference {
 	var numbers []byte
 	for range 3 * n {
 		v := float64(g.IntN(100_000)) / 8
-		if g.IntN(400) == 0 {
+		if g.IntN(3000) == 0 {
 			v = -666
 		}
 		numbers = binary.LittleEndian.AppendUint64(numbers, math.Float64bits(v))
@@ -91,7 +91,10 @@ func (g *generator) inference() inference {
 	if g.percent(10) {
 		var typed, untyped []byte
 		for range n {
-			text := fmt.Sprint(one(g, "a", "zwölf", "", "poison500 \x00", "b"), g.IntN(1000))
+			text := fmt.Sprint(one(g, "a", "zwölf", "", "\x00\xff", "b"), g.IntN(1000))
+			if g.IntN(200) == 0 {
+				text = "poison500"
+			}
 			typed = wireBytes(typed, 8, []byte(text))
 			untyped = append(binary.LittleEndian.AppendUint32(untyped, uint32(len(text))), text...)
 		}

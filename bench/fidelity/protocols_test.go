@@ -268,7 +268,7 @@ func inferBinary(g *generator) *request {
 		member{"name", `"input"`}, member{"shape", fmt.Sprintf("[%d,3]", n)}, member{"datatype", `"FP64"`},
 		member{"parameters", fmt.Sprintf(`{"binary_data_size":%d}`, len(raw))},
 	)}
-	if g.percent(20) {
+	if g.percent(8) {
 		start := len(raw)
 		for range n {
 			text := one(g, "a", "", "zwölf", "poi\x00son")
@@ -281,16 +281,16 @@ func inferBinary(g *generator) *request {
 	}
 	head := g.object(
 		member{"id", g.sometimes(60, strconv.Quote(fmt.Sprint("r", g.IntN(1000))))},
-		member{"parameters", g.sometimes(60, one(g, `{"binary_data_output":true}`, `{"binary_data_output":false}`))},
+		member{"parameters", g.sometimes(90, g.orBad(`{"binary_data_output":true}`, `{"binary_data_output":false}`))},
 		member{"inputs", "[" + strings.Join(inputs, ",") + "]"},
-		member{"outputs", g.sometimes(20, `[{"name":"sum","parameters":{"binary_data":true}}]`)},
+		member{"outputs", g.sometimes(6, `[{"name":"sum","parameters":{"binary_data":true}}]`)},
 	)
 	length := len(head)
 	if g.percent(2) {
 		length += one(g, 1, -1, 1000)
 	}
 	r := post("/v2/models/"+g.name("single", "miscount")+"/infer", head+string(raw), fmt.Sprintf("inference-header-content-length: %d", length))
-	r.header[0] = one(g, "content-type: application/octet-stream", "content-type: application/octet-stream", "content-type: application/json")
+	r.header[0] = g.orBad("content-type: application/octet-stream", "content-type: application/json")
 	return r
 }
 
