@@ -16,6 +16,11 @@ type Result struct {
 	Requests uint64
 	// Wrong counts the answers that were not what the request deserved.
 	Wrong uint64
+	// Refused counts the requests that the server had to refuse, each with an
+	// error of its own, and did; they are not in Requests.
+	Refused uint64
+	// Left counts those whose caller left before there was an answer.
+	Left uint64
 	// Failed counts, by kind, what had no such answer: a status as "503",
 	// "connect", "timeout", "reset" or "protocol".
 	Failed map[string]uint64
@@ -34,6 +39,8 @@ type Result struct {
 func (r *Result) Merge(o *Result) {
 	r.Requests += o.Requests
 	r.Wrong += o.Wrong
+	r.Refused += o.Refused
+	r.Left += o.Left
 	for kind, n := range o.Failed {
 		r.fail(kind, n)
 	}
@@ -96,6 +103,8 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Requests    uint64            `json:"requests"`
 		Wrong       uint64            `json:"wrong"`
+		Refused     uint64            `json:"refused,omitempty"`
+		Left        uint64            `json:"left,omitempty"`
 		Failed      map[string]uint64 `json:"failed"`
 		RPS         float64           `json:"rps"`
 		Mean        float64           `json:"mean_ms"`
@@ -107,7 +116,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		Connections uint64            `json:"connections"`
 		Sample      string            `json:"first_trouble,omitempty"`
 	}{
-		r.Requests, r.Wrong, r.Failed, r.RPS(), ms(r.Latency.Mean()),
+		r.Requests, r.Wrong, r.Refused, r.Left, r.Failed, r.RPS(), ms(r.Latency.Mean()),
 		ms(r.Latency.Quantile(.5)), ms(r.Latency.Quantile(.9)), ms(r.Latency.Quantile(.99)), ms(r.Latency.Max()),
 		r.Elapsed.Seconds(), r.Connections, r.Sample,
 	})

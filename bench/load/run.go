@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,14 @@ type Workload interface {
 	AppendBody(dst []byte, n uint64) []byte
 	// Check says what is wrong with body as the answer to request n; nil: nothing.
 	Check(n uint64, body []byte) error
+}
+
+// Refusing is a Workload some of whose requests the server has to refuse.
+type Refusing interface {
+	Workload
+	// Refusal says with which status request n has to fail, and what the body
+	// must hold; an empty status: it has to be answered.
+	Refusal(n uint64) (status, holds string)
 }
 
 // Options says what load to make. The run ends when Duration has passed and
@@ -41,6 +50,10 @@ type Options struct {
 	Timeout time.Duration
 	// First is the number of the first request.
 	First uint64
+	// Leave is the share of the requests, 0 to 1, whose caller closes its
+	// connection at a random moment, unless the answer is there before; mostly
+	// within the time that answers take.
+	Leave float64
 }
 
 // Run makes the load and returns what it has seen, also where ctx ended it early.
@@ -51,6 +64,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, errors.New("load: Workload: is missing")
 	case o.Concurrency < 1:
 		return nil, fmt.Errorf("load: Concurrency: %d is below 1", o.Concurrency)
+	case o.Leave < 0 || o.Leave > 1:
+		return nil, fmt.Errorf("load: Leave: %v is not from 0 to 1", o.Leave)
 	case o.Rate < 0:
 		return nil, fmt.Errorf("load: Rate: %v is negative", o.Rate)
 	case o.Duration <= 0 && o.Requests == 0:
@@ -160,22 +175,48 @@ func (c *caller) ask(ctx context.Context, n uint64, at int64) {
 	if at == 0 {
 		at = clock.Now()
 	}
+	leaves := c.Leave > 0 && rand.Float64() < c.Leave // #nosec G404 -- a load, not a secret
+	if leaves {
+		within := max(c.seen.Latency.Mean(), 100*time.Microsecond) * 3 / 2
+		c.link.leave = 1 + time.Duration(rand.Float64()*float64(within)) // #nosec G404 -- as above
+	}
 	answer, err := c.link.call(ctx, c.request)
+	c.link.leave = 0
 	took := time.Duration(clock.Now() - at)
+	status, holds := c.refusal(n)
 	if err != nil {
-		if ctx.Err() == nil { // what the run's own end cut off is nobody's failure
+		f, ok := errors.AsType[*failure](err)
+		switch {
+		case leaves && ok && f.kind == "timeout":
+			c.seen.Left++
+		case status != "" && ok && f.kind == status && strings.Contains(f.err.Error(), holds):
+			c.seen.Refused++
+		case ctx.Err() == nil: // what the run's own end cut off is nobody's failure
 			c.seen.note(err)
 			c.rest(ctx, err)
 		}
 		return
 	}
 	c.seen.Requests++
+	if status != "" {
+		c.seen.Wrong++
+		c.seen.sample(fmt.Sprintf("request %d: has to be refused with %s and was answered", n, status))
+		return
+	}
 	if err := c.Workload.Check(n, answer); err != nil {
 		c.seen.Wrong++
 		c.seen.sample(fmt.Sprintf("request %d: %v", n, err))
 		return
 	}
 	c.seen.Latency.Add(took)
+}
+
+// refusal is Refusing's, where the workload is.
+func (c *caller) refusal(n uint64) (status, holds string) {
+	if r, ok := c.Workload.(Refusing); ok {
+		return r.Refusal(n)
+	}
+	return "", ""
 }
 
 // rest lets a caller that cannot connect try a hundred times a second, rather than

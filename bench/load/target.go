@@ -75,6 +75,7 @@ func (t *Target) appendRequest(dst []byte, path string, body []byte) []byte {
 type link struct {
 	target  *Target
 	timeout time.Duration
+	leave   time.Duration // after so long the next call is given up; 0: not
 	nc      net.Conn
 	br      *bufio.Reader
 	resp    fasthttp.Response
@@ -98,7 +99,11 @@ func (l *link) send(ctx context.Context, request []byte) error {
 		l.br.Reset(nc)
 		l.unhook = context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	}
-	_ = l.nc.SetDeadline(time.Now().Add(l.timeout))
+	patience := l.timeout
+	if l.leave > 0 {
+		patience = l.leave
+	}
+	_ = l.nc.SetDeadline(time.Now().Add(patience))
 	if ctx.Err() != nil { // looked at after the line above, so that the hook's deadline stands
 		_ = l.nc.SetDeadline(time.Unix(1, 0))
 	}

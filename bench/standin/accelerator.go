@@ -17,10 +17,12 @@ import (
 // whose cost counts from there. So n queued calls take exactly n times the cost,
 // however late each sleep returns, and throughput is the cost curve's own.
 type accelerator struct {
-	fixed, perItem time.Duration
 	queued         atomic.Int64
+	fixed, perItem atomic.Int64 // nanoseconds
 
 	mu      sync.Mutex
+	units   int
+	surplus int       // units that go once they are free
 	idle    []int64   // for each unit that does nothing, since when
 	waiting []*ticket // in order of arrival; empty while a unit is idle
 }
@@ -30,11 +32,43 @@ type accelerator struct {
 type ticket struct{ free chan int64 }
 
 func newAccelerator(c Config) *accelerator {
-	return &accelerator{fixed: c.Fixed, perItem: c.PerItem, idle: make([]int64, c.Accelerators)}
+	a := &accelerator{}
+	a.set(Cost{c.Accelerators, c.Fixed, c.PerItem})
+	return a
+}
+
+// set changes cost and units. Calls that run go on at the cost that they began
+// with; units too many go when their calls end.
+func (a *accelerator) set(c Cost) {
+	a.fixed.Store(int64(c.Fixed))
+	a.perItem.Store(int64(c.PerItem))
+	a.mu.Lock()
+	more := c.Accelerators - a.units
+	a.units = c.Accelerators
+	for ; more < 0; more++ {
+		if n := len(a.idle); n > 0 {
+			a.idle = a.idle[:n-1]
+		} else {
+			a.surplus++
+		}
+	}
+	for ; more > 0 && a.surplus > 0; more-- {
+		a.surplus--
+	}
+	a.mu.Unlock()
+	for range more {
+		a.release(0)
+	}
+}
+
+func (a *accelerator) cost() Cost {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Cost{a.units, time.Duration(a.fixed.Load()), time.Duration(a.perItem.Load())}
 }
 
 // costs says whether a call takes time at all.
-func (a *accelerator) costs() bool { return a.fixed > 0 || a.perItem > 0 }
+func (a *accelerator) costs() bool { return a.fixed.Load() > 0 || a.perItem.Load() > 0 }
 
 // run waits for a unit and then for the cost of n items. When ctx ends first it
 // gives up the place or the unit and returns the cause.
@@ -46,7 +80,7 @@ func (a *accelerator) run(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	end := start + int64(a.fixed+time.Duration(n)*a.perItem)
+	end := start + a.fixed.Load() + int64(n)*a.perItem.Load()
 	if err := clock.SleepUntil(ctx, end); err != nil {
 		a.release(min(end, clock.Now()))
 		return err
@@ -100,6 +134,10 @@ func (a *accelerator) forget(t *ticket) bool {
 func (a *accelerator) release(free int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.surplus > 0 {
+		a.surplus--
+		return
+	}
 	if len(a.waiting) == 0 {
 		a.idle = append(a.idle, free)
 		return

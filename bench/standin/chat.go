@@ -65,7 +65,7 @@ func (c *conn) chat(last bool) error {
 }
 
 func (c *conn) parseChat() (*chatCall, *fault) {
-	body := c.req.Body()
+	body := c.body
 	if !json.Valid(body) {
 		return nil, bad("the body is not valid JSON")
 	}
@@ -104,7 +104,7 @@ func (c *conn) parseChat() (*chatCall, *fault) {
 		return nil, bad("model or messages: is missing")
 	}
 	if status := poison(messages); status != 0 {
-		return nil, &fault{status, "messages are poisoned"}
+		return nil, &fault{status: status, message: "messages are poisoned"}
 	}
 	call.wish("think_ms", string(c.req.Header.Peek(ThinkHeader)))
 	call.wish("gap_ms", string(c.req.Header.Peek(GapHeader)))
@@ -135,6 +135,7 @@ func (call *chatCall) wish(name, value string) {
 // each at its own due time.
 func (c *conn) streamChat(ctx context.Context, call *chatCall, start int64, last bool) error {
 	c.out = appendHead(c.out[:0], 200, "text/event-stream; charset=utf-8", last)
+	c.out = append(c.out, c.extra...)
 	c.out = append(c.out, "cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"...)
 	c.out = c.appendChunk(c.out, call.appendEvent(c.aux[:0], `{"role":"assistant","content":""}`, "null"))
 	for i := range call.tokens {

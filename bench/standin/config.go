@@ -29,6 +29,8 @@ type Config struct {
 	HangUp bool
 	// MaxBody bounds a request's body in bytes. Default 64 MiB.
 	MaxBody int
+	// Observe, where not nil, is shown every request; many at once.
+	Observe func(Request)
 }
 
 // DefaultConfig is one accelerator at 10 ms a call and 0.5 ms an item, and chat

@@ -21,10 +21,22 @@ type conn struct {
 	req fasthttp.Request
 	out []byte // an answer being put together
 	aux []byte // its body
+
+	body  []byte // the request's, decompressed
+	extra []byte // lines for the answer's head
 }
 
 // serve answers requests until the connection ends.
 func (c *conn) serve() {
+	if c.config.KeepAlive > 0 {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.KeepAlive))
+	}
+	// No method begins as HTTP/2's preface does.
+	if begin, err := c.br.Peek(4); err == nil && string(begin) == "PRI " {
+		_ = c.nc.SetReadDeadline(time.Time{})
+		c.serveHTTP2()
+		return
+	}
 	for {
 		if c.config.KeepAlive > 0 {
 			_ = c.nc.SetReadDeadline(time.Now().Add(c.config.KeepAlive))
@@ -40,6 +52,7 @@ func (c *conn) serve() {
 			if errors.Is(err, fasthttp.ErrBodyTooLarge) {
 				status = 413
 			}
+			c.extra = c.extra[:0]
 			_ = c.answer(status, openError(status, "cannot read the request: "+err.Error()), true)
 			return
 		}
@@ -116,6 +129,7 @@ func (c *conn) answerAs(contentType string, status int, body []byte, last bool) 
 		c.counters.failed.Add(1)
 	}
 	c.out = appendHead(c.out[:0], status, contentType, last)
+	c.out = append(c.out, c.extra...)
 	c.out = append(c.out, "content-length: "...)
 	c.out = strconv.AppendInt(c.out, int64(len(body)), 10)
 	c.out = append(c.out, "\r\n\r\n"...)

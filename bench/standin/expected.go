@@ -119,17 +119,25 @@ func ChatToken(seed uint64, i int) string {
 // ChatID is the completion's id.
 func ChatID(seed uint64) string { return "chatcmpl-" + strconv.FormatUint(seed, 16) }
 
-// poison says with which status an item fails its call; 0: it does not.
+// poison says with which status an item fails its call; 0: it does not. Digits
+// after the word name a status, "poison429".
 func poison(item []byte) int {
 	i := bytes.Index(item, []byte("poison"))
-	switch {
-	case i < 0:
+	if i < 0 {
 		return 0
-	case bytes.HasPrefix(item[i:], []byte("poison500")):
-		return 500
+	}
+	rest := item[i+len("poison"):]
+	if len(rest) >= 3 {
+		if status, err := strconv.Atoi(string(rest[:3])); err == nil && status >= 400 && status < 600 {
+			return status
+		}
 	}
 	return 400
 }
+
+// hangs says whether an item's call is never answered: it holds the word
+// "hangforever".
+func hangs(item []byte) bool { return bytes.Contains(item, []byte("hangforever")) }
 
 // poisonValue is poison for one value of a row.
 func poisonValue(v []byte) int {
@@ -142,4 +150,12 @@ func poisonValue(v []byte) int {
 		return 500
 	}
 	return 0
+}
+
+// hangsValue is hangs for one value of a row.
+func hangsValue(v []byte) bool {
+	if len(v) > 0 && v[0] == '"' {
+		return hangs(v)
+	}
+	return bytes.HasPrefix(v, []byte("-668"))
 }

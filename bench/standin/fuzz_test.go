@@ -65,15 +65,39 @@ func FuzzParse(f *testing.F) {
 		call, fault := parseEmbeddings(body)
 		if fault == nil {
 			require.NotEmpty(t, call.items)
-			require.True(t, json.Valid(call.appendAnswer(nil, 2)))
+			require.True(t, json.Valid(call.appendAnswer(nil, 2, len(call.items))))
 		}
-		infer, fault := parseInfer("m", body)
-		if infer == nil {
-			require.NotNil(t, fault)
-			return
+		for _, j := range []*job{
+			predict("m", body), explain("m", body), predictions("m", body), embed(body, 2), classify(body), score(body),
+			rerank("/rerank", body), rerank("/v1/rerank", body), rerank("/v2/rerank", body), tokenize(body),
+		} {
+			if j.fault == nil {
+				require.True(t, json.Valid(j.answer(nil, j.items)))
+			}
 		}
-		require.NotEmpty(t, infer.rows)
-		require.True(t, json.Valid(infer.appendAnswer(nil, "m")))
+		if call, fault := parseCompletions(body, 2); fault == nil {
+			require.True(t, json.Valid(call.appendAnswer(nil, len(call.prompts))))
+		}
+		for cut := range min(len(body), 64) {
+			infer, fault := parseInfer("m", body[:len(body)-cut], body[len(body)-cut:])
+			if fault == nil {
+				require.NotEmpty(t, infer.rows)
+				require.True(t, json.Valid(infer.appendAnswer(nil, len(infer.rows))))
+			}
+		}
+	})
+}
+
+// Nor does a message of gRPC, whatever is in it, do more than be refused.
+func FuzzParseModelInfer(f *testing.F) {
+	f.Add([]byte("\x0a\x01m\x1a\x02id\x2a\x12\x0a\x01a\x12\x05INT64\x1a\x02\x01\x01\x2a\x02\x1a\x00"))
+	f.Add([]byte("\x0a\x01m\x2a\x0e\x0a\x01a\x12\x05INT64\x1a\x02\x01\x01\x3a\x0812345678"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		call, err := parseModelInfer(message)
+		if err == nil {
+			require.NotEmpty(t, call.rows)
+			require.NotEmpty(t, call.appendMessage(nil, len(call.rows)))
+		}
 	})
 }
 
@@ -83,6 +107,6 @@ func BenchmarkEmbeddings(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		call, _ := parseEmbeddings(body)
-		dst = call.appendAnswer(dst[:0], 16)
+		dst = call.appendAnswer(dst[:0], 16, 1)
 	}
 }

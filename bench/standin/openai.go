@@ -7,24 +7,21 @@ import (
 
 // embeddings answers OpenAI's POST /v1/embeddings
 // (https://platform.openai.com/docs/api-reference/embeddings/create).
-func (c *conn) embeddings(last bool) error {
-	call, f := parseEmbeddings(c.req.Body())
+func (c *conn) embeddings() *job {
+	call, f := parseEmbeddings(c.body)
 	if f != nil {
-		return c.run(0, f, false, last, nil)
+		return refused(openError, f)
 	}
-	for _, item := range call.items {
-		if status := poison(item); status != 0 {
-			f = &fault{status, "input is poisoned"}
-			break
-		}
+	j := &job{model: call.model, items: len(call.items), form: openError}
+	for i, item := range call.items {
+		j.look("input", i, item)
 	}
 	dims := c.config.Dimensions
 	if call.dims > 0 {
 		dims = call.dims
 	}
-	return c.run(len(call.items), f, false, last, func(dst []byte) []byte {
-		return call.appendAnswer(dst, dims)
-	})
+	j.answer = func(dst []byte, n int) []byte { return call.appendAnswer(dst, dims, n) }
+	return j
 }
 
 // embeddingCall is a parsed call. Its items are texts without quotes and escapes,
@@ -72,14 +69,14 @@ func parseEmbeddings(body []byte) (*embeddingCall, *fault) {
 	if call.model == "" {
 		return nil, bad("model: is missing")
 	}
-	return call, call.setInput(input)
+	return call, call.setInput("input", input)
 }
 
-// setInput takes the four forms of input: a text, a list of texts, a list of
-// token ids, which is one item, and a list of such lists.
-func (call *embeddingCall) setInput(input []byte) *fault {
+// setInput takes the four forms of input, the member of that name: a text, a list
+// of texts, a list of token ids, which is one item, and a list of such lists.
+func (call *embeddingCall) setInput(name string, input []byte) *fault {
 	if len(input) == 0 {
-		return bad("input: is missing")
+		return bad(name + ": is missing")
 	}
 	switch input[0] {
 	case '"':
@@ -87,54 +84,95 @@ func (call *embeddingCall) setInput(input []byte) *fault {
 		return nil
 	case '[':
 	default:
-		return bad("input: is neither a text nor a list")
+		return bad(name + ": is neither a text nor a list")
 	}
-	if first := space(input[1:]); first[0] != '"' && first[0] != '[' && first[0] != ']' {
-		call.add(input)
-		return nil
+	if first := space(input[1:])[0]; first != '"' && first != '[' && first != ']' {
+		return call.addIDs(name, input)
 	}
 	for e := range elements(input) {
-		if e[0] != '"' && e[0] != '[' {
-			return bad("input: " + string(e) + " is neither a text nor a list of token ids")
+		switch e[0] {
+		case '"':
+			call.add(e)
+		case '[':
+			if f := call.addIDs(name, e); f != nil {
+				return f
+			}
+		default:
+			return bad(name + ": " + string(e) + " is neither a text nor a list of token ids")
 		}
-		call.add(e)
 	}
 	if len(call.items) == 0 {
-		return bad("input: is empty")
+		return bad(name + ": is empty")
 	}
 	return nil
 }
 
-func (call *embeddingCall) add(item []byte) {
-	if item[0] == '"' {
-		text := unquote(item)
-		call.items = append(call.items, text)
-		call.tokens += Tokens(text)
-		return
-	}
-	call.items = append(call.items, compact(item))
-	for range elements(item) {
-		call.tokens++
-	}
+// whole says whether v is a number without fraction and exponent.
+func whole(v []byte) bool {
+	_, err := strconv.ParseInt(string(v), 10, 64)
+	return err == nil
 }
 
-func (call *embeddingCall) appendAnswer(dst []byte, dims int) []byte {
+// add adds a text.
+func (call *embeddingCall) add(quoted []byte) {
+	text := unquote(quoted)
+	call.items = append(call.items, text)
+	call.tokens += Tokens(text)
+}
+
+// addIDs adds a list of token ids, one at least.
+func (call *embeddingCall) addIDs(name string, list []byte) *fault {
+	n := 0
+	for id := range elements(list) {
+		if !whole(id) {
+			return bad(name + ": " + string(id) + " is no token id")
+		}
+		n++
+	}
+	if n == 0 {
+		return bad(name + ": a list of token ids is empty")
+	}
+	call.items = append(call.items, compact(list))
+	call.tokens += n
+	return nil
+}
+
+// appendAnswer appends the embeddings of the first n items.
+func (call *embeddingCall) appendAnswer(dst []byte, dims, n int) []byte {
+	odd := oddity(call.model)
 	dst = append(dst, `{"object":"list","data":[`...)
-	for i, item := range call.items {
+	for i := range n {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
+		at := i
+		if odd == Reversed {
+			at = n - 1 - i
+		}
 		dst = append(dst, `{"object":"embedding","index":`...)
-		dst = strconv.AppendInt(dst, int64(i), 10)
+		dst = strconv.AppendInt(dst, int64(at), 10)
 		dst = append(dst, `,"embedding":`...)
-		dst = AppendEmbedding(dst, call.model, item, dims, call.inBase64)
+		dst = AppendEmbedding(dst, call.model, call.items[at], dims, call.inBase64)
 		dst = append(dst, '}')
 	}
 	dst = append(dst, `],"model":`...)
 	dst = append(dst, call.wire...)
+	if odd == NoCount {
+		return append(dst, '}')
+	}
+	return append(appendUsage(dst, call.tokens, -1), '}')
+}
+
+// appendUsage appends OpenAI's usage as the next member of an object; completion
+// below 0: there is none.
+func appendUsage(dst []byte, prompt, completion int) []byte {
 	dst = append(dst, `,"usage":{"prompt_tokens":`...)
-	dst = strconv.AppendInt(dst, int64(call.tokens), 10)
+	dst = strconv.AppendInt(dst, int64(prompt), 10)
+	if completion >= 0 {
+		dst = append(dst, `,"completion_tokens":`...)
+		dst = strconv.AppendInt(dst, int64(completion), 10)
+	}
 	dst = append(dst, `,"total_tokens":`...)
-	dst = strconv.AppendInt(dst, int64(call.tokens), 10)
-	return append(dst, `}}`...)
+	dst = strconv.AppendInt(dst, int64(prompt+max(0, completion)), 10)
+	return append(dst, '}')
 }

@@ -2,105 +2,152 @@ package standin
 
 import (
 	"encoding/json"
+	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/valyala/fasthttp"
 )
-
-// A fault is a call that is answered with an error.
-type fault struct {
-	status  int
-	message string
-}
-
-func bad(message string) *fault { return &fault{400, message} }
-
-// openError is an error in OpenAI's shape.
-func openError(status int, message string) []byte {
-	kind := "invalid_request_error"
-	if status >= 500 {
-		kind = "server_error"
-	}
-	return []byte(`{"error":{"message":` + quote(message) + `,"type":"` + kind + `","code":` + strconv.Itoa(status) + `}}`)
-}
-
-// plainError is an error as KServe's servers write it.
-func plainError(message string) []byte { return []byte(`{"error":` + quote(message) + `}`) }
-
-// quote is s as a JSON text.
-func quote(s string) string {
-	q, err := json.Marshal(s)
-	if err != nil {
-		return `""` // strings always marshal
-	}
-	return string(q)
-}
 
 // route answers the request that was read. An error ends the connection.
 func (c *conn) route(last bool) error {
-	path := string(c.req.URI().Path())
-	if c.req.Header.IsPost() {
-		switch {
-		case path == "/v1/embeddings":
-			return c.embeddings(last)
-		case path == "/v1/chat/completions":
-			return c.chat(last)
-		case strings.HasPrefix(path, "/v1/models/") && strings.HasSuffix(path, ":predict"):
-			model := strings.TrimSuffix(strings.TrimPrefix(path, "/v1/models/"), ":predict")
-			return c.predict(model, last)
-		case strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/infer"):
-			return c.infer(modelOf(strings.TrimSuffix(path, "/infer")), last)
+	c.extra = c.extra[:0]
+	c.body = c.req.Body()
+	if c.config.Observe != nil {
+		c.config.Observe(c.observed())
+	}
+	// Neither slashes nor dots are cleaned away: a path is what the caller wrote.
+	path, err := url.PathUnescape(string(c.req.URI().PathOriginal()))
+	if err != nil {
+		return c.answer(400, openError(400, "cannot read the path "+string(c.req.Header.RequestURI())), last)
+	}
+	if serve := c.called(path); serve != nil {
+		if !c.req.Header.IsPost() {
+			c.extra = append(c.extra, "allow: POST\r\n"...)
+			return c.answer(405, openError(405, "method not allowed: "+string(c.req.Header.Method())), last)
 		}
-	} else {
-		switch {
-		case path == "/stats":
-			body, err := json.Marshal(c.Stats())
-			if err != nil {
-				return err
-			}
-			return c.answer(200, body, last)
-		case path == "/metrics":
-			return c.answerAs("text/plain; version=0.0.4", 200, c.Stats().appendMetrics(nil), last)
-		case path == "/health", path == "/v2/health/ready", path == "/v2/health/live":
-			return c.answer(200, []byte(`{}`), last)
-		case path == "/v2":
-			return c.answer(200, []byte(`{"name":"standin","version":"1","extensions":[]}`), last)
-		case path == "/v1/models":
-			return c.answer(200, []byte(`{"object":"list","data":[{"id":"standin","object":"model","created":`+
-				strconv.Itoa(Created)+`,"owned_by":"standin"}]}`), last)
-		case strings.HasPrefix(path, "/v1/models/"):
-			return c.answer(200, []byte(`{"name":`+quote(strings.TrimPrefix(path, "/v1/models/"))+`,"ready":true}`), last)
-		case strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/ready"):
-			return c.answer(200, []byte(`{}`), last)
-		case strings.HasPrefix(path, "/v2/models/"):
-			return c.answer(200, metadata(modelOf(path)), last)
+		if f := c.entrance(); f != nil {
+			return c.answer(f.status, openError(f.status, f.message), last)
+		}
+		return serve(last)
+	}
+	if c.req.Header.IsGet() || c.req.Header.IsHead() {
+		if kind, body := c.told(path); body != nil {
+			return c.answerAs(kind, 200, body, last)
 		}
 	}
-	return c.answer(404, openError(404, "no such path: "+path), last)
+	return c.answer(404, openError(404, "no such path: "+string(c.req.Header.Method())+" "+string(c.req.Header.RequestURI())), last)
 }
 
-// modelOf is the model's name in /v2/models/{model}[/versions/{version}].
-func modelOf(path string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/v2/models/"), "/")
-	return name
-}
-
-// run makes the answer to a call of n items, or the fault's, after the time that
-// it takes. A call that a poisoned item fails takes its time all the same.
-func (c *conn) run(n int, f *fault, plain, last bool, answer func(dst []byte) []byte) error {
-	if f == nil && c.config.MaxItems > 0 && n > c.config.MaxItems {
-		f, n = bad("batch size "+strconv.Itoa(n)+" is over the maximum of "+strconv.Itoa(c.config.MaxItems)), 0
+// called finds what a POST to path calls; nil: nothing.
+func (c *conn) called(path string) func(last bool) error {
+	work := func(j func() *job) func(bool) error {
+		return func(last bool) error { return c.do(j(), last) }
 	}
-	if n > 0 {
-		if err := c.compute(n); err != nil {
-			return err
+	switch path {
+	case "/v1/embeddings":
+		return work(func() *job { return c.embeddings() })
+	case "/v1/completions":
+		return c.completions
+	case "/v1/chat/completions":
+		return c.chat
+	case "/v1/rerank", "/v2/rerank", "/rerank":
+		return work(func() *job { return rerank(path, c.body) })
+	case "/score", "/v1/score":
+		return work(func() *job { return score(c.body) })
+	case "/tokenize":
+		return work(func() *job { return tokenize(c.body) })
+	case "/embed":
+		return work(func() *job { return embed(c.body, c.config.Dimensions) })
+	case "/predict":
+		return work(func() *job { return classify(c.body) })
+	case "/cost":
+		return c.recost
+	}
+	if name, ok := strings.CutPrefix(path, "/predictions/"); ok {
+		model, _, _ := strings.Cut(name, "/") // the version
+		return work(func() *job { return predictions(model, c.body) })
+	}
+	if name, ok := strings.CutPrefix(path, "/v1/models/"); ok {
+		name, verb, ok := strings.Cut(name, ":")
+		model, _, _ := strings.Cut(name, "/") // versions/…, labels/…
+		switch {
+		case ok && verb == "predict":
+			return work(func() *job { return predict(model, c.body) })
+		case ok && verb == "explain":
+			return work(func() *job { return explain(model, c.body) })
 		}
 	}
-	if f == nil {
-		c.aux = answer(c.aux[:0])
-		return c.answer(200, c.aux, last)
+	if name, ok := strings.CutPrefix(path, "/v2/models/"); ok && strings.HasSuffix(name, "/infer") {
+		model, _, _ := strings.Cut(name, "/")
+		return func(last bool) error { return c.infer(model, last) }
 	}
-	if plain {
-		return c.answer(f.status, plainError(f.message), last)
+	return nil
+}
+
+// told is what a GET of path tells; nil: there is no such path.
+func (c *conn) told(path string) (kind string, body []byte) {
+	kind = "application/json"
+	switch path {
+	case "/stats":
+		if text, err := json.Marshal(c.Stats()); err == nil {
+			body = text
+		}
+	case "/metrics":
+		kind, body = "text/plain; version=0.0.4", c.Stats().appendMetrics(nil)
+	case "/health", "/v2/health/ready", "/v2/health/live":
+		body = []byte(`{}`)
+	case "/info":
+		body = c.info()
+	case "/v2":
+		body = []byte(`{"name":"standin","version":"1","extensions":["binary_tensor_data"]}`)
+	case "/v1/models":
+		body = []byte(`{"object":"list","data":[{"id":"standin","object":"model","created":` +
+			strconv.Itoa(Created) + `,"owned_by":"standin"}]}`)
+	default:
+		if name, ok := strings.CutPrefix(path, "/v1/models/"); ok {
+			return kind, []byte(`{"name":` + quote(name) + `,"ready":true}`)
+		}
+		name, ok := strings.CutPrefix(path, "/v2/models/")
+		switch {
+		case ok && strings.HasSuffix(name, "/ready"):
+			body = []byte(`{}`)
+		case ok:
+			name, _, _ = strings.Cut(name, "/")
+			body = metadata(name)
+		}
 	}
-	return c.answer(f.status, openError(f.status, f.message), last)
+	return kind, body
+}
+
+// Credentials that the server knows.
+const (
+	// Expired is answered 401 with WWW-Authenticate.
+	Expired = "Bearer expired"
+	// Forbidden is answered 403.
+	Forbidden = "Bearer forbidden"
+)
+
+// entrance refuses credentials, and encodings of the content that are unknown; a
+// content in gzip it opens.
+func (c *conn) entrance() *fault {
+	switch string(c.req.Header.Peek(fasthttp.HeaderAuthorization)) {
+	case Expired:
+		c.extra = append(c.extra, "www-authenticate: Bearer realm=\"standin\", error=\"invalid_token\"\r\n"...)
+		return &fault{status: 401, message: "the token has expired"}
+	case Forbidden:
+		return &fault{status: 403, message: "not yours"}
+	}
+	switch encoding := string(c.req.Header.ContentEncoding()); encoding {
+	case "", "identity":
+	case "gzip":
+		body, err := c.req.BodyGunzip()
+		if err != nil {
+			return bad("the content is no gzip")
+		}
+		c.body = body
+	default:
+		return &fault{status: 415, message: "content-encoding: " + encoding + " is unknown"}
+	}
+	return nil
 }

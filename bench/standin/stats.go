@@ -29,10 +29,11 @@ type Stats struct {
 	Connections uint64 `json:"connections"`
 
 	// Active calls are being served just now, of which Queued wait for the
-	// accelerator, Thinking have not made their first token and Streams are
-	// making tokens.
+	// accelerator, Hung will never be answered, Thinking have not made their
+	// first token and Streams are making tokens.
 	Active   int64 `json:"active"`
 	Queued   int64 `json:"queued"`
+	Hung     int64 `json:"hung"`
 	Thinking int64 `json:"thinking"`
 	Streams  int64 `json:"streams"`
 	// OpenConnections are open, the asker's own included.
@@ -75,6 +76,7 @@ type counters struct {
 	calls, items, failed, cancelled atomic.Uint64
 	chunks, completed, connections  atomic.Uint64
 	active, thinking, streams, open atomic.Int64
+	hung                            atomic.Int64
 	sizes                           [maxCounted + 1]atomic.Uint64
 }
 
@@ -91,7 +93,7 @@ func (s *Server) Stats() Stats {
 		Calls: c.calls.Load(), Items: c.items.Load(), Batches: make(map[int]uint64),
 		Failed: c.failed.Load(), Cancelled: c.cancelled.Load(),
 		Chunks: c.chunks.Load(), Completed: c.completed.Load(), Connections: c.connections.Load(),
-		Active: c.active.Load(), Queued: s.accelerator.queued.Load(),
+		Active: c.active.Load(), Queued: s.accelerator.queued.Load(), Hung: c.hung.Load(),
 		Thinking: c.thinking.Load(), Streams: c.streams.Load(), OpenConnections: c.open.Load(),
 	}
 	for size := range c.sizes {

@@ -3,7 +3,9 @@
 //
 //	go build -o bin/ ./cmd/... ./bench/cmd/...
 //	bin/batchbench                 # about two minutes
-//	bin/batchbench -n 1000000      # and a million answers checked
+//	bin/batchbench -n 1000000 -leave 0.05 -poison 0.01
+//	                               # and a million answers checked, while callers
+//	                               # leave at random and some items are poisoned
 //
 // It prints what batching gives at a given cost, what the proxy takes where the
 // server costs nothing, and what it adds to each token of a stream. Exit codes: 0
@@ -39,6 +41,7 @@ type options struct {
 	rounds         int
 	cell           time.Duration
 	requests       uint64
+	leave, poison  float64
 	fixed, perItem time.Duration
 	maxBatch       int
 	// sidecarArgs go to friday.
@@ -54,7 +57,9 @@ func parse(args []string) (*options, error) {
 	streams := fs.String("streams", "1,32,128", "`numbers` of concurrent streams")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds, direct and through Friday in turn")
 	fs.DurationVar(&o.cell, "duration", 6*time.Second, "measured time for each line of a table")
-	fs.Uint64Var(&o.requests, "n", 0, "`requests` to check one after the other on the server without cost, besides")
+	fs.Uint64Var(&o.requests, "n", 0, "`requests` to check one after the other on the server without cost, besides; half of them at 1 ms a call")
+	fs.Float64Var(&o.leave, "leave", 0, "`share` of these, 0 to 1, whose caller leaves at a random moment")
+	fs.Float64Var(&o.poison, "poison", 0, "`share` of these, 0 to 1, that the server has to refuse, each with an error of its own")
 	fs.DurationVar(&o.fixed, "fixed", 10*time.Millisecond, "the server's cost of a call")
 	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
 	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
@@ -67,6 +72,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d: must be above 0", o.rounds, o.cell, o.maxBatch)
+	}
+	if o.leave < 0 || o.leave > 1 || o.poison < 0 || o.poison > 1 {
+		return nil, fmt.Errorf("--leave %v, --poison %v: must be from 0 to 1", o.leave, o.poison)
 	}
 	o.sidecarArgs = strings.Fields(*extra)
 	var err error

@@ -164,27 +164,3 @@ func (b *bench) fill(ctx context.Context, p *pair, t *report.Table, optimum bool
 	}
 	return trouble
 }
-
-// checked sends so many requests through Friday and counts the wrong answers.
-func (b *bench) checked(ctx context.Context, p *pair) error {
-	if b.requests == 0 {
-		return nil
-	}
-	w, err := load.Workloads(b.protocol, 1)
-	if err != nil {
-		return err
-	}
-	r, err := load.Run(ctx, load.Options{
-		Target: load.Target{Address: p.friday.Listen}, Workload: w,
-		Concurrency: 64, Requests: b.requests, First: 1 << 40,
-	})
-	if err != nil {
-		return err
-	}
-	b.say("\nChecked: %s answers through Friday at 64 callers in %v: %s wrong, %s failed.",
-		report.Count(r.Requests), r.Elapsed.Round(100*time.Millisecond), report.Count(r.Wrong), report.Count(r.Failures()))
-	if !r.Clean() {
-		return fmt.Errorf("checked answers: %s", r.Trouble())
-	}
-	return nil
-}
