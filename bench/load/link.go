@@ -48,7 +48,9 @@ type Headed interface {
 const jsonHeader = "content-type: application/json\r\n"
 
 // HTTP makes links that speak HTTP/1.1 over a connection that is kept alive.
-func HTTP(t *Target, timeout time.Duration) Link { return &httpLink{link: link{target: t, timeout: timeout}} }
+func HTTP(t *Target, timeout time.Duration) Link {
+	return &httpLink{link: link{target: t, timeout: timeout}}
+}
 
 type httpLink struct {
 	link
