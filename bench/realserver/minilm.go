@@ -31,7 +31,7 @@ func prepareMiniLM(ctx context.Context, progress func(string)) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, "minilm-"+Key(conversion, ConversionRequirements, miniLMSource))
-	file := filepath.Join(dir, "minilm-f16.gguf")
+	file := filepath.Join(dir, "minilm-f32.gguf")
 	return file, once(ctx, dir, progress, func(ctx context.Context) error {
 		tools, err := PrepareVenv(ctx, "what converts models", ConversionRequirements, progress)
 		if err != nil {

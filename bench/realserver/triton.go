@@ -161,9 +161,10 @@ func (t *Triton) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		libraries = append(libraries, more)
 	}
 	env := []string{
-		// The model's Python is the stub's own, which has to be told where it lives.
+		// The model's Python is the stub's own, which has to be told where it lives; for
+		// its packages Triton asks the python3 that it finds.
 		"PYTHONHOME=" + t.python,
-		"PYTHONPATH=" + t.site,
+		"PATH=" + filepath.Dir(t.venv.Bin("python3")) + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		"LD_LIBRARY_PATH=" + strings.Join(libraries, string(filepath.ListSeparator)),
 		"OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1",
 	}

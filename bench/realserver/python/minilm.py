@@ -1,5 +1,7 @@
 """Writes all-MiniLM-L6-v2 (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2)
-as llama.cpp reads it, GGUF, with its matrices in half precision: minilm.py FOLDER FILE.
+as llama.cpp reads it, GGUF, in the single precision of the original: in half
+precision the answer to a text would differ in the fifth digit with what else is
+computed at the same time. minilm.py FOLDER FILE.
 
 FOLDER has config.json, tokenizer.json and model.safetensors. The names of what is
 written are those of llama.cpp's architecture "bert"."""
@@ -27,7 +29,7 @@ writer.add_head_count(config["num_attention_heads"])
 writer.add_layer_norm_eps(config["layer_norm_eps"])
 writer.add_causal_attention(False)
 writer.add_pooling_type(gguf.PoolingType.MEAN)
-writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
 
 def token(text):
@@ -86,8 +88,7 @@ for name, value in weights.items():
     new = renamed(name)
     if new is None:
         continue
-    half = value.ndim == 2 and (new == "token_embd.weight" or new.startswith("blk."))
-    writer.add_tensor(new, value.astype(np.float16 if half else np.float32))
+    writer.add_tensor(new, value.astype(np.float32))
     written += 1
 due = 5 + 16 * config["num_hidden_layers"]
 if written != due:
