@@ -38,7 +38,7 @@ test: ## All tests, with the race detector.
 
 .PHONY: interop
 interop: build ## Real clients against a real model server through Friday.
-	$(GO) test -tags interop -count=1 -v ./bench/interop/...
+	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/...
 
 .PHONY: bench
 bench: build ## Go benchmarks, then Friday beside a direct connection.

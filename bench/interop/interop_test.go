@@ -28,9 +28,12 @@ type house struct {
 	python *realserver.Venv
 }
 
+// patience is for one test; a cold llama.cpp takes most of it.
+const patience = 40 * time.Minute
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	group, err := process.NewGroup(t.TempDir())
 	require.NoError(t, err)

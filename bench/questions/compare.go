@@ -5,47 +5,44 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// Tolerance is by how much numbers may differ, absolutely or relative to the larger.
+// Tolerance is by how much numbers with a fraction may differ unless a list says
+// otherwise, absolutely or, where they are above 1, relative to the larger.
 const Tolerance = 1e-6
 
-// Difference says where two answers, as decoded with json.Number, differ and how;
-// empty: nowhere. Members of the outermost object that are named in ignored count as
-// equal where both have them.
-func Difference(reference, got any, ignored ...string) string {
-	return differ("", reference, got, ignored)
+// Comparison compares answers, as decoded with json.Number. The zero value wants them
+// to be equal.
+type Comparison struct {
+	// Tolerance is for numbers with a fraction.
+	Tolerance float64
+	// Ignored are members of the outermost object that count as equal where both have
+	// them.
+	Ignored []string
+	// Largest is the largest difference of two numbers that was seen, in the
+	// tolerance's measure.
+	Largest float64
 }
 
-func differ(path string, reference, got any, ignored []string) string {
-	at := path
-	if at == "" {
-		at = "the answer"
-	}
+// Difference says where the answers differ and how; empty: nowhere.
+func (c *Comparison) Difference(reference, got any) string {
+	return c.differ("", reference, got)
+}
+
+func (c *Comparison) differ(path string, reference, got any) string {
 	switch r := reference.(type) {
 	case map[string]any:
-		g, ok := got.(map[string]any)
-		if !ok {
-			break
+		if g, ok := got.(map[string]any); ok {
+			return c.members(path, r, g)
 		}
-		return differMembers(path, r, g, ignored)
 	case []any:
-		g, ok := got.([]any)
-		if !ok {
-			break
+		if g, ok := got.([]any); ok {
+			return c.elements(path, r, g)
 		}
-		if len(r) != len(g) {
-			return fmt.Sprintf("%s: %d elements where the server itself gives %d", at, len(g), len(r))
-		}
-		for i := range r {
-			if d := differ(fmt.Sprintf("%s[%d]", path, i), r[i], g[i], nil); d != "" {
-				return d
-			}
-		}
-		return ""
 	case json.Number:
-		if g, ok := got.(json.Number); ok && near(r, g) {
+		if g, ok := got.(json.Number); ok && c.near(r, g) {
 			return ""
 		}
 	default:
@@ -53,13 +50,32 @@ func differ(path string, reference, got any, ignored []string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("%s: %.80v where the server itself says %.80v", at, got, reference)
+	return fmt.Sprintf("%s: %.80v where the server itself says %.80v", named(path), got, reference)
 }
 
-func differMembers(path string, reference, got map[string]any, ignored []string) string {
+func named(path string) string {
+	if path == "" {
+		return "the answer"
+	}
+	return path
+}
+
+func (c *Comparison) elements(path string, reference, got []any) string {
+	if len(reference) != len(got) {
+		return fmt.Sprintf("%s: %d elements where the server itself gives %d", named(path), len(got), len(reference))
+	}
+	for i := range reference {
+		if d := c.differ(path+"["+strconv.Itoa(i)+"]", reference[i], got[i]); d != "" {
+			return d
+		}
+	}
+	return ""
+}
+
+func (c *Comparison) members(path string, reference, got map[string]any) string {
 	for name := range got {
 		if _, ok := reference[name]; !ok {
-			return fmt.Sprintf("%s: is not in the server's own answer", strings.TrimPrefix(path+"."+name, "."))
+			return strings.TrimPrefix(path+"."+name, ".") + ": is not in the server's own answer"
 		}
 	}
 	for name, r := range reference {
@@ -68,10 +84,10 @@ func differMembers(path string, reference, got map[string]any, ignored []string)
 		if !ok {
 			return inner + ": is missing"
 		}
-		if slices.Contains(ignored, name) {
+		if path == "" && slices.Contains(c.Ignored, name) {
 			continue
 		}
-		if d := differ(inner, r, g, nil); d != "" {
+		if d := c.differ(inner, r, g); d != "" {
 			return d
 		}
 	}
@@ -79,7 +95,7 @@ func differMembers(path string, reference, got map[string]any, ignored []string)
 }
 
 // near says whether numbers are equal: integers exactly, others within the tolerance.
-func near(a, b json.Number) bool {
+func (c *Comparison) near(a, b json.Number) bool {
 	if a == b {
 		return true
 	}
@@ -91,7 +107,9 @@ func near(a, b json.Number) bool {
 	if errX != nil || errY != nil {
 		return false
 	}
-	return math.Abs(x-y) <= Tolerance*max(1, math.Abs(x), math.Abs(y))
+	d := math.Abs(x-y) / max(1, math.Abs(x), math.Abs(y))
+	c.Largest = max(c.Largest, d)
+	return d <= c.Tolerance
 }
 
 func whole(n json.Number) bool { return !strings.ContainsAny(n.String(), ".eE") }

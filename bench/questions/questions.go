@@ -2,16 +2,18 @@ package questions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fridaymesh/friday/bench/load"
 )
 
 // List is questions and, once [List.Learn] has asked them, the answers that are due.
-// After that it is safe for concurrent use.
+// After that nothing changes it; [List.Asker] makes what asks them.
 type List struct {
 	// Where is the path, of HTTP or of the gRPC method.
 	Where string
@@ -20,15 +22,15 @@ type List struct {
 	Headers []string
 	// Bodies are the questions.
 	Bodies [][]byte
-	// Decode makes of an answer what can be compared: see [Difference].
+	// Decode makes of an answer what can be compared: see [Comparison].
 	Decode func(answer load.Answer) (any, error)
 	// Estimated are members of an answer that whoever batches may have to estimate:
 	// that they differ is counted, not wrong.
 	Estimated []string
+	// Tolerance is by how much numbers may differ. 0: [Tolerance].
+	Tolerance float64
 
 	answers []answer
-
-	estimates atomic.Uint64
 }
 
 // answer is what is due: as bytes, for the quick comparison, and decoded.
@@ -37,7 +39,21 @@ type answer struct {
 	decoded any
 }
 
-var _ load.Headed = (*List)(nil)
+// Asker asks a list's questions, round and round, and compares the answers. Safe for
+// concurrent use.
+type Asker struct {
+	*List
+
+	estimates atomic.Uint64
+
+	mu      sync.Mutex
+	largest float64
+}
+
+var _ load.Headed = (*Asker)(nil)
+
+// Asker makes one that has not asked anything yet.
+func (l *List) Asker() *Asker { return &Asker{List: l} }
 
 // Path is Where.
 func (l *List) Path() string { return l.Where }
@@ -61,27 +77,40 @@ func (l *List) Check(uint64, []byte) error {
 }
 
 // CheckAnswer compares the answer to question n with what is due.
-func (l *List) CheckAnswer(n uint64, a load.Answer) error {
-	i := l.index(n)
-	due := &l.answers[i]
+func (k *Asker) CheckAnswer(n uint64, a load.Answer) error {
+	i := k.index(n)
+	due := &k.answers[i]
 	if bytes.Equal(a.Body, due.text) {
 		return nil
 	}
-	got, err := l.Decode(a)
+	got, err := k.Decode(a)
 	if err != nil {
 		return fmt.Errorf("question %d: %w", i, err)
 	}
-	if d := Difference(due.decoded, got, l.Estimated...); d != "" {
+	c := Comparison{Tolerance: cmp.Or(k.Tolerance, Tolerance), Ignored: k.Estimated}
+	d := c.Difference(due.decoded, got)
+	k.mu.Lock()
+	k.largest = max(k.largest, c.Largest)
+	k.mu.Unlock()
+	if d != "" {
 		return fmt.Errorf("question %d: %s", i, d)
 	}
-	if len(l.Estimated) > 0 && Difference(due.decoded, got) != "" {
-		l.estimates.Add(1)
+	if c.Ignored = nil; len(k.Estimated) > 0 && c.Difference(due.decoded, got) != "" {
+		k.estimates.Add(1)
 	}
 	return nil
 }
 
 // Estimates is how many answers differed in nothing but what may be estimated.
-func (l *List) Estimates() uint64 { return l.estimates.Load() }
+func (k *Asker) Estimates() uint64 { return k.estimates.Load() }
+
+// Largest is the largest difference of two numbers so far: absolute, or relative to
+// the larger where that is above 1.
+func (k *Asker) Largest() float64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.largest
+}
 
 // Learn asks the server every question, one after the other, and takes its answers
 // for those that are due.

@@ -1,6 +1,7 @@
 package questions_test
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,15 +46,20 @@ func TestDifference(t *testing.T) {
 		require.NoError(t, err)
 		b, err := oip.DecodeJSON([]byte(got))
 		require.NoError(t, err)
-		d := questions.Difference(a, b)
+		c := questions.Comparison{Tolerance: questions.Tolerance}
+		d := c.Difference(a, b)
 		require.Equal(t, due == "", d == "", "%s: %s", got, d)
 		require.Contains(t, d, due)
 	}
 	a, _ := oip.DecodeJSON([]byte(reference))
 	b, _ := oip.DecodeJSON([]byte(strings.Replace(reference, `"t":3`, `"t":4`, 1)))
-	require.Empty(t, questions.Difference(a, b, "usage"))
+	c := questions.Comparison{Ignored: []string{"usage"}}
+	require.Empty(t, c.Difference(a, b))
 	delete(b.(map[string]any), "usage")
-	require.Equal(t, "usage: is missing", questions.Difference(a, b, "usage"))
+	require.Equal(t, "usage: is missing", c.Difference(a, b))
+
+	require.NotEmpty(t, c.Difference([]any{json.Number("1.25")}, []any{json.Number("1.5")}))
+	require.InDelta(t, .25/1.5, c.Largest, 1e-9)
 }
 
 // server answers what respond makes of the question.
@@ -64,7 +70,7 @@ func server(t *testing.T, respond http.HandlerFunc) load.Target {
 	return load.Target{Address: srv.Listener.Addr().String()}
 }
 
-func ask(t *testing.T, target load.Target, l *questions.List, requests uint64) *load.Result {
+func ask(t *testing.T, target load.Target, l load.Workload, requests uint64) *load.Result {
 	t.Helper()
 	r, err := load.Run(t.Context(), load.Options{Target: target, Workload: l, Concurrency: 2, Requests: requests})
 	require.NoError(t, err)
@@ -89,9 +95,11 @@ func TestListAgainstTheStandIn(t *testing.T) {
 	require.NoError(t, err)
 	for _, l := range []*questions.List{texts, rows} {
 		require.NoError(t, l.Learn(t.Context(), target))
-		r := ask(t, target, l, 40)
+		asker := l.Asker()
+		r := ask(t, target, asker, 40)
 		require.True(t, r.Clean(), r.Trouble())
-		require.Zero(t, l.Estimates())
+		require.Zero(t, asker.Estimates())
+		require.Zero(t, asker.Largest())
 	}
 }
 
@@ -109,8 +117,12 @@ func TestWrongAnswersAreFound(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Learn(t.Context(), target))
 	spoiled.Store(true)
-	r := ask(t, target, l, 4)
+	asker := l.Asker()
+	r := ask(t, target, asker, 4)
 	require.Equal(t, uint64(4), r.Wrong)
+	require.InDelta(t, .01, asker.Largest(), 1e-9)
+	l.Tolerance = .02
+	require.True(t, ask(t, target, l.Asker(), 4).Clean())
 	require.Contains(t, r.Sample, "data[0].embedding[0]: 0.26 where the server itself says 0.25")
 }
 
@@ -126,9 +138,10 @@ func TestEstimatesAreCounted(t *testing.T) {
 	l, err := questions.Texts("m", []string{"a", "b"})
 	require.NoError(t, err)
 	require.NoError(t, l.Learn(t.Context(), target))
-	r := ask(t, target, l, 5)
+	asker := l.Asker()
+	r := ask(t, target, asker, 5)
 	require.True(t, r.Clean(), r.Trouble())
-	require.Equal(t, uint64(5), l.Estimates())
+	require.Equal(t, uint64(5), asker.Estimates())
 }
 
 func TestBinaryQuestions(t *testing.T) {
@@ -144,7 +157,7 @@ func TestBinaryQuestions(t *testing.T) {
 	l, err := questions.Rows(questions.FormBinary, "m", "x", "y", questions.RandomRows(2, 3))
 	require.NoError(t, err)
 	require.NoError(t, l.Learn(t.Context(), target))
-	r := ask(t, target, l, 4)
+	r := ask(t, target, l.Asker(), 4)
 	require.True(t, r.Clean(), r.Trouble())
 }
 
@@ -174,11 +187,12 @@ func FuzzDifference(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Empty(t, questions.Difference(x, x))
+		c := questions.Comparison{Tolerance: questions.Tolerance}
+		require.Empty(t, c.Difference(x, x))
 		y, err := oip.DecodeJSON([]byte(b))
 		if err != nil {
 			return
 		}
-		require.Equal(t, questions.Difference(x, y) == "", questions.Difference(y, x) == "")
+		require.Equal(t, c.Difference(x, y) == "", c.Difference(y, x) == "")
 	})
 }

@@ -3,10 +3,12 @@ package realserver
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -60,8 +62,13 @@ type Triton struct {
 
 // PrepareTriton sees to Triton and its models. The first time takes about a minute and
 // 420 MB. progress gets lines for a person. The error is ErrUnavailable where it
-// cannot be done.
+// cannot be done, and errors.ErrUnsupported as well where this machine is not of the
+// kind that Triton is built for.
 func PrepareTriton(ctx context.Context, progress func(string)) (*Triton, error) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return nil, fmt.Errorf("%w: %w: Triton comes for linux/amd64, this is %s/%s",
+			ErrUnavailable, errors.ErrUnsupported, runtime.GOOS, runtime.GOARCH)
+	}
 	venv, err := PrepareVenv(ctx, "Triton", TritonRequirements, progress)
 	if err != nil {
 		return nil, err
@@ -101,7 +108,8 @@ func (t *Triton) inspect(ctx context.Context) (version string, err error) {
 	}
 	t.site, t.python, t.library = lines[1], lines[2], lines[3]
 	if t.library == "" {
-		return "", fmt.Errorf("%w: Triton needs Python's shared library %s, which %s does not have", ErrUnavailable, lines[4], t.python)
+		return "", fmt.Errorf("%w: %w: Triton needs Python's shared library %s, which %s does not have (Debian: apt install libpython3-dev)",
+			ErrUnavailable, errors.ErrUnsupported, lines[4], t.python)
 	}
 	if _, err := os.Stat(t.program()); err != nil {
 		return "", fmt.Errorf("%w: no tritonserver in %s", ErrUnavailable, t.site)
@@ -128,7 +136,7 @@ func (t *Triton) arrange(version string) error {
 	const stub = "triton_python_backend_stub"
 	program, err := os.ReadFile(t.server("python_backend_stubs", version, stub))
 	if err != nil {
-		return fmt.Errorf("%w: Triton has no stub for Python %s: %w", ErrUnavailable, version, err)
+		return fmt.Errorf("%w: %w: Triton has no stub for Python %s: %w", ErrUnavailable, errors.ErrUnsupported, version, err)
 	}
 	if err := os.WriteFile(filepath.Join(engine, stub), program, 0o700); err != nil { // #nosec G306 -- a program
 		return fmt.Errorf("engine: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type way struct {
 	name   string
 	target load.Target
 	friday *sidecar.Sidecar // nil: direct
+	asker  *questions.Asker
 }
 
 // cell is what one way did under one load.
@@ -68,7 +70,7 @@ func (b *bench) run(ctx context.Context) error {
 func (b *bench) open(ctx context.Context) ([]*way, error) {
 	var ways []*way
 	for _, name := range b.ways {
-		w := &way{name: name, target: load.Target{Address: b.subject.address}}
+		w := &way{name: name, target: load.Target{Address: b.subject.address}, asker: b.subject.list.Asker()}
 		if name != wayDirect {
 			addresses, err := process.FreeAddresses(0, 0)
 			if err != nil {
@@ -104,7 +106,7 @@ func (b *bench) compare(ctx context.Context, ways []*way) error {
 	asked := len(b.subject.list.Bodies)
 	var errs []error
 	for _, w := range ways {
-		r, err := load.Run(ctx, load.Options{Target: w.target, Workload: b.subject.list, Concurrency: 8, Requests: uint64(asked)})
+		r, err := load.Run(ctx, load.Options{Target: w.target, Workload: w.asker, Concurrency: 8, Requests: uint64(asked)})
 		switch {
 		case err != nil:
 			return err
@@ -132,7 +134,7 @@ func (b *bench) measure(ctx context.Context, ways []*way, o load.Options) ([]*ce
 		c := &cell{}
 		cells[i] = c
 		turns[i] = load.Way{
-			Name: w.name, Target: w.target, Workload: b.subject.list,
+			Name: w.name, Target: w.target, Workload: w.asker,
 			Around: func(run func() error) error { return b.around(ctx, w, c, run) },
 		}
 	}
@@ -212,10 +214,20 @@ func (b *bench) table(ctx context.Context, ways []*way) error {
 	if _, writeErr := t.WriteTo(b.out); err == nil {
 		err = writeErr
 	}
-	if n := b.subject.list.Estimates(); n > 0 {
-		b.say("%s answers were equal but for %s, which a batch's callers are told by estimate.", report.Count(n), strings.Join(b.subject.list.Estimated, ", "))
+	for _, w := range ways {
+		b.remark(w)
 	}
 	return errors.Join(append(trouble, err)...)
+}
+
+// remark says how far the answers over a way were from the server's own.
+func (b *bench) remark(w *way) {
+	b.say("%s: numbers differed by %.1e at most from the server's own, where %.0e is allowed.",
+		w.name, w.asker.Largest(), cmp.Or(b.subject.list.Tolerance, questions.Tolerance))
+	if n := w.asker.Estimates(); n > 0 {
+		b.say("%s: %s answers were equal but for %s, which a batch's callers are told by estimate.",
+			w.name, report.Count(n), strings.Join(b.subject.list.Estimated, ", "))
+	}
 }
 
 // row is the line of way i.

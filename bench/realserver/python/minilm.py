@@ -1,7 +1,7 @@
 """Writes all-MiniLM-L6-v2 (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2)
-as llama.cpp reads it, GGUF, in the single precision of the original: in half
-precision the answer to a text would differ in the fifth digit with what else is
-computed at the same time. minilm.py FOLDER FILE.
+as llama.cpp reads it, GGUF, in the single precision of the original, so that the
+answer to a text depends as little as can be on what else is computed at the same
+time: minilm.py FOLDER FILE.
 
 FOLDER has config.json, tokenizer.json and model.safetensors. The names of what is
 written are those of llama.cpp's architecture "bert"."""
