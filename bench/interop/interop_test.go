@@ -68,7 +68,7 @@ func (h *house) proxy(t *testing.T, upstream string) *sidecar.Sidecar {
 	t.Helper()
 	addresses, err := process.FreeAddresses(0, 0)
 	require.NoError(t, err)
-	s, err := sidecar.Proxy(h.ctx, h.group, h.bin, "friday", upstream, addresses[0], addresses[1])
+	s, err := sidecar.Proxy(h.ctx, h.group, h.bin, "friday of "+strings.ReplaceAll(t.Name(), "/", " "), upstream, addresses[0], addresses[1])
 	require.NoError(t, err)
 	return s
 }
