@@ -12,6 +12,7 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 0.3s
 IMAGE     ?= friday:$(VERSION)
 UPSTREAM  ?=
+BENCHREAL ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/fridaymesh/friday/cmd/internal/version.release=$(VERSION)
@@ -38,13 +39,24 @@ test: ## All tests, with the race detector.
 
 .PHONY: interop
 interop: build ## Real clients against a real model server through Friday.
-	$(GO) test -tags interop -count=1 -v ./bench/interop/...
+	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/...
 
 .PHONY: bench
 bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside a direct connection.
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	$(BIN)/simulate
 	$(BIN)/batchbench
+
+# What is not there is said and passed over: exit code 3.
+.PHONY: bench-real
+bench-real: build ## Real model servers with and without Friday, each about five minutes.
+	@for what in '--server mlserver' '--server mlserver --model digits-rf-ab' '--server mlserver --form grpc' \
+		'--server triton' '--server triton --form binary' '--server triton --form grpc' '--server llama'; do \
+		echo; echo "== realbench $$what"; code=0; \
+		$(BIN)/realbench $$what $(BENCHREAL) || code=$$?; \
+		[ $$code -eq 0 ] || [ $$code -eq 3 ] || failed="$${failed-}; $$what"; \
+	done; \
+	[ -z "$${failed-}" ] || { echo "failed$$failed" >&2; exit 1; }
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gosec ## Static checks: golangci-lint, go vet, gosec.

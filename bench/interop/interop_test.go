@@ -28,9 +28,12 @@ type house struct {
 	python *realserver.Venv
 }
 
+// patience is for one test; a cold llama.cpp takes most of it.
+const patience = 40 * time.Minute
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	group, err := process.NewGroup(t.TempDir())
 	require.NoError(t, err)
@@ -65,7 +68,7 @@ func (h *house) proxy(t *testing.T, upstream string) *sidecar.Sidecar {
 	t.Helper()
 	addresses, err := process.FreeAddresses(0, 0)
 	require.NoError(t, err)
-	s, err := sidecar.Proxy(h.ctx, h.group, h.bin, "friday", upstream, addresses[0], addresses[1])
+	s, err := sidecar.Proxy(h.ctx, h.group, h.bin, "friday of "+strings.ReplaceAll(t.Name(), "/", " "), upstream, addresses[0], addresses[1])
 	require.NoError(t, err)
 	return s
 }

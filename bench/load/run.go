@@ -38,7 +38,8 @@ type Options struct {
 	Target   Target
 	Workload Workload
 	// Concurrency is the number of callers, each with a connection of its own; in
-	// an open loop the most requests in flight. At least 1.
+	// an open loop the most requests in flight, for which as many connections are
+	// opened as it takes. At least 1.
 	Concurrency int
 	// Duration is how long new requests are sent.
 	Duration time.Duration
@@ -76,21 +77,16 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r := &runner{Options: o, start: clock.Now()}
 	r.end = r.start + int64(o.Duration)
-	callers := make([]caller, o.Concurrency)
-	due := r.due(ctx)
-	var wg sync.WaitGroup
-	for i := range callers {
-		c := &callers[i]
-		c.runner = r
-		c.link = link{target: &r.Target, timeout: o.Timeout}
-		wg.Go(func() { c.loop(ctx, due) })
+	var callers []*caller
+	if o.Rate > 0 {
+		callers = r.open(ctx)
+	} else {
+		callers = r.closed(ctx)
 	}
-	wg.Wait()
-
 	total := &Result{Elapsed: time.Duration(clock.Now() - r.start)}
-	for i := range callers {
-		callers[i].seen.Connections = callers[i].link.dialled
-		total.Merge(&callers[i].seen)
+	for _, c := range callers {
+		c.seen.Connections = c.link.Dialled()
+		total.Merge(&c.seen)
 	}
 	return total, nil
 }
@@ -114,74 +110,62 @@ func (r *runner) next(ctx context.Context) (uint64, bool) {
 	return r.First + n - 1, true
 }
 
-// arrival is a request of an open loop and when it is due.
-type arrival struct {
-	n  uint64
-	at int64
-}
-
-// due makes the arrivals of an open loop, nil for a closed one. Those that nobody
-// is free to send wait in the channel and then in its sender, without moving the
-// moments at which they and all later ones are due.
-func (r *runner) due(ctx context.Context) <-chan arrival {
-	if r.Rate == 0 {
-		return nil
+// closed runs a closed loop and returns its callers.
+func (r *runner) closed(ctx context.Context) []*caller {
+	callers := make([]*caller, r.Concurrency)
+	var wg sync.WaitGroup
+	for i := range callers {
+		c := r.caller()
+		callers[i] = c
+		wg.Go(func() {
+			defer c.link.Close()
+			for n, ok := r.next(ctx); ok; n, ok = r.next(ctx) {
+				c.ask(ctx, n, 0)
+			}
+		})
 	}
-	arrivals := make(chan arrival, 1024)
-	go func() {
-		defer close(arrivals)
-		random := rand.New(rand.NewPCG(r.First, uint64(r.Concurrency))) // #nosec G115 G404 -- a repeatable load, not a secret
-		for at := float64(r.start); ; {
-			at += random.ExpFloat64() / r.Rate * 1e9
-			n := r.sent.Add(1)
-			if n > r.Requests && int64(at) >= r.end || clock.SleepUntil(ctx, int64(at)) != nil {
-				return
-			}
-			select {
-			case arrivals <- arrival{r.First + n - 1, int64(at)}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return arrivals
+	wg.Wait()
+	return callers
 }
 
 // caller sends one request at a time.
 type caller struct {
 	*runner
-	link          link
-	seen          Result
-	body, request []byte
+	link         Link
+	seen         Result
+	body, header []byte
 }
 
-func (c *caller) loop(ctx context.Context, due <-chan arrival) {
-	defer c.link.close()
-	if due != nil {
-		for a := range due {
-			c.ask(ctx, a.n, a.at)
-		}
-		return
+func (r *runner) caller() *caller {
+	dial := r.Target.Dial
+	if dial == nil {
+		dial = HTTP
 	}
-	for n, ok := c.next(ctx); ok; n, ok = c.next(ctx) {
-		c.ask(ctx, n, 0)
-	}
+	return &caller{runner: r, link: dial(&r.Target, r.Timeout)}
 }
 
 // ask makes request n, whose time counts from at; 0: from now.
 func (c *caller) ask(ctx context.Context, n uint64, at int64) {
 	c.body = c.Workload.AppendBody(c.body[:0], n)
-	c.request = c.Target.appendRequest(c.request[:0], c.Workload.Path(), c.body)
+	headed, _ := c.Workload.(Headed)
+	if headed != nil {
+		c.header = headed.AppendHeader(c.header[:0], n, c.body)
+	} else {
+		c.header = append(c.header[:0], jsonHeader...)
+	}
 	if at == 0 {
 		at = clock.Now()
 	}
-	leaves := c.Leave > 0 && rand.Float64() < c.Leave // #nosec G404 -- a load, not a secret
+	leaver, _ := c.link.(leaver)
+	leaves := c.Leave > 0 && leaver != nil && rand.Float64() < c.Leave // #nosec G404 -- a load, not a secret
 	if leaves {
 		within := max(c.seen.Latency.Mean(), 100*time.Microsecond) * 3 / 2
-		c.link.leave = 1 + time.Duration(rand.Float64()*float64(within)) // #nosec G404 -- as above
+		leaver.leaveAfter(1 + time.Duration(rand.Float64()*float64(within))) // #nosec G404 -- as above
 	}
-	answer, err := c.link.call(ctx, c.request)
-	c.link.leave = 0
+	answer, err := c.link.Call(ctx, c.Workload.Path(), c.header, c.body)
+	if leaves {
+		leaver.leaveAfter(0)
+	}
 	took := time.Duration(clock.Now() - at)
 	status, holds := c.refusal(n)
 	if err != nil {
@@ -203,7 +187,12 @@ func (c *caller) ask(ctx context.Context, n uint64, at int64) {
 		c.seen.sample(fmt.Sprintf("request %d: has to be refused with %s and was answered", n, status))
 		return
 	}
-	if err := c.Workload.Check(n, answer); err != nil {
+	if headed != nil {
+		err = headed.CheckAnswer(n, answer)
+	} else {
+		err = c.Workload.Check(n, answer.Body)
+	}
+	if err != nil {
 		c.seen.Wrong++
 		c.seen.sample(fmt.Sprintf("request %d: %v", n, err))
 		return

@@ -111,7 +111,7 @@ type listener struct {
 func (l *listener) listen(ctx context.Context, n uint64) {
 	messages := `[{"role":"user","content":"request ` + strconv.FormatUint(n, 10) + `"}]`
 	body := `{"model":"` + Model + `","stream":true,"max_tokens":` + strconv.Itoa(l.tokens) + `,"messages":` + messages + `}`
-	l.request = l.link.target.appendRequest(l.request[:0], "/v1/chat/completions", []byte(body))
+	l.request = l.link.target.appendRequest(l.request[:0], "/v1/chat/completions", []byte(jsonHeader), []byte(body))
 	f := &follower{
 		seen: &l.seen, begun: clock.Now(), tokens: l.tokens,
 		seed: standin.ChatSeed(Model, []byte(messages)),

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/bench/clock"
 )
 
 // Target is a server and how to speak to it.
@@ -24,6 +26,9 @@ type Target struct {
 	Prefix string
 	// Header lines, "name: value", go with every request.
 	Header []string
+	// Dial makes the way of one caller, whose requests may each take as long as
+	// timeout; nothing is sent before the first of them. nil: [HTTP].
+	Dial func(t *Target, timeout time.Duration) Link
 }
 
 // ParseTarget reads http://host[:port][/prefix] or host:port.
@@ -53,14 +58,16 @@ func ParseTarget(text string) (Target, error) {
 	return Target{Address: address, Prefix: strings.TrimSuffix(u.EscapedPath(), "/")}, nil
 }
 
-// appendRequest appends a POST of body.
-func (t *Target) appendRequest(dst []byte, path string, body []byte) []byte {
+// appendRequest appends a POST of body; header has whole lines.
+func (t *Target) appendRequest(dst []byte, path string, header, body []byte) []byte {
 	dst = append(dst, "POST "...)
 	dst = append(dst, t.Prefix...)
 	dst = append(dst, path...)
 	dst = append(dst, " HTTP/1.1\r\nhost: "...)
 	dst = append(dst, t.Address...)
-	dst = append(dst, "\r\ncontent-type: application/json\r\ncontent-length: "...)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, header...)
+	dst = append(dst, "content-length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	for _, line := range t.Header {
 		dst = append(dst, "\r\n"...)
@@ -81,7 +88,10 @@ type link struct {
 	resp    fasthttp.Response
 	dialled uint64
 	unhook  func() bool
+	used    int64 // when the last answer had come
 }
+
+func (l *link) leaveAfter(d time.Duration) { l.leave = d }
 
 // send writes a whole request, on a new connection where there is none.
 func (l *link) send(ctx context.Context, request []byte) error {
@@ -92,6 +102,7 @@ func (l *link) send(ctx context.Context, request []byte) error {
 			return &failure{"connect", err}
 		}
 		l.nc = nc
+		l.used = clock.Now()
 		l.dialled++
 		if l.br == nil {
 			l.br = bufio.NewReaderSize(nc, 16<<10)
@@ -123,6 +134,7 @@ func (l *link) call(ctx context.Context, request []byte) ([]byte, error) {
 	if err := l.resp.ReadLimitBody(l.br, 256<<20); err != nil {
 		return nil, l.broken(err)
 	}
+	l.used = clock.Now()
 	if l.resp.ConnectionClose() {
 		l.close()
 	}

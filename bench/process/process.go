@@ -30,6 +30,12 @@ func NewGroup(dir string) (*Group, error) {
 	return &Group{dir: dir}, nil
 }
 
+// File is the path of a file beside the logs, for what a program of that name is to
+// read.
+func (g *Group) File(name string) string {
+	return filepath.Join(g.dir, strings.ReplaceAll(name, " ", "-"))
+}
+
 // Process is a program that was started.
 type Process struct {
 	// Name is what people call it, Log the file that it writes to.
@@ -43,7 +49,7 @@ type Process struct {
 // Start runs a program in a process group of its own, so that a Ctrl-C at the
 // terminal reaches only the one who started it, who ends the others in order.
 func (g *Group) Start(name string, env []string, program string, args ...string) (*Process, error) {
-	p := &Process{Name: name, Log: filepath.Join(g.dir, strings.ReplaceAll(name, " ", "-")+".log"), done: make(chan struct{})}
+	p := &Process{Name: name, Log: g.File(name + ".log"), done: make(chan struct{})}
 	log, err := os.Create(p.Log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: log: %w", name, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,8 +14,14 @@ import (
 //go:embed python/train.py
 var training string
 
-// DigitsModel is the name that MLServer has for the forest.
-const DigitsModel = "digits-rf"
+// The names that MLServer has for its models: the forest, the same forest behind
+// MLServer's own batching (max_batch_size 16, max_batch_time 10 ms), and a support
+// vector machine.
+const (
+	DigitsModel         = "digits-rf"
+	DigitsBatchingModel = "digits-rf-ab"
+	DigitsVectorModel   = "digits-svc"
+)
 
 // Assets are what a server is started from.
 type Assets struct {
@@ -38,7 +43,7 @@ func Prepare(ctx context.Context, progress func(string)) (*Assets, error) {
 	}
 	dir := filepath.Join(filepath.Dir(venv.Dir), "digits-"+Key(training, filepath.Base(venv.Dir)))
 	err = once(ctx, dir, progress, func(ctx context.Context) error {
-		progress("training the random forest (once, some seconds)")
+		progress("training the models (once, some seconds)")
 		script := filepath.Join(dir, "train.py")
 		if err := os.WriteFile(script, []byte(training), 0o600); err != nil {
 			return fmt.Errorf("training: %w", err)
@@ -56,27 +61,12 @@ func Prepare(ctx context.Context, progress func(string)) (*Assets, error) {
 	return &Assets{Venv: venv, Digits: digits, DigitsFile: file, models: filepath.Join(dir, "models")}, nil
 }
 
-// Server is a running MLServer.
-type Server struct {
-	*process.Process
-	// Address is where its REST API is, host:port.
-	Address string
-}
-
 // Start runs MLServer on free loopback ports, in one process, with scratch for
-// what it writes, and returns when the model is ready.
+// what it writes, and returns when every model is ready.
 func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*Server, error) {
-	addresses, err := process.FreeAddresses(0, 0, 0)
+	addresses, ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
-	}
-	var ports []string
-	for _, address := range addresses {
-		_, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, fmt.Errorf("address: %w", err)
-		}
-		ports = append(ports, port)
 	}
 	env := []string{
 		"MLSERVER_HOST=127.0.0.1",
@@ -93,6 +83,18 @@ func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Process: p, Address: addresses[0]}
-	return s, p.Await(ctx, 2*time.Minute, process.OK("http://"+s.Address+"/v2/models/"+DigitsModel+"/ready"))
+	s := &Server{Process: p, Address: addresses[0], GRPC: addresses[1], Metrics: addresses[2]}
+	if err := s.ready(ctx, 2*time.Minute, modelPaths(DigitsModel, DigitsBatchingModel, DigitsVectorModel)...); err != nil {
+		return nil, err
+	}
+	return s, s.Await(ctx, time.Minute, process.Listening(s.GRPC))
+}
+
+// modelPaths are where the Open Inference Protocol tells that a model is ready.
+func modelPaths(models ...string) []string {
+	var paths []string
+	for _, m := range models {
+		paths = append(paths, "/v2/models/"+m+"/ready")
+	}
+	return paths
 }

@@ -16,7 +16,7 @@ import (
 // the interoperability tests call it with.
 const (
 	ServerRequirements = "mlserver==1.7.1\nmlserver-sklearn==1.7.1\nscikit-learn==1.9.1\n"
-	ClientRequirements = "tritonclient[http]==2.73.0\nopenai==3.54.0\npytest==9.2.0\n"
+	ClientRequirements = "tritonclient[http,grpc]==2.73.0\nopenai==3.54.0\npytest==9.2.0\n"
 )
 
 // Venv is a Python virtual environment.

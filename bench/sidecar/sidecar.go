@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/exposition"
 	"github.com/fridaymesh/friday/bench/process"
 )
 
@@ -79,49 +79,14 @@ func Control(ctx context.Context, g *process.Group, bin, policies, listen, admin
 	return p, p.Await(ctx, patience, process.Listening(listen))
 }
 
-// Batches is what the batcher has sent so far.
-type Batches struct{ Items, Calls float64 }
+// Batches is what the batcher has sent: items, in upstream calls.
+type Batches = exposition.Batches
 
-// Sub is what it has sent since before.
-func (b Batches) Sub(before Batches) Batches {
-	return Batches{b.Items - before.Items, b.Calls - before.Calls}
-}
-
-// Mean is items per call; 0 where there was none.
-func (b Batches) Mean() float64 {
-	if b.Calls == 0 {
-		return 0
-	}
-	return b.Items / b.Calls
-}
-
-// Batches asks the sidecar's metrics.
+// Batches asks the sidecar's metrics what its batcher has sent so far.
 func (s *Sidecar) Batches(ctx context.Context) (Batches, error) {
 	text, err := process.Get(ctx, "http://"+s.Admin+"/metrics")
 	if err != nil {
 		return Batches{}, err
 	}
-	return Batches{Items: sum(string(text), "friday_batch_size_sum"), Calls: sum(string(text), "friday_batch_size_count")}, nil
-}
-
-// sum adds the samples of a metric over all its labels, in Prometheus's text
-// format (https://prometheus.io/docs/instrumenting/exposition_formats).
-func sum(text, metric string) float64 {
-	total := 0.0
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), metric)
-		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' {
-			continue
-		}
-		// A label's value may hold spaces and braces; what follows the last brace
-		// is the sample and, perhaps, its time.
-		fields := strings.Fields(rest[strings.LastIndexByte(rest, '}')+1:])
-		if len(fields) == 0 {
-			continue
-		}
-		if v, err := strconv.ParseFloat(fields[0], 64); err == nil {
-			total += v
-		}
-	}
-	return total
+	return Batches{Items: exposition.Sum(string(text), "friday_batch_size_sum"), Calls: exposition.Sum(string(text), "friday_batch_size_count")}, nil
 }

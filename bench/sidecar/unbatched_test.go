@@ -1,0 +1,33 @@
+package sidecar
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fridaymesh/friday/filters/standard"
+	"github.com/fridaymesh/friday/xds/bootstrap"
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+func TestUnbatched(t *testing.T) {
+	f := bootstrap.Flags{Upstream: "127.0.0.1:8000", Listen: "127.0.0.1:19080", Admin: "127.0.0.1:19000", NodeID: "n"}
+	text, err := unbatched(t.Context(), f)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"@type":"type.googleapis.com/friday.filters.http.batch.v1.Batch","disabled":true`)
+	file := filepath.Join(t.TempDir(), "bootstrap.json")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	src, err := bootstrap.Load(file)
+	require.NoError(t, err)
+	b, err := bootstrap.Compile(src, &resource.Parser{Registry: standard.Registry()})
+	require.NoError(t, err)
+	require.Len(t, b.Static.Listeners, 1)
+	require.Equal(t, f.Admin, b.AdminAddress)
+
+	_, err = unbatched(t.Context(), bootstrap.Flags{Upstream: "https://h"})
+	require.ErrorContains(t, err, "https")
+	_, err = unbatched(t.Context(), bootstrap.Flags{XDS: "127.0.0.1:1", NodeID: "n"})
+	require.ErrorContains(t, err, "not one batch filter")
+}
