@@ -38,7 +38,7 @@ func TestSum(t *testing.T) {
 func TestBatches(t *testing.T) {
 	b := exposition.Batches{Items: 45, Calls: 15}.Sub(exposition.Batches{Items: 5, Calls: 5})
 	require.InDelta(t, 4, b.Mean(), 0)
-	require.InDelta(t, 4.5, b.Add(exposition.Batches{Items: 54, Calls: 11}).Mean(), 1e-9)
+	require.InDelta(t, 4.5, b.Add(exposition.Batches{Items: 54.5, Calls: 11}).Mean(), 1e-9)
 	require.Zero(t, exposition.Batches{}.Mean())
 }
 

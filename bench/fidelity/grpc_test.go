@@ -210,7 +210,7 @@ func TestTheReplyIsTheDirectOne(t *testing.T) {
 	}
 	t.Logf("%d calls directly, %d through Friday, largest %d items", counted, also, w.largest())
 	if grpcDoes == batches {
-		require.Less(t, also, counted*95/100, "calls are shared")
+		require.Less(t, also, counted, "calls are shared")
 	} else {
 		require.Equal(t, counted, also)
 	}
