@@ -174,6 +174,11 @@ func (b *sentBody) failure() error {
 // answer makes the Response of net/http's.
 func (t *Multiplexer) answer(in *http.Response, sent *sentBody, head bool) (*proxy.Response, error) {
 	b := &received{in: in, sent: sent, address: t.address}
+	if len(in.Trailer) > 0 && !head && in.ContentLength > 0 {
+		// HTTP/1.1 has trailers only where the length is not told.
+		in.ContentLength = -1
+		delete(in.Header, "Content-Length")
+	}
 	resp := proxy.NewResponse()
 	if err := readAnswerHead(&resp.Header, in, head); err != nil {
 		return nil, errors.Join(err, resp.Close(), b.Close())
