@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/h1"
 	"github.com/fridaymesh/friday/proxy/h2"
@@ -37,8 +38,8 @@ func (r *running) serve(c net.Conn) {
 	http2, err := c.(beginner).Begins(h2.Preface, limits.IdleTimeout, limits.HeadersTimeout) //nolint:forcetypeassert // a *listener.Conn
 	r.lobby.leave(c)
 	switch {
-	case err != nil:
-	case http2:
+	case err != nil, !http2 && limits.Codec == config.CodecHTTP2:
+	case http2 && limits.Codec != config.CodecHTTP1:
 		r.codecs.Load().h2.ServeConn(c)
 	default:
 		r.codecs.Load().h1.ServeConn(c)
