@@ -64,7 +64,7 @@ func appendHead(b []byte, r *http.Request) []byte {
 		}
 	}
 	if len(r.Trailer) > 0 {
-		b = appendField(b, "trailer", strings.Join(slices.Sorted(maps.Keys(r.Trailer)), ", "))
+		b = appendField(b, "trailer", strings.ToLower(strings.Join(slices.Sorted(maps.Keys(r.Trailer)), ", ")))
 	}
 	if r.ContentLength < 0 {
 		b = appendField(b, "transfer-encoding", "chunked")
