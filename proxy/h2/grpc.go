@@ -111,10 +111,12 @@ func timeout(v []byte) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	if d := time.Duration(n); d <= (1<<63-1)/unit {
-		return d * unit, true
+	const most = uint64(1<<63 - 1)
+	u := uint64(unit) // #nosec G115 -- positive
+	if n > most/u {
+		return time.Duration(most), true
 	}
-	return 1<<63 - 1, true
+	return time.Duration(n * u), true // #nosec G115 -- at most most
 }
 
 // messages holds each message of a gRPC stream to a limit, by the length that stands

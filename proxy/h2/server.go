@@ -42,10 +42,11 @@ func New(o exchange.Options) *Server {
 	active := o.Listener()
 	s := &Server{Codec: exchange.NewCodec(o), conns: make(map[*conn]struct{})}
 	s.http = &http.Server{
-		Handler:        http.HandlerFunc(s.serve),
-		Protocols:      new(http.Protocols),
-		MaxHeaderBytes: active.HTTP.MaxHeaderBytes,
-		IdleTimeout:    active.HTTP.IdleTimeout,
+		Handler:           http.HandlerFunc(s.serve),
+		Protocols:         new(http.Protocols),
+		MaxHeaderBytes:    active.HTTP.MaxHeaderBytes,
+		ReadHeaderTimeout: active.HTTP.HeadersTimeout, // of the preface, which has arrived
+		IdleTimeout:       active.HTTP.IdleTimeout,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connWindow,

@@ -44,7 +44,7 @@ func (c *Conn) Begins(prefix string, first, rest time.Duration) (bool, error) {
 		case c.have == len(prefix):
 			return true, nil
 		case err != nil:
-			return false, nil // whoever reads on meets it
+			return false, nil //nolint:nilerr // whoever reads on meets it
 		case fresh:
 			if err := c.SetReadDeadline(time.Now().Add(rest)); err != nil {
 				return false, err

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -160,7 +161,7 @@ func TestGRPCBothWaysAtOnce(t *testing.T) {
 	_, c := grpcHouse(t, &service{duplex: func(both grpc.BidiStreamingServer[grpc_testing.StreamingOutputCallRequest, grpc_testing.StreamingOutputCallResponse]) error {
 		for {
 			in, err := both.Recv()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {

@@ -46,7 +46,7 @@ type dialing struct {
 // where one of them leaves.
 func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 	for range maxDials {
-		k, used, d := l.reserve()
+		k, used, d := l.reserve() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
 		switch {
 		case k != nil:
 			return k, used, nil

@@ -94,10 +94,7 @@ func (t *Multiplexer) Handle(ctx context.Context, req *proxy.Request) (*proxy.Re
 		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
 	req.Trace.Attempts++
-	out, body, err := t.request(ctx, req)
-	if err != nil {
-		return nil, err
-	}
+	out, body := t.request(ctx, req)
 	l, used, err := t.links.take(ctx)
 	if err != nil {
 		if ctx.Err() != nil {

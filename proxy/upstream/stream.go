@@ -23,7 +23,7 @@ import (
 
 // request makes net/http's request: the caller's head less what was meant for its
 // own connection, as appendHead does for HTTP/1.1.
-func (t *Multiplexer) request(ctx context.Context, req *proxy.Request) (*http.Request, *sentBody, error) {
+func (t *Multiplexer) request(ctx context.Context, req *proxy.Request) (*http.Request, *sentBody) {
 	h := req.Header
 	target, host := string(h.RequestURI()), string(h.Host())
 	if scheme, rest, ok := strings.Cut(target, "://"); ok && scheme != "" && !strings.ContainsAny(scheme, "/?") {
@@ -54,11 +54,11 @@ func (t *Multiplexer) request(ctx context.Context, req *proxy.Request) (*http.Re
 		delete(out.Header, "Trailer")
 	}
 	if req.Body.Len() == 0 {
-		return out.WithContext(ctx), nil, nil
+		return out.WithContext(ctx), nil
 	}
 	b := &sentBody{body: req.Body, trailer: out.Trailer}
 	out.Body, out.ContentLength = b, req.Body.Len()
-	return out.WithContext(ctx), b, nil
+	return out.WithContext(ctx), b
 }
 
 // url has net/http send target as it is, byte for byte.
