@@ -22,6 +22,7 @@ func arrow() [][]string {
 		{"proxy/cluster", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},
+		{"proxy/exchange"},
 		{
 			"proxy/listener/...", "proxy/h1", "proxy/h2", "proxy/admin", "deploy/inject",
 			"xds/resource/...", "xds/bootstrap/...", "xds/client/...", "xds/control/...",
@@ -151,6 +152,9 @@ func TestArrowFindsOffenders(t *testing.T) {
 		{"xds/client", "xds/control", false},
 		{"xds/control", "xds/control/policy", true},
 		{"proxy/h1", "proxy/listener", false},
+		{"proxy/h1", "proxy/exchange", true},
+		{"proxy/h2", "proxy/h1", false},
+		{"proxy/exchange", "proxy/h1", false},
 		{"proxy/server", "xds/client", true},
 		{"proxy/server", "bench/load", false},
 		{"cmd/fridayctl", "bench/load", true},

@@ -82,6 +82,8 @@ func fuzzed() []string {
 	return []string{
 		"filters/inference",
 		"filters/inference/jsonspan",
+		"proxy/h2",
+		"proxy/listener",
 		"proxy/router",
 		"proxy/upstream",
 		"xds/bootstrap",

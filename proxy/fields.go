@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"iter"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Fields goes over the names and values of a written head (what AppendBytes of a
@@ -24,4 +26,40 @@ func Fields(head []byte) iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+// TrailerFields goes over the names and values of a [Body]'s trailer, which may be
+// nil: every value of a name, and also those under names that HTTP/1.1 may not have in
+// a trailer (RFC 9110 section 6.5.1).
+func TrailerFields(t *fasthttp.ResponseHeader) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		if t == nil {
+			return
+		}
+		for name := range t.Trailers() {
+			for _, value := range t.PeekAll(string(name)) {
+				if !yield(name, value) {
+					return
+				}
+			}
+		}
+		for name, value := range t.All() {
+			if !bytes.EqualFold(name, []byte("trailer")) && !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// AddTrailer adds a field to a trailer for [Body.Trailer], and makes one where t is
+// nil.
+func AddTrailer(t *fasthttp.ResponseHeader, name, value string) *fasthttp.ResponseHeader {
+	if t == nil {
+		t = new(fasthttp.ResponseHeader)
+		t.DisableNormalizing()
+		t.SetNoDefaultContentType(true)
+	}
+	_ = t.AddTrailer(name) // a name that HTTP/1.1 may not have there is kept as a field
+	t.Add(name, value)
+	return t
 }

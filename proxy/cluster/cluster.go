@@ -115,7 +115,7 @@ func (c *Cluster) Update(cfg *Config) {
 // dialDiffers says whether connections made under a may not serve under b.
 func dialDiffers(a, b *Config) bool {
 	return a.ConnectTimeout != b.ConnectTimeout || a.IdleTimeout != b.IdleTimeout ||
-		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection
+		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection || a.Protocol != b.Protocol
 }
 
 // Close lets go of every idle connection and ends updates. Requests of an old

@@ -1,6 +1,10 @@
 package cluster
 
-import "time"
+import (
+	"time"
+
+	"github.com/fridaymesh/friday/proxy"
+)
 
 // Policy is how an endpoint is chosen.
 type Policy int
@@ -22,9 +26,11 @@ type Config struct {
 	Endpoints []EndpointConfig
 	// ConnectTimeout is the longest time to connect. Default 5 s, as Envoy's.
 	ConnectTimeout time.Duration
-	// IdleTimeout is how long a connection may be kept without a request. It is
-	// shorter than what common servers allow (uvicorn and Node close after 5 s).
-	// Default 4 s.
+	// Protocol is what is spoken to the endpoints.
+	Protocol proxy.UpstreamProtocol
+	// IdleTimeout is how long a connection may be kept without a request. Default for
+	// HTTP/1.1: 4 s, shorter than what common servers allow (uvicorn and Node close
+	// after 5 s); for HTTP/2, whose servers say goodbye before they close: 1 min.
 	IdleTimeout time.Duration
 	// MaxRequestsPerConnection closes a connection after so many requests; 0: no
 	// limit.

@@ -107,7 +107,7 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 }
 
 func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
-	return upstream.New(address, upstream.Config{
+	return upstream.NewPair(address, cfg.Protocol, upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,

@@ -23,6 +23,8 @@ type HTTP struct {
 	// ends it.
 	Filters []Filter
 
+	// Codec is what callers may speak.
+	Codec Codec
 	// HeadersTimeout is the longest time for a request's head to arrive, from its
 	// first byte. Default 10 s.
 	HeadersTimeout time.Duration
@@ -32,11 +34,23 @@ type HTTP struct {
 	// MaxHeaderBytes bounds a request's head; beyond it 431. Default 16 KiB: each
 	// connection that is being served holds so much.
 	MaxHeaderBytes int
-	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB.
+	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB. It
+	// bounds each message of a gRPC stream.
 	MaxBodyBytes int64
 	// AccessLog is which requests are logged.
 	AccessLog AccessLog
 }
+
+// Codec is what callers of a listener may speak.
+type Codec int
+
+// The codecs.
+const (
+	// CodecAuto is HTTP/1.1, or HTTP/2 where a connection begins with its preface.
+	CodecAuto Codec = iota
+	CodecHTTP1
+	CodecHTTP2
+)
 
 // AccessLog is which requests a listener writes to the access log.
 type AccessLog int

@@ -2,7 +2,6 @@ package h1
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
 // inMemory is the longest body that is read before the request is handled: it has
@@ -31,7 +31,7 @@ func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
 	case stream == nil || n == 0:
 		return proxy.NoBody, nil
 	case n > limit:
-		return proxy.NoBody, tooLarge(limit)
+		return proxy.NoBody, exchange.TooLarge(limit)
 	case n > 0 && n <= inMemory:
 		b := make([]byte, n)
 		if _, err := io.ReadFull(stream, b); err != nil {
@@ -40,13 +40,6 @@ func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
 		return proxy.NewBytesBody(b), nil
 	}
 	return &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}, nil
-}
-
-func tooLarge(limit int64) *proxy.Error {
-	return &proxy.Error{
-		Status: fasthttp.StatusRequestEntityTooLarge, Flag: proxy.FlagDownstreamTooLarge,
-		Message: "Payload Too Large", Err: fmt.Errorf("request body over the limit of %d bytes", limit),
-	}
 }
 
 // requestBody is a request's content, pulled from the caller's connection.
@@ -92,7 +85,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	switch {
 	case b.read > b.limit:
-		b.err = tooLarge(b.limit)
+		b.err = exchange.TooLarge(b.limit)
 		return 0, b.err
 	case err == nil:
 		return n, nil

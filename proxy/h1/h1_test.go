@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -41,7 +41,7 @@ func server(t testing.TB) (*Server, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	m := telemetry.New(prometheus.NewRegistry())
 	active := c.Snapshot.Listeners["in"]
-	return New(Options{
+	return New(exchange.Options{
 		Listener: func() *config.Active { return active },
 		Recorder: telemetry.NewRecorder(m, zap.New(core)), Metrics: m, Log: zap.NewNop(),
 	}), logs
@@ -86,34 +86,8 @@ func TestAccessLog(t *testing.T) {
 func TestDrainingTakesNoNewConnections(t *testing.T) {
 	s, _ := server(t)
 	require.NotContains(t, answer(s, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "Connection: close")
-	s.drain.Store(true)
+	s.Drain()
 	require.Empty(t, answer(s, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
-}
-
-func TestCopyHead(t *testing.T) {
-	src := proxy.NewResponse()
-	for _, kv := range [][2]string{
-		{"Content-Type", "a/b"},
-		{"Connection", "X-Hop, close"},
-		{"x-hop", "1"},
-		{"Keep-Alive", "timeout=5"},
-		{"Upgrade", "h2c"},
-		{"Link", "a"},
-		{"Set-Cookie", "c=1"},
-		{"Set-Cookie", "d=2"},
-	} {
-		src.Header.Add(kv[0], kv[1])
-	}
-	src.Header.SetStatusCode(http.StatusTeapot)
-	var dst fasthttp.ResponseHeader
-	copyHead(&dst, &src.Header)
-	got := dst.String()
-	for _, want := range []string{" 418 ", "Content-Type: a/b\r\n", "Link: a\r\n", "Set-Cookie: c=1\r\n", "Set-Cookie: d=2\r\n"} {
-		require.Contains(t, got, want)
-	}
-	for _, not := range []string{"Connection", "x-hop", "Keep-Alive", "Upgrade"} {
-		require.NotContains(t, got, not)
-	}
 }
 
 // Whatever arrives, the codec answers or closes, each answer is HTTP, and there

@@ -1,46 +1,24 @@
 package h1
 
 import (
-	"context"
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy"
-	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
-// Options are what a Server needs.
-type Options struct {
-	// Listener returns what is in force; it is asked once for each request.
-	Listener func() *config.Active
-	Recorder *telemetry.Recorder
-	Metrics  *telemetry.Metrics
-	Log      *zap.Logger
-}
-
 // Server serves the connections of one listener.
 type Server struct {
-	// Set once.
-	listener    func() *config.Active
-	recorder    *telemetry.Recorder
-	log         *zap.Logger
-	fast        *fasthttp.Server
-	base        context.Context //nolint:containedctx // every request's context descends from it
-	cancel      context.CancelCauseFunc
-	active      prometheus.Gauge
-	connections prometheus.Gauge
+	*exchange.Codec // set once
 
-	// drain: no connections are taken any more. Either has every answer close its
-	// connection.
-	drain, retired atomic.Bool
+	fast *fasthttp.Server // set once
 
 	mu    sync.Mutex
 	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each
@@ -48,17 +26,9 @@ type Server struct {
 
 // New makes a Server. The limits that concern a whole connection (head size,
 // idle time) are those in force when it is made.
-func New(o Options) *Server {
+func New(o exchange.Options) *Server {
 	active := o.Listener()
-	s := &Server{
-		listener:    o.Listener,
-		recorder:    o.Recorder,
-		log:         o.Log.With(zap.String(telemetry.FieldListener, active.Name)),
-		active:      o.Metrics.DownstreamActive.WithLabelValues(active.Name),
-		connections: o.Metrics.DownstreamConnections.WithLabelValues(active.Name),
-		conns:       make(map[net.Conn]fasthttp.ConnState),
-	}
-	s.base, s.cancel = context.WithCancelCause(context.Background())
+	s := &Server{Codec: exchange.NewCodec(o), conns: make(map[net.Conn]fasthttp.ConnState)}
 	s.fast = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.malformed,
@@ -91,35 +61,25 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// ServeConn serves one connection to its end.
+// ServeConn serves one connection to its end. Its first byte must have arrived:
+// fasthttp gives a new connection the head's timeout for that too, and answers 408
+// to one that was opened ahead of need.
 func (s *Server) ServeConn(c net.Conn) {
 	s.mu.Lock()
-	if s.drain.Load() {
+	if s.Refusing() {
 		s.mu.Unlock()
 		return
 	}
 	s.conns[c] = fasthttp.StateNew
 	s.mu.Unlock()
-	s.connections.Inc()
 	defer func() {
-		s.connections.Dec()
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	// fasthttp gives a new connection the head's timeout for its first byte too, and
-	// answers 408 to one that was opened ahead of need.
-	if a, ok := c.(awaiter); ok && a.Await(s.listener().HTTP.IdleTimeout) != nil {
-		return
-	}
 	if err := s.fast.ServeConn(c); err != nil {
-		s.log.Debug("connection ended", zap.Error(err))
+		s.Log.Debug("connection ended", zap.Error(err))
 	}
-}
-
-// awaiter is a connection that can wait for its first byte.
-type awaiter interface {
-	Await(limit time.Duration) error
 }
 
 func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
@@ -129,7 +89,7 @@ func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
 		return
 	}
 	s.conns[c] = state
-	if s.drain.Load() && state == fasthttp.StateIdle {
+	if s.Refusing() && state == fasthttp.StateIdle {
 		// An answer may still wait to be sent with that to a pipelined request,
 		// which is then read at once.
 		time.AfterFunc(idleGrace, func() { s.closeIdle(c) })
@@ -147,10 +107,6 @@ func (s *Server) closeIdle(c net.Conn) {
 	}
 }
 
-// Retire has every connection closed after its next answer. Nothing is refused:
-// another Server takes the new connections.
-func (s *Server) Retire() { s.retired.Store(true) }
-
 // Idle says that there are no connections.
 func (s *Server) Idle() bool {
 	s.mu.Lock()
@@ -161,7 +117,7 @@ func (s *Server) Idle() bool {
 // Drain closes the connections that serve nothing, has the others closed after
 // their answer, and refuses new ones. It does not wait.
 func (s *Server) Drain() {
-	s.drain.Store(true)
+	s.Refuse()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, state := range s.conns {
@@ -171,18 +127,14 @@ func (s *Server) Drain() {
 	}
 }
 
-// Abort ends every request: those that wait for an answer get 503, the others
-// are cut.
-func (s *Server) Abort() { s.cancel(proxy.ErrDraining) }
-
 // expect answers Expect: 100-continue (RFC 9110 section 10.1.1): a body over the
 // limit is refused before it is sent.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	limit := s.listener().HTTP.MaxBodyBytes
+	limit := s.Listener().HTTP.MaxBodyBytes
 	if int64(ctx.Request.Header.ContentLength()) <= limit {
 		return fasthttp.StatusContinue
 	}
-	pe := tooLarge(limit)
+	pe := exchange.TooLarge(limit)
 	s.refuse(ctx, pe, 0)
 	return pe.Status
 }
@@ -205,24 +157,11 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, pe *proxy.Error, took time.Dur
 	resp.Header.CopyTo(&ctx.Response.Header)
 	ctx.Response.SetBodyString(pe.Message)
 	ctx.Response.SetConnectionClose()
-	s.record(s.listener(), &telemetry.Exchange{
+	s.Record(s.Listener(), &telemetry.Exchange{
 		Request: &proxy.Request{
 			Header: &ctx.Request.Header, Body: proxy.NoBody, Protocol: protocol,
 			Remote: ctx.RemoteAddr(), Local: ctx.LocalAddr(),
 		},
 		Status: pe.Status, Err: pe, Duration: took, Sent: int64(len(pe.Message)),
 	})
-}
-
-func (s *Server) record(l *config.Active, x *telemetry.Exchange) {
-	s.recorder.Count(x)
-	switch l.HTTP.AccessLog {
-	case config.LogAll:
-		s.recorder.Log(x, false)
-	case config.LogErrors:
-		if x.Err != nil || x.Status >= 500 {
-			s.recorder.Log(x, true)
-		}
-	case config.LogNone:
-	}
 }

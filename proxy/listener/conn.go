@@ -6,37 +6,59 @@ import (
 	"time"
 )
 
+// maxAhead is the longest prefix that Begins looks for: HTTP/2's preface.
+const maxAhead = 24
+
 // Conn is a downstream connection that tells when its peer has gone.
 type Conn struct {
 	net.Conn
 
 	id uint64 // set once, by Watch
 
-	// The reader's: a byte that Await has read ahead.
-	first [1]byte
-	ahead bool
+	// The reader's: what Begins has read ahead.
+	ahead      [maxAhead]byte
+	have, used int
 
 	mu     sync.Mutex
 	gone   bool
 	onGone func()
 }
 
-// Await waits for the first byte of the connection, at most for limit. It is called
-// before the first Read.
-func (c *Conn) Await(limit time.Duration) error {
-	if err := c.SetReadDeadline(time.Now().Add(limit)); err != nil {
-		return err
+// Begins says whether the connection begins with prefix, of 1 to 24 bytes. It waits
+// for the first byte, at most for first, and returns an error where there is none;
+// for more it waits, at most for rest, only as long as all that has come agrees with
+// prefix. What has been read is read again. It is called before the first Read.
+func (c *Conn) Begins(prefix string, first, rest time.Duration) (bool, error) {
+	if err := c.SetReadDeadline(time.Now().Add(first)); err != nil {
+		return false, err
 	}
-	n, err := c.Conn.Read(c.first[:])
-	c.ahead = n == 1
-	return err
+	for {
+		n, err := c.Conn.Read(c.ahead[c.have:len(prefix)])
+		fresh := c.have == 0
+		c.have += n
+		switch {
+		case c.have == 0 && err != nil:
+			return false, err
+		case string(c.ahead[:c.have]) != prefix[:c.have]:
+			return false, nil
+		case c.have == len(prefix):
+			return true, nil
+		case err != nil:
+			return false, nil //nolint:nilerr // whoever reads on meets it
+		case fresh:
+			if err := c.SetReadDeadline(time.Now().Add(rest)); err != nil {
+				return false, err
+			}
+		}
+	}
 }
 
-// Read returns the byte that Await has read, and then what comes.
+// Read returns what Begins has read, and then what comes.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.ahead && len(p) > 0 {
-		c.ahead = false
-		return copy(p, c.first[:]), nil
+	if c.used < c.have && len(p) > 0 {
+		n := copy(p, c.ahead[c.used:c.have])
+		c.used += n
+		return n, nil
 	}
 	return c.Conn.Read(p)
 }

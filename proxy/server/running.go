@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy/config"
-	"github.com/fridaymesh/friday/proxy/h1"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/listener"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -23,16 +22,17 @@ type running struct {
 	ln *listener.Listener
 
 	active atomic.Pointer[config.Active]
-	codec  atomic.Pointer[h1.Server]
+	codecs atomic.Pointer[codecs]
+	lobby  lobby
 
 	mu  sync.Mutex
-	old []*h1.Server // codecs of earlier settings whose connections may go on
+	old []*codecs // those of earlier settings whose connections may go on
 }
 
 func newRunning(s *Server, ln *listener.Listener) *running { return &running{s: s, ln: ln} }
 
 // update puts a in force for every request from now on. Settings that a
-// connection has for life are taken by a new codec; connections of the old one
+// connection has for life are taken by new codecs; connections of the old ones
 // end after their next answer.
 func (r *running) update(a *config.Active) {
 	was := r.active.Swap(a)
@@ -40,24 +40,24 @@ func (r *running) update(a *config.Active) {
 		was.HTTP.IdleTimeout == a.HTTP.IdleTimeout && was.HTTP.MaxHeaderBytes == a.HTTP.MaxHeaderBytes {
 		return
 	}
-	codec := h1.New(h1.Options{
+	fresh := newCodecs(exchange.Options{
 		Listener: r.active.Load,
 		Recorder: r.s.recorder,
 		Metrics:  r.s.metrics,
 		Log:      r.s.log,
 	})
-	if old := r.codec.Swap(codec); old != nil {
-		old.Retire()
+	if old := r.codecs.Swap(fresh); old != nil {
+		old.retire()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.old = append(slices.DeleteFunc(r.old, (*h1.Server).Idle), old)
+		r.old = append(slices.DeleteFunc(r.old, (*codecs).idle), old)
 	}
 }
 
 func (r *running) start() {
 	r.s.log.Info("listening", zap.String(telemetry.FieldListener, r.active.Load().Name), zap.Stringer("address", r.ln.Addr()))
 	go func() {
-		if err := r.ln.Serve(func(c net.Conn) { r.codec.Load().ServeConn(c) }); err != nil {
+		if err := r.ln.Serve(r.serve); err != nil {
 			r.s.log.Error("listener failed", zap.Error(err))
 		}
 	}()
@@ -68,9 +68,10 @@ func (r *running) drain() {
 	_ = r.ln.Close() // closed once, by whoever drains first
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.codec.Load().Drain()
+	r.lobby.close()
+	r.codecs.Load().drain()
 	for _, c := range r.old {
-		c.Drain()
+		c.drain()
 	}
 }
 
@@ -81,9 +82,9 @@ func (r *running) wait(ctx context.Context) error { return r.ln.Wait(ctx) }
 func (r *running) abort() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.codec.Load().Abort()
+	r.codecs.Load().abort()
 	for _, c := range r.old {
-		c.Abort()
+		c.abort()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

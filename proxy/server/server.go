@@ -155,15 +155,15 @@ func (s *Server) swap(snap *config.Snapshot, fresh map[string]*running) {
 		}
 		delete(s.running, address)
 		s.draining = append(s.draining, r)
+		r.drain()
 		go s.retire(r)
 	}
 }
 
-// retire ends a listener that is no longer configured.
+// retire waits for the end of a listener that is no longer configured and drains.
 func (s *Server) retire(r *running) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
 	defer cancel()
-	r.drain()
 	if r.wait(ctx) != nil {
 		r.abort()
 	}

@@ -69,7 +69,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	g.Go(func() error {
 		<-gctx.Done()
 		c.Log.Info("draining")
-		s.Drain()
+		s.Drain()    //nolint:contextcheck // the drain begins when ctx has ended
 		s.WaitIdle() //nolint:contextcheck // the drain begins when ctx has ended
 		c.Log.Info("drained")
 		return door.Close()

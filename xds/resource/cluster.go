@@ -9,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 )
 
@@ -74,6 +75,9 @@ func (p *problems) ads(path string, source *corev3.ConfigSource) {
 // protocol reads the HttpProtocolOptions.
 func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 	options := m.GetTypedExtensionProtocolOptions()
+	if len(options) == 0 && m.GetHttp2ProtocolOptions() != nil {
+		c.Protocol = proxy.UpstreamHTTP2
+	}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		path := "typed_extension_protocol_options[" + strconv.Quote(key) + "]"
 		if p.under(path) {
@@ -87,5 +91,11 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 		common := h.GetCommonHttpProtocolOptions()
 		c.IdleTimeout = timeout(common.GetIdleTimeout())
 		c.MaxRequestsPerConnection = common.GetMaxRequestsPerConnection().GetValue()
+		switch {
+		case h.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
+			c.Protocol = proxy.UpstreamHTTP2
+		case h.GetUseDownstreamProtocolConfig() != nil:
+			c.Protocol = proxy.UpstreamAsCaller
+		}
 	}
 }

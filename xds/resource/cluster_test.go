@@ -8,6 +8,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/xds/resource"
 )
@@ -46,6 +47,18 @@ typed_extension_protocol_options:
 		"no idle timeout": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, common_http_protocol_options: {idle_timeout: 0s}, explicit_http_config: {http_protocol_options: {}}}}}`, want: resource.Cluster{
 			Config: &cluster.Config{Name: "c", IdleTimeout: resource.Unlimited},
 		}},
+		"HTTP/2": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 100}}}}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c", Protocol: proxy.UpstreamHTTP2},
+		}},
+		"HTTP/2 in the older place": {yaml: `{name: c, http2_protocol_options: {}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c", Protocol: proxy.UpstreamHTTP2},
+		}},
+		"the newer place counts": {yaml: `{name: c, http2_protocol_options: {}, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}}}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c"},
+		}},
+		"as the caller": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, use_downstream_protocol_config: {http_protocol_options: {}, http2_protocol_options: {}}}}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c", Protocol: proxy.UpstreamAsCaller},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,8 +91,8 @@ func TestClusterErrors(t *testing.T) {
 		"EDS without source": {yaml: `{name: c, type: EDS}`, want: []string{`eds_cluster_config: missing`}},
 		"EDS of a file":      {yaml: `{name: c, type: EDS, load_assignment: {cluster_name: x}, eds_cluster_config: {eds_config: {path: /x}}}`, want: []string{`eds_cluster_config.eds_config.path: /x: not supported`, `load_assignment: not beside type EDS`, `eds_cluster_config.eds_config.ads: missing: other sources are not supported`}},
 		"EDS that is STATIC": {yaml: `{name: c, eds_cluster_config: {eds_config: {ads: {}}}}`, want: []string{`eds_cluster_config: needs type EDS`}},
-		"protocols": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}, other: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, auto_config: {}}}}`, want: []string{
-			`typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].explicit_http_config.http2_protocol_options: not supported`,
+		"protocols": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http3_protocol_options: {}}}, other: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, auto_config: {}}}}`, want: []string{
+			`typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].explicit_http_config.http3_protocol_options: not supported`,
 			`typed_extension_protocol_options["other"].auto_config: not supported`,
 			`typed_extension_protocol_options["other"]: "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions": not supported`,
 		}},

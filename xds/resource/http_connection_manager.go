@@ -14,6 +14,7 @@ import (
 // http reads an HttpConnectionManager.
 func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, l *Listener) *config.HTTP {
 	h := &config.HTTP{
+		Codec:          codec(m.GetCodecType()),
 		HeadersTimeout: timeout(m.GetRequestHeadersTimeout()),
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
@@ -33,6 +34,17 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 	}
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
 	return h
+}
+
+// codec reads a codec_type; the table refuses the others.
+func codec(t hcmv3.HttpConnectionManager_CodecType) config.Codec {
+	switch t { //nolint:exhaustive // as above
+	case hcmv3.HttpConnectionManager_HTTP1:
+		return config.CodecHTTP1
+	case hcmv3.HttpConnectionManager_HTTP2:
+		return config.CodecHTTP2
+	}
+	return config.CodecAuto
 }
 
 // httpFilters reads a chain of HTTP filters, which a router ends.

@@ -63,7 +63,7 @@ func TestListener(t *testing.T) {
 	require.True(t, h.Filters[1].Disabled)
 	h.Filters = nil
 	require.Equal(t, &config.HTTP{
-		RouteName: "r", HeadersTimeout: resource.Unlimited, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 32 << 10, AccessLog: config.LogAll,
+		RouteName: "r", Codec: config.CodecHTTP1, HeadersTimeout: resource.Unlimited, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 32 << 10, AccessLog: config.LogAll,
 	}, h)
 }
 
@@ -152,10 +152,10 @@ func TestListenerErrors(t *testing.T) {
 			at + `http_filters[1].typed_config: b: unknown field`,
 			at + `http_filters[2].typed_config: missing`,
 		}},
-		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP2", "tracing: {}", "merge_slashes: true", "stream_idle_timeout: 5s",
+		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP3", "tracing: {}", "merge_slashes: true", "stream_idle_timeout: 5s",
 			"common_http_protocol_options: {max_requests_per_connection: 5, idle_timeout: -1s}", "max_request_headers_kb: 9000", "server_name: x",
 			`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /var/log/x}}]`), want: []string{
-			at + `codec_type: HTTP2: not supported yet, only AUTO, HTTP1`,
+			at + `codec_type: HTTP3: not supported yet, only AUTO, HTTP1, HTTP2`,
 			at + `rds.config_source.path: /x: not supported`,
 			at + `tracing: not supported`,
 			at + `common_http_protocol_options.idle_timeout: -1s: must not be negative`,

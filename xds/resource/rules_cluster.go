@@ -12,6 +12,7 @@ func clusterRules() map[protoreflect.FullName]rules {
 			"connect_timeout":                   honoured("5s where absent"),
 			"lb_policy":                         only("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"),
 			"typed_extension_protocol_options":  honoured("the key envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+			"http2_protocol_options":            honoured("the older place; counts where typed_extension_protocol_options says nothing"),
 			"wait_for_warm_on_init":             only("true"),
 			"alt_stat_name":                     ignored(noStats),
 			"metadata":                          ignored(noMetadata),
@@ -32,10 +33,21 @@ func clusterRules() map[protoreflect.FullName]rules {
 				"idle_timeout":                honoured("4s where absent: shorter than what common model servers allow; 0s: none"),
 				"max_requests_per_connection": honoured("0: no limit"),
 			}),
-			"explicit_http_config": honoured(),
+			"explicit_http_config": honoured("gRPC goes upstream in HTTP/2 whatever stands here"),
+			"use_downstream_protocol_config": within(rules{
+				"http_protocol_options":  within(rules{}),
+				"http2_protocol_options": honoured(),
+			}),
 		},
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
-			"http_protocol_options": within(rules{}),
+			"http_protocol_options":  within(rules{}),
+			"http2_protocol_options": honoured("in cleartext, with prior knowledge"),
+		},
+		"envoy.config.core.v3.Http2ProtocolOptions": {
+			"max_concurrent_streams":         ignored("what the server allows counts; beyond it another connection is opened"),
+			"initial_stream_window_size":     ignored("256 KiB"),
+			"initial_connection_window_size": ignored("4 MiB"),
+			"hpack_table_size":               ignored("4 KiB"),
 		},
 		"envoy.config.endpoint.v3.ClusterLoadAssignment": {
 			"cluster_name": honoured(),

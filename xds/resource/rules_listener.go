@@ -73,7 +73,7 @@ func listenerRules() map[protoreflect.FullName]rules {
 
 func hcmRules() rules {
 	return rules{
-		"codec_type":   only("AUTO", "HTTP1"),
+		"codec_type":   only("AUTO", "HTTP1", "HTTP2"),
 		"rds":          honoured(),
 		"route_config": honoured(),
 		"http_filters": honoured("the last is envoy.filters.http.router"),

@@ -1,4 +1,4 @@
-package h1
+package exchange
 
 import (
 	"bytes"
@@ -6,10 +6,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// copyHead copies an answer's head, less what belongs to the connection that it
-// came over (RFC 9110 section 7.6.1). fasthttp makes the framing anew when it
-// writes.
-func copyHead(dst, src *fasthttp.ResponseHeader) {
+// CopyHead copies an answer's head, less what belongs to the connection that it
+// came over (RFC 9110 section 7.6.1). Who writes it makes the framing anew.
+func CopyHead(dst, src *fasthttp.ResponseHeader) {
 	src.CopyTo(dst)
 	if !dst.IsHTTP11() {
 		dst.SetProtocol([]byte("HTTP/1.1"))

@@ -1,0 +1,131 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/exchange"
+)
+
+// inMemory is the longest body that is read before the request is handled, so that
+// it can be sent once more: as in HTTP/1.1.
+const inMemory = 8 << 10
+
+// newBody makes the request's body. One that is declared longer than limit is
+// refused before any of it is read. A stream of gRPC messages may go on for ever: it
+// is each message that the limit is for.
+func newBody(r *http.Request, limit int64, grpc bool) (proxy.Body, error) {
+	n := r.ContentLength
+	switch {
+	case n == 0:
+		return proxy.NoBody, nil
+	case n > limit && !grpc:
+		return proxy.NoBody, exchange.TooLarge(limit)
+	}
+	b := &requestBody{r: r, length: max(n, -1), limit: limit}
+	if grpc {
+		b.messages = &messages{limit: limit}
+	}
+	if n < 0 || n > inMemory {
+		return b, nil
+	}
+	whole := make([]byte, n)
+	if _, err := io.ReadFull(b, whole); err != nil {
+		return proxy.NoBody, err
+	}
+	return proxy.NewBytesBody(whole), nil
+}
+
+// requestBody is a request's content, pulled from its stream.
+type requestBody struct {
+	r        *http.Request
+	length   int64
+	limit    int64
+	messages *messages // nil where it is not gRPC's
+
+	closed atomic.Bool
+
+	mu      sync.Mutex // held by Read
+	read    int64
+	err     error
+	trailer *fasthttp.ResponseHeader
+}
+
+var _ proxy.Body = (*requestBody)(nil)
+
+func (b *requestBody) Len() int64 { return b.length }
+
+func (b *requestBody) Trailer() *fasthttp.ResponseHeader { return b.trailer }
+
+// Read returns what has arrived. Its errors are [*proxy.Error]s: 413 past the
+// limit, 400 where there is less than was declared, 499 where the caller has gone.
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.closed.Load() {
+		return 0, errClosed
+	}
+	n, err := b.r.Body.Read(p)
+	b.read += int64(n)
+	switch {
+	case b.tooLarge(p[:n]):
+		b.err = exchange.TooLarge(b.limit)
+		return 0, b.err
+	case err == nil:
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		b.err = io.EOF
+		b.readTrailer()
+	default:
+		b.err = b.explain(err)
+	}
+	return n, b.err
+}
+
+var errClosed = errors.New("request body closed")
+
+func (b *requestBody) tooLarge(p []byte) bool {
+	if b.messages != nil {
+		return !b.messages.pass(p)
+	}
+	return b.read > b.limit
+}
+
+func (b *requestBody) explain(err error) error {
+	switch {
+	case b.closed.Load():
+		return errClosed
+	case strings.Contains(err.Error(), "declared a Content-Length"): // net/http has no name for it
+		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "malformed request body", Err: err}
+	}
+	return &proxy.Error{Status: 499, Flag: proxy.FlagDownstreamGone, Message: "caller gone", Err: err}
+}
+
+// readTrailer takes the trailers that the request has announced.
+func (b *requestBody) readTrailer() {
+	for name, values := range b.r.Trailer {
+		for _, v := range values {
+			b.trailer = proxy.AddTrailer(b.trailer, strings.ToLower(name), v)
+		}
+	}
+}
+
+// Close ends a Read in flight and returns when it has returned.
+func (b *requestBody) Close() error {
+	if !b.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	err := b.r.Body.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return err
+}
