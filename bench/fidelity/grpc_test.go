@@ -27,7 +27,7 @@ import (
 const unspoken does = "unspoken"
 
 // grpcDoes is what Friday does with gRPC's ModelInfer.
-const grpcDoes = unspoken
+const grpcDoes = batches
 
 // bare hands gRPC's messages on as the bytes that they are.
 type bare struct{}

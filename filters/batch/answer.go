@@ -20,9 +20,6 @@ const maxAnswerBytes = 64 << 20
 // split answers each member with its part.
 func (b *batch) split(m *merged, whole outcome) error {
 	drop(whole.head, bound)
-	if whole.trailer != nil {
-		drop(whole.trailer, bound)
-	}
 	sized, err := inference.TellsJSON(whole.head, whole.body)
 	if err != nil {
 		return err
@@ -98,15 +95,14 @@ func drop(h *fasthttp.ResponseHeader, which func(name string) bool) bool {
 	return len(names) > 0
 }
 
-// sharedTrailer copies a trailer, nil where there is none, as sharedHead does a head.
-func sharedTrailer(m *merged, t *fasthttp.ResponseHeader) *fasthttp.ResponseHeader {
-	if t == nil {
-		return nil
-	}
-	trailer := new(fasthttp.ResponseHeader)
-	t.CopyTo(trailer)
-	if len(m.members) > 1 {
-		drop(trailer, func(name string) bool { return requestID(name) || cookie(name) })
+// sharedTrailer copies a trailer, nil where there is none, as sharedHead does a head:
+// without what speaks of the whole answer or is somebody's, where it goes to several.
+func sharedTrailer(m *merged, t *fasthttp.ResponseHeader) (trailer *fasthttp.ResponseHeader) {
+	for name, value := range proxy.TrailerFields(t) {
+		lower := string(bytes.ToLower(name))
+		if len(m.members) == 1 || !bound(lower) && !requestID(lower) && !cookie(lower) {
+			trailer = proxy.AddTrailer(trailer, string(name), string(value))
+		}
 	}
 	return trailer
 }

@@ -77,7 +77,7 @@ func call(ctx context.Context, h proxy.Handler, req *proxy.Request) result {
 	r.body = body.String()
 	if t := resp.Body.Trailer(); t != nil {
 		r.trailer = map[string]string{}
-		for k, v := range t.All() {
+		for k, v := range proxy.TrailerFields(t) {
 			r.trailer[string(k)] = string(v)
 		}
 	}

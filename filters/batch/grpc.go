@@ -53,7 +53,7 @@ func judgeGRPC(head, trailer *fasthttp.ResponseHeader) (remedy, string) {
 // fieldOf is the value of a header by its name in lower case, nil where there is
 // none.
 func fieldOf(h *fasthttp.ResponseHeader, name string) []byte {
-	for k, v := range h.All() {
+	for k, v := range proxy.TrailerFields(h) {
 		if bytes.EqualFold(k, []byte(name)) {
 			return v
 		}

@@ -59,7 +59,7 @@ func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 		good = good && end == nil
 	default:
 		handedOn = true
-		resp.Body = newSlotBody(resp.Body, s, good)
+		resp.Body = newSlotBody(resp, e.call.GRPC, s, good)
 		return resp, nil
 	}
 	handedOn = true

@@ -96,6 +96,8 @@ type slotBody struct {
 
 	slot     slot
 	good     bool
+	grpc     bool                     // the trailer says how it ended
+	head     *fasthttp.ResponseHeader // where grpc
 	patience time.Duration
 	unread   *time.Timer // runs while no Read does
 	released atomic.Bool
@@ -103,11 +105,11 @@ type slotBody struct {
 
 var _ proxy.Body = (*slotBody)(nil)
 
-func newSlotBody(body proxy.Body, s slot, good bool) *slotBody {
+func newSlotBody(resp *proxy.Response, grpc bool, s slot, good bool) *slotBody {
 	s.model.mu.Lock()
 	patience := max(unreadFor*s.flight.Queue.Service(), unreadLeast)
 	s.model.mu.Unlock()
-	b := &slotBody{Body: body, slot: s, good: good, patience: patience}
+	b := &slotBody{Body: resp.Body, slot: s, good: good, grpc: grpc, head: &resp.Header, patience: patience}
 	b.unread = time.AfterFunc(patience, b.forgotten)
 	return b
 }
@@ -117,11 +119,20 @@ func (b *slotBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
 	switch {
 	case err != nil:
-		b.release(b.good && errors.Is(err, io.EOF))
+		b.release(errors.Is(err, io.EOF) && b.ended())
 	case !b.released.Load():
 		b.unread.Reset(b.patience)
 	}
 	return n, err
+}
+
+// ended says whether an answer that was read to its end was a good one.
+func (b *slotBody) ended() bool {
+	if !b.good || !b.grpc {
+		return b.good
+	}
+	do, _ := judgeGRPC(b.head, b.Body.Trailer())
+	return do == split
 }
 
 func (b *slotBody) Close() error {
