@@ -48,7 +48,7 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer func() { _ = nc.Close() }() //nolint:revive // two of them, until the end
+			defer func() { _ = nc.Close() }()
 			_, _ = nc.Write([]byte("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
 		}
 	}()

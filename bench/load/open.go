@@ -24,7 +24,7 @@ type arrivals struct {
 }
 
 func newArrivals(start int64, seed uint64, rate float64) *arrivals {
-	return &arrivals{random: rand.New(rand.NewPCG(seed, 0)), rate: rate, at: float64(start)} // #nosec G404 -- a repeatable load, not a secret
+	return &arrivals{random: rand.New(rand.NewPCG(seed, 1)), rate: rate, at: float64(start)} // #nosec G404 -- a repeatable load, not a secret
 }
 
 func (a *arrivals) next() int64 {

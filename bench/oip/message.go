@@ -29,6 +29,7 @@ func DecodeMessage(message []byte) (any, error) {
 			return err
 		case fieldRawAnswers:
 			raw = append(raw, value)
+		default:
 		}
 		return nil
 	})
@@ -65,6 +66,7 @@ func tensor(message []byte) (map[string]any, error) {
 			data, err := contents(value)
 			output["data"] = data
 			return err
+		default:
 		}
 		return nil
 	})

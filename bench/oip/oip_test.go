@@ -121,7 +121,9 @@ func TestBrokenAnswers(t *testing.T) {
 		require.Error(t, err, body)
 	}
 	for _, m := range [][]byte{
-		{0xff}, {0x0a, 0x05, 'x'}, field(6, "1234"), field(5, string(field(5, string(field(8, "bytes"))))),
+		{0xff},
+		{0x0a, 0x05, 'x'},
+		field(6, "1234"), field(5, string(field(5, string(field(8, "bytes"))))),
 		field(5, string(field(3, "\xff"))),
 	} {
 		_, err := oip.DecodeMessage(m)

@@ -95,15 +95,16 @@ func RandomRows(count, width int) [][]float32 {
 const words = "a model server answers every request of its callers while the others wait for their turn in the queue " +
 	"because one call costs nearly as much as many and nobody likes to wait at the door of an idle machine"
 
-// Sentences are texts of 3 to 40 words, the same ones every time.
+// Sentences are texts of 3 to 40 words, a number first, the same ones every time.
 func Sentences(count int) []string {
 	random := rand.New(rand.NewPCG(3, 4)) // #nosec G404 -- a repeatable load, not a secret
 	all := strings.Fields(words)
 	texts := make([]string, count)
 	for i := range texts {
-		text := []string{strconv.Itoa(i)}
-		for range 2 + random.IntN(38) {
-			text = append(text, all[random.IntN(len(all))])
+		text := make([]string, 3+random.IntN(38))
+		text[0] = strconv.Itoa(i)
+		for j := range text[1:] {
+			text[1+j] = all[random.IntN(len(all))]
 		}
 		texts[i] = strings.Join(text, " ")
 	}

@@ -115,14 +115,14 @@ func buildLlama(ctx context.Context, dir string, progress func(string)) error {
 // needCompiler says what the build lacks. CMake looks for the same names.
 func needCompiler() error {
 	var missing []string
-	for _, any := range [][]string{{"cc", "gcc", "clang"}, {"c++", "g++", "clang++"}, {"nice"}} {
+	for _, either := range [][]string{{"cc", "gcc", "clang"}, {"c++", "g++", "clang++"}, {"nice"}} {
 		found := false
-		for _, name := range any {
+		for _, name := range either {
 			_, err := exec.LookPath(name)
 			found = found || err == nil
 		}
 		if !found {
-			missing = append(missing, "none of "+strings.Join(any, ", "))
+			missing = append(missing, "none of "+strings.Join(either, ", "))
 		}
 	}
 	if len(missing) > 0 {

@@ -92,9 +92,9 @@ func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*
 
 // modelPaths are where the Open Inference Protocol tells that a model is ready.
 func modelPaths(models ...string) []string {
-	var paths []string
-	for _, m := range models {
-		paths = append(paths, "/v2/models/"+m+"/ready")
+	paths := make([]string, len(models))
+	for i, m := range models {
+		paths[i] = "/v2/models/" + m + "/ready"
 	}
 	return paths
 }

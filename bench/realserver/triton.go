@@ -138,7 +138,7 @@ func (t *Triton) arrange(version string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w: Triton has no stub for Python %s: %w", ErrUnavailable, errors.ErrUnsupported, version, err)
 	}
-	if err := os.WriteFile(filepath.Join(engine, stub), program, 0o700); err != nil { // #nosec G306 -- a program
+	if err := os.WriteFile(filepath.Join(engine, stub), program, 0o700); err != nil { // #nosec G306 G703 -- a program, in our own cache
 		return fmt.Errorf("engine: %w", err)
 	}
 	for name, more := range map[string]string{PerceptronModel: "", PerceptronBatchingModel: dynamic} {

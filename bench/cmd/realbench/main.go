@@ -136,7 +136,8 @@ func list[T int | float64](name, text string, read func(string) (T, error)) ([]T
 	var numbers []T
 	for part := range strings.SplitSeq(text, ",") {
 		n, err := read(strings.TrimSpace(part))
-		if err != nil || !(n > 0) || float64(n) > 1e9 {
+		within := n > 0 && float64(n) <= 1e9 // which not-a-number is not
+		if err != nil || !within {
 			return nil, fmt.Errorf("%s: %q is no number above 0", name, part)
 		}
 		numbers = append(numbers, n)
