@@ -2,16 +2,19 @@
 // requests of one model and equal options into one upstream call, and cuts the
 // answer apart again.
 //
-// Requests that may share a call form a group (key.go). A group has a queue and
-// a number of slots, so many upstream calls may be in flight at once (group.go);
-// when a slot is free and a queue is not empty, a small rule decides whether to
-// send now or to wait a little for those who are about to come back (linger.go).
+// Requests that may share a call form a group (key.go, group.go). The groups of one
+// operation of one model at a cluster are a model (model.go), which drives a scheduler:
+// folder schedule decides what is sent when, to which endpoint, how much of it
+// together, and whether batching pays at all. Where it does not, the model stands
+// aside, and requests to a path all of whose models do pass unread (bypass.go).
+//
 // A request that ends up alone goes on as its original bytes, in its caller's
 // goroutine (single.go); several are merged and sent by a goroutine of their own
-// (call.go). Either way a slot is held for the server's part only, not for a caller
-// who reads slowly (slotbody.go). What goes wrong with a merged call harms only the guilty
-// (fallback.go), also where gRPC says it behind an HTTP 200 (grpc.go). A request larger than a batch may be is cut into pieces
-// (pieces.go), unless they would repeat so much that it is cheaper whole.
+// (call.go, merged.go). Either way a slot (slot.go) is held for the server's part only,
+// not for a caller who reads slowly (slotbody.go). What goes wrong with a merged call
+// harms only the guilty (fallback.go), also where gRPC says it behind an HTTP 200
+// (grpc.go). A request larger than a batch may be is cut into pieces (pieces.go), unless
+// they would repeat so much that it is cheaper whole.
 //
 // A model whose answers cannot be shared out is not batched for five minutes, nor
 // is what waits for it by then: those that do not hold one result for each item,
@@ -20,5 +23,7 @@
 // Queues and what was learned outlive configurations: they live in a state that
 // is kept beside the snapshots (state.go). A group is keyed by its configuration
 // too, so that after a change new requests form new groups while the old ones
-// drain.
+// drain; they are of the same model, and what it has learned stays.
+//
+// docs/batching.md tells all this to those who run it.
 package batch

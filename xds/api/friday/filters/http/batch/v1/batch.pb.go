@@ -76,7 +76,8 @@ func (Batch_Oversize) EnumDescriptor() ([]byte, []int) {
 type Batch_Usage int32
 
 const (
-	// Exact where the server has a tokenizer endpoint, else proportional.
+	// As exact as can be: by token ids where the request has them, else as
+	// PROPORTIONAL.
 	Batch_AUTO Batch_Usage = 0
 	// Shares by size, summing to what the server reported.
 	Batch_PROPORTIONAL Batch_Usage = 1
@@ -134,7 +135,9 @@ const (
 	Batch_OPENAI Batch_Protocol = 1
 	// KServe V1: /v1/models/{model}:predict.
 	Batch_KSERVE_V1 Batch_Protocol = 2
-	// Open Inference Protocol (KServe V2, Triton): /v2/models/{model}/infer.
+	// Open Inference Protocol (KServe V2, Triton): /v2/models/{model}/infer, also of a
+	// version, in JSON and with binary tensors behind it; and gRPC's unary
+	// inference.GRPCInferenceService/ModelInfer.
 	Batch_OPEN_INFERENCE Batch_Protocol = 3
 	// Text Embeddings Inference: /embed, /embed_all, /embed_sparse, /predict,
 	// /rerank.
@@ -201,8 +204,10 @@ func (Batch_Protocol) EnumDescriptor() ([]byte, []int) {
 	return file_friday_filters_http_batch_v1_batch_proto_rawDescGZIP(), []int{0, 2}
 }
 
-// Batch coalesces concurrent requests of one model and equal options into one
-// upstream call, and splits the answer.
+// Batch puts concurrent requests of one model and equal options into one upstream
+// call, and splits the answer. How large calls are, how many are in flight at once and
+// whether anybody waits is learned for each operation of each model; where batching
+// does not pay, requests pass as they come.
 //
 // Filter name: friday.filters.http.batch.
 type Batch struct {
@@ -210,17 +215,29 @@ type Batch struct {
 	// The largest number of items in one upstream call. Default 32; 1 to 65536.
 	MaxBatchSize *wrapperspb.UInt32Value `protobuf:"bytes,1,opt,name=max_batch_size,json=maxBatchSize,proto3" json:"max_batch_size,omitempty"`
 	// The longest time that a request waits for others while the server could take
-	// it. Default 5 ms; 0: never wait.
+	// it. Default 5 ms; 0: never wait. It is an upper bound: only callers who are likely
+	// to return at once are waited for, after a call for at most an eighth of what calls
+	// take, and 3 ms.
 	MaxQueueDelay *durationpb.Duration `protobuf:"bytes,2,opt,name=max_queue_delay,json=maxQueueDelay,proto3" json:"max_queue_delay,omitempty"`
-	// How many batches may be in flight at once to one endpoint. Default: learned.
+	// How many calls of one operation of a model may be in flight at once to one
+	// endpoint; 1 to 65536. Default: learned from what callers wait, beginning with 1.
+	// Where it is set the batcher never stands aside.
 	MaxInFlight *wrapperspb.UInt32Value `protobuf:"bytes,3,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
-	// The most items that may wait; beyond it a request is answered 503 with
-	// Retry-After. Default 4096.
+	// The most items of one cluster that may wait; beyond it a request is answered 503
+	// with Retry-After. Default 4096; at least 1. The bodies that wait are bounded, too:
+	// 256 MiB.
 	MaxQueuedItems *wrapperspb.UInt32Value `protobuf:"bytes,4,opt,name=max_queued_items,json=maxQueuedItems,proto3" json:"max_queued_items,omitempty"`
-	// The time within which 99% of the requests should be answered. Default: none.
+	// The time within which 99% of the requests should be answered; positive. Default:
+	// none. Calls are kept so small that two of them fit into it, and under more load than
+	// the server bears, a request that can no longer be answered in time is answered 503
+	// with Retry-After, so that those behind it can be. An objective that not even a
+	// call of one request meets changes nothing. It does not end a request that is on its
+	// way: that is the route's timeout.
 	LatencyObjective *durationpb.Duration `protobuf:"bytes,5,opt,name=latency_objective,json=latencyObjective,proto3" json:"latency_objective,omitempty"`
-	// Requests that differ in one of these headers never share a batch. Default:
-	// authorization, x-api-key, api-key, openai-organization, openai-project.
+	// Requests that differ in one of these headers never share a batch. Names given here
+	// take the place of the default: authorization, x-api-key, api-key,
+	// openai-organization, openai-project. Besides, always: host, content-type, accept,
+	// accept-encoding and cookie.
 	GroupByHeaders []string       `protobuf:"bytes,6,rep,name=group_by_headers,json=groupByHeaders,proto3" json:"group_by_headers,omitempty"`
 	Oversize       Batch_Oversize `protobuf:"varint,7,opt,name=oversize,proto3,enum=friday.filters.http.batch.v1.Batch_Oversize" json:"oversize,omitempty"`
 	Usage          Batch_Usage    `protobuf:"varint,8,opt,name=usage,proto3,enum=friday.filters.http.batch.v1.Batch_Usage" json:"usage,omitempty"`
