@@ -38,6 +38,8 @@ import (
 // as the difference is larger than the scatter of the times can explain, a bad one
 // after a few calls.
 //
+// A trial during which the load became another one says nothing, and is made again.
+//
 // Only calls count whose requests all arrived after the last change, and not the first
 // of a trial, which find the server less full than it will be. Under a load that the
 // level cannot bear there are none such: the queue grows, whatever the trial. Then the
@@ -51,8 +53,9 @@ type limit struct {
 	began  Instant
 	skip   int // calls that do not count yet
 	from   Instant
-	usual  judged // at the level
-	tried  judged // on trial
+	last   Instant // when the last call ended
+	usual  judged  // at the level
+	tried  judged  // on trial
 
 	due   Instant
 	pause time.Duration
@@ -80,7 +83,7 @@ const (
 	// fewest and most calls of a trial that count; between them it ends when the
 	// difference is sure.
 	fewestCalls = 4
-	mostCalls   = 48
+	mostCalls   = 20
 	mostAside   = 320
 	// sure is how many standard errors are a difference.
 	sure = 2.5
@@ -120,7 +123,7 @@ func (l *limit) step(apart bool) int {
 // are taken and more waits or could be sent apart, to everything where apart says so,
 // down where there are more flights than the step leaves.
 func (l *limit) consider(now Instant, full, apart bool, flights, servers int) {
-	if l.trial != 0 || now < l.due || l.usual.callers.calls+l.usual.items.calls < 2*fewestCalls {
+	if l.trial != 0 || now < l.due || l.usual.callers.calls+l.usual.items.calls < 3*fewestCalls {
 		return
 	}
 	to := l.step(apart)
@@ -146,7 +149,9 @@ func (l *limit) consider(now Instant, full, apart bool, flights, servers int) {
 }
 
 // observe takes in a call that went well, and is true where the level has changed.
-func (l *limit) observe(now Instant, f *Flight, took float64) bool {
+func (l *limit) observe(now Instant, f *Flight, took float64, callers int) bool {
+	gap := (now - l.last).Seconds()
+	l.last = now
 	if f.trial != l.trial || f.Began < l.from {
 		return false
 	}
@@ -163,6 +168,7 @@ func (l *limit) observe(now Instant, f *Flight, took float64) bool {
 	}
 	if f.oldest >= l.from {
 		to.callers.add(f.Callers, f.waited+took*float64(f.Callers))
+		to.callers.around(callers, gap)
 	}
 	return l.trial != 0 && l.decide(now)
 }
@@ -171,12 +177,19 @@ func (l *limit) observe(now Instant, f *Flight, took float64) bool {
 func (l *limit) decide(now Instant) bool {
 	usual, tried, target := &l.usual.callers, &l.tried.callers, better
 	switch {
-	case l.tried.items.calls > tried.calls:
+	case l.tried.items.calls > tried.calls, usual.calls < fewestCalls:
 		usual, tried = &l.usual.items, &l.tried.items
 	case l.to == everything, l.to > l.level && tried.size()-1 <= smaller*(usual.size()-1):
 		target = free
 	}
 	if tried.calls < 1 || usual.calls < 1 {
+		if l.tried.callers.calls >= mostCalls { // nothing to compare them with
+			l.end(now, false)
+		}
+		return false
+	}
+	if tried == &l.tried.callers && tried.calls >= fewestCalls && tried.other(usual) && l.usual.items.calls < fewestCalls {
+		l.trial, l.from, l.due, l.usual = 0, now, now+firstPause, judged{}
 		return false
 	}
 	least, most := float64(max(fewestCalls, min(l.to/2, 16))), float64(mostCalls)
@@ -252,8 +265,9 @@ func (l *limit) again(now Instant, calls int) {
 }
 
 // times are the times that callers waited for their answers: of each call the sum over
-// its callers, and the scatter of the calls' means.
-type times struct{ calls, callers, sum, means, squares float64 }
+// its callers, the scatter of the calls' means, and how many callers there were around
+// it, in which time.
+type times struct{ calls, callers, sum, means, squares, among, span float64 }
 
 func (t *times) add(callers int, seconds float64) {
 	t.decay()
@@ -265,14 +279,33 @@ func (t *times) add(callers int, seconds float64) {
 	t.squares += mean * mean
 }
 
-// decay has the last hundred or so calls count.
+// around adds what was around a call: the callers in the servers and the queues, and
+// how long the call before it was ago.
+func (t *times) around(callers int, seconds float64) {
+	t.among += float64(callers)
+	t.span += seconds
+}
+
+// other says that the load was another one: more callers and more answers a second, or
+// less of both. A better or worse level changes only one of them: in a closed loop the
+// answers, in an open loop the callers.
+func (t *times) other(than *times) bool {
+	callers := t.among / t.calls / (than.among / than.calls)
+	rate := t.callers / t.span / (than.callers / than.span)
+	const much = 1.4
+	return min(callers, rate) > much || max(callers, rate) < 1/much
+}
+
+// decay has the last fifty or so calls count.
 func (t *times) decay() {
-	const keep = 1 - 1./96
+	const keep = 1 - 1./64
 	t.calls *= keep
 	t.callers *= keep
 	t.sum *= keep
 	t.means *= keep
 	t.squares *= keep
+	t.among *= keep
+	t.span *= keep
 }
 
 // mean is a caller's time, size how many callers share a call.

@@ -78,7 +78,7 @@ type Pool struct {
 
 // NewPool makes a pool without servers.
 func NewPool() *Pool {
-	p := &Pool{byKey: make(map[Target]*Server), wake: never, limit: limit{level: 1, pause: firstPause, skip: fewestCalls}}
+	p := &Pool{byKey: make(map[Target]*Server), wake: never, limit: limit{level: 1, pause: firstPause, skip: 2 * fewestCalls}}
 	p.nowhere = newServer(nil, nil)
 	return p
 }
@@ -182,8 +182,9 @@ func (p *Pool) Next(now Instant, batch []*Entry) (entries []*Entry, f *Flight, w
 			}
 			// Where several slots are free, or would be if all were alike, nobody
 			// gets more than its share.
-			if share := (p.items + p.flyingItems + slots - 1) / slots; slots > 1 && free > 0 {
-				most = min(most, max(1, share))
+			if slots > 1 && free > 0 {
+				all := p.items + p.flyingItems + q.linger.due*q.items/q.entries
+				most = min(most, max(1, (all+slots-1)/slots))
 			}
 		}
 		if !p.afford(q, s, most) {
@@ -468,7 +469,7 @@ func (p *Pool) learn(now Instant, f *Flight, took float64, full bool) {
 	if q.MaxFlights > 0 || p.aside.on {
 		return
 	}
-	if l.observe(now, f, took) {
+	if l.observe(now, f, took, p.waiting+p.flying) {
 		if l.level == everything {
 			p.aside.begin(now)
 			return
