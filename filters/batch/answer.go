@@ -139,10 +139,10 @@ func (m *merged) answer(i int, out outcome) {
 
 var errTooLarge = errors.New("answer too large")
 
-// readAll reads a body into memory of its own.
-func readAll(body proxy.Body) ([]byte, error) {
+// readAll reads a body of so many bytes at the most into memory of its own.
+func readAll(body proxy.Body, most int64) ([]byte, error) {
 	n := body.Len()
-	if n > maxAnswerBytes {
+	if n > most {
 		return nil, errTooLarge
 	}
 	// One byte more than announced, so that the end is seen without growing.
@@ -153,7 +153,7 @@ func readAll(body proxy.Body) ([]byte, error) {
 		}
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if len(buf) > maxAnswerBytes {
+		if int64(len(buf)) > most {
 			return nil, errTooLarge
 		}
 		if errors.Is(err, io.EOF) {

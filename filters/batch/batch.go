@@ -137,6 +137,7 @@ func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Resp
 	req := e.req
 	for {
 		g := f.state.group(key, f.config, e)
+		g.askLimits(e)
 		if g.model.unbatchable(e.arrived) {
 			g.dispatches[schedule.Unbatchable].Inc()
 			return e.next.Handle(ctx, e.req)
@@ -144,7 +145,7 @@ func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Resp
 		var resp *proxy.Response
 		var err error
 		switch {
-		case e.call.Items <= f.config.MaxBatchSize:
+		case e.call.Items <= g.most():
 			resp, err = g.serve(ctx, e, false)
 		case f.config.Oversize == batchv1.Batch_PASS_THROUGH:
 			e.Solo, e.Why = true, schedule.Oversize

@@ -108,7 +108,7 @@ func (b *batch) try(members []*entry) (rest []*entry, do remedy, why string) {
 		return nil, do, why
 	}
 	defer resp.Close() //nolint:errcheck // read to the end, or given up
-	body, err := readAll(resp.Body)
+	body, err := readAll(resp.Body, maxAnswerBytes)
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
 			return nil, apart, "too_large"
