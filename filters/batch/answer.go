@@ -17,8 +17,8 @@ import (
 // maxAnswerBytes is the largest answer to a merged call.
 const maxAnswerBytes = 64 << 20
 
-// split answers each member with its part.
-func (b *batch) split(m *merged, whole outcome) error {
+// split answers each member with its part; counts are the items' tokens, if known.
+func (b *batch) split(m *merged, whole outcome, counts []int) error {
 	drop(whole.head, bound)
 	sized, err := inference.TellsJSON(whole.head, whole.body)
 	if err != nil {
@@ -35,10 +35,11 @@ func (b *batch) split(m *merged, whole outcome) error {
 			return errors.New("a caller left in between")
 		}
 	}
-	parts, err := inference.Split(calls, whole.body)
+	parts, exact, err := inference.SplitExact(calls, whole.body, counts)
 	if err != nil {
 		return err
 	}
+	whole.usage = b.told(m, calls, whole.body, exact)
 	for i := range m.members {
 		part := whole
 		part.body, part.good, part.sized = parts[i], true, sized

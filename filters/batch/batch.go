@@ -114,6 +114,7 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 	}
 	e := f.state.newEntry(call, req, next)
 	e.picker, _ = f.picker(req.Cluster)
+	e.debug = h.debug
 	resp, err := f.serve(ctx, e, h.key)
 	if err == nil && h.debug {
 		annotate(resp, req)

@@ -31,6 +31,7 @@ type model struct {
 	// does not) and up to how many callers.
 	asideUntil, asideMost atomic.Int64
 	limits                limits
+	tokens                tokenizer
 
 	// Guarded by mu.
 	mu        sync.Mutex

@@ -30,7 +30,7 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 		g.model.wait.Observe(e.queued.Seconds())
 		e.out.items, e.out.attempts, e.out.upstream = p.items, p.attempts, out.upstream
 		e.trace()
-		return out.response()
+		return e.response(out)
 	}
 	p.leave(ctx)
 	if ctx.Err() != nil {
@@ -123,6 +123,7 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 			return nil, errPiece
 		}
 		p.answers[i] = out.body
+		first.usage = first.usage.and(out.usage)
 	}
 	body, err := inference.Join(p.whole.call, p.parts(), p.answers)
 	if err != nil {
