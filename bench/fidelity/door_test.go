@@ -83,8 +83,8 @@ func newWorld(t testing.TB, c standin.Config, settings ...setting) *world {
 	t.Helper()
 	w := &world{t: t}
 	c.Observe = func(r standin.Request) {
-		if r.Method != "POST" {
-			return
+		if r.Method != "POST" || strings.HasSuffix(r.URI, "/tokenize") {
+			return // asked about the model, not of it
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()

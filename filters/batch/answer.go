@@ -17,8 +17,8 @@ import (
 // maxAnswerBytes is the largest answer to a merged call.
 const maxAnswerBytes = 64 << 20
 
-// split answers each member with its part.
-func (b *batch) split(m *merged, whole outcome) error {
+// split answers each member with its part; counts are the items' tokens, if known.
+func (b *batch) split(m *merged, whole outcome, counts []int) error {
 	drop(whole.head, bound)
 	sized, err := inference.TellsJSON(whole.head, whole.body)
 	if err != nil {
@@ -35,10 +35,11 @@ func (b *batch) split(m *merged, whole outcome) error {
 			return errors.New("a caller left in between")
 		}
 	}
-	parts, err := inference.Split(calls, whole.body)
+	parts, exact, err := inference.SplitExact(calls, whole.body, counts)
 	if err != nil {
 		return err
 	}
+	whole.usage = b.told(m, calls, whole.body, exact)
 	for i := range m.members {
 		part := whole
 		part.body, part.good, part.sized = parts[i], true, sized
@@ -139,10 +140,10 @@ func (m *merged) answer(i int, out outcome) {
 
 var errTooLarge = errors.New("answer too large")
 
-// readAll reads a body into memory of its own.
-func readAll(body proxy.Body) ([]byte, error) {
+// readAll reads a body of so many bytes at the most into memory of its own.
+func readAll(body proxy.Body, most int64) ([]byte, error) {
 	n := body.Len()
-	if n > maxAnswerBytes {
+	if n > most {
 		return nil, errTooLarge
 	}
 	// One byte more than announced, so that the end is seen without growing.
@@ -153,7 +154,7 @@ func readAll(body proxy.Body) ([]byte, error) {
 		}
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if len(buf) > maxAnswerBytes {
+		if int64(len(buf)) > most {
 			return nil, errTooLarge
 		}
 		if errors.Is(err, io.EOF) {

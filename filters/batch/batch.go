@@ -114,6 +114,7 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 	}
 	e := f.state.newEntry(call, req, next)
 	e.picker, _ = f.picker(req.Cluster)
+	e.debug = h.debug
 	resp, err := f.serve(ctx, e, h.key)
 	if err == nil && h.debug {
 		annotate(resp, req)
@@ -137,6 +138,7 @@ func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Resp
 	req := e.req
 	for {
 		g := f.state.group(key, f.config, e)
+		g.askLimits(e)
 		if g.model.unbatchable(e.arrived) {
 			g.dispatches[schedule.Unbatchable].Inc()
 			return e.next.Handle(ctx, e.req)
@@ -144,6 +146,10 @@ func (f *filter) serve(ctx context.Context, e *entry, key groupKey) (*proxy.Resp
 		var resp *proxy.Response
 		var err error
 		switch {
+		case g.refuses(e):
+			// More than the server takes at once: what it says to that is its own to say.
+			e.Solo, e.Why = true, schedule.Oversize
+			resp, err = g.serve(ctx, e, false)
 		case e.call.Items <= f.config.MaxBatchSize:
 			resp, err = g.serve(ctx, e, false)
 		case f.config.Oversize == batchv1.Batch_PASS_THROUGH:

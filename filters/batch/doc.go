@@ -16,6 +16,10 @@
 // (grpc.go). A request larger than a batch may be is cut into pieces (pieces.go), unless
 // they would repeat so much that it is cheaper whole.
 //
+// What a server says of its limits is asked for beside the requests (limits.go), on
+// the way and with the credentials of one of them (errand.go); so are, together with a call whose
+// answer reports usage, the tokens of its texts (tokens.go).
+//
 // A model whose answers cannot be shared out is not batched for five minutes, nor
 // is what waits for it by then: those that do not hold one result for each item,
 // are encoded, or set a cookie, which would be one caller's.

@@ -27,6 +27,7 @@ type entry struct {
 	next    proxy.Handler
 	picker  proxy.Picker
 	arrived time.Time
+	debug   bool // the caller asked for the debug headers
 	// piece: call is one part of the call whole, from its item from on.
 	piece bool
 	whole *inference.Call
@@ -76,6 +77,9 @@ type outcome struct {
 	// sized: the head tells how long the JSON in the body is, and each body's is its own.
 	sized bool
 
+	// usage, where tokens were shared out.
+	usage usage
+
 	items    int
 	attempts int
 	upstream string
@@ -122,13 +126,16 @@ func (e *entry) trace() {
 	}
 }
 
-// response makes the caller's own Response.
-func (o *outcome) response() (*proxy.Response, error) {
+// response makes the caller's own Response of an outcome.
+func (e *entry) response(o *outcome) (*proxy.Response, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
 	r := proxy.NewResponse()
 	o.head.CopyTo(&r.Header)
+	if e.debug && o.usage != "" {
+		r.Header.Set("x-friday-usage", string(o.usage))
+	}
 	if o.sized {
 		inference.DescribeAnswer(&r.Header, o.body)
 	}

@@ -16,6 +16,12 @@ import (
 // larger.
 const maxBatchBytes = 16 << 20
 
+// maxMessageBytes is maxBatchBytes for gRPC: servers take 4 MiB if nobody says
+// otherwise (https://pkg.go.dev/google.golang.org/grpc#MaxRecvMsgSize, and so those of
+// C++, Python and Java). A little is left for what a merged message has more than its
+// parts.
+const maxMessageBytes = 4<<20 - 64<<10
+
 // group is the requests that may share a call. When they are sent is its model's to
 // decide, over all of its groups.
 type group struct {

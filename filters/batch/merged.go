@@ -22,6 +22,8 @@ type merged struct {
 	next   proxy.Handler
 	items  int
 	grpc   bool // see inference.Call.GRPC
+	// counting is nil where the usage, if any, is shared out by size.
+	counting *counting
 
 	// Guarded by batch.mu. A member that was answered is nil: its entry is the
 	// caller's again.
@@ -58,6 +60,9 @@ func (b *batch) begin(members []*entry) *merged {
 	}
 	m.grpc = first.call.GRPC
 	m.ctx, m.cancel = context.WithCancelCause(context.Background())
+	if b.extra == 0 {
+		m.counting = b.group.count(m, calls)
+	}
 	b.current = m
 	return m
 }
@@ -108,7 +113,7 @@ func (b *batch) try(members []*entry) (rest []*entry, do remedy, why string) {
 		return nil, do, why
 	}
 	defer resp.Close() //nolint:errcheck // read to the end, or given up
-	body, err := readAll(resp.Body)
+	body, err := readAll(resp.Body, maxAnswerBytes)
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
 			return nil, apart, "too_large"
@@ -138,7 +143,7 @@ func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry
 		b.slot.resize(len(m.members), m.items)
 		b.release(len(m.members), true)
 	}
-	if err := b.split(m, whole); err != nil {
+	if err := b.split(m, whole, m.counting.await(m.ctx)); err != nil {
 		b.group.state.log.Warn("the answer to a merged call cannot be cut apart: the model is not batched for a while",
 			zap.String("cluster", m.req.Cluster), zap.String("model", m.req.Trace.Model), zap.Error(err))
 		return nil, distrusted, "mismatch"

@@ -30,6 +30,8 @@ type model struct {
 	// asideUntil and asideMost say that it stands aside, until when (an Instant; 0: it
 	// does not) and up to how many callers.
 	asideUntil, asideMost atomic.Int64
+	limits                limits
+	tokens                tokenizer
 
 	// Guarded by mu.
 	mu        sync.Mutex
@@ -187,7 +189,12 @@ func (m *model) show() {
 	}
 }
 
+// unbatchable says that nothing shares a call: what came back did not fit, or the
+// server says so itself.
 func (m *model) unbatchable(now time.Time) bool {
+	if m.limits.apart.Load() {
+		return true
+	}
 	until := m.distrusted.Load()
 	return until != 0 && now.UnixNano() < until
 }

@@ -30,7 +30,7 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 		g.model.wait.Observe(e.queued.Seconds())
 		e.out.items, e.out.attempts, e.out.upstream = p.items, p.attempts, out.upstream
 		e.trace()
-		return out.response()
+		return e.response(out)
 	}
 	p.leave(ctx)
 	if ctx.Err() != nil {
@@ -48,6 +48,7 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 type pieces struct {
 	group   *group
 	whole   *entry
+	most    int      // items of a piece, whatever is learned in between
 	entries []*entry // nil: not in the queue yet, or answered
 	answers [][]byte
 
@@ -56,8 +57,9 @@ type pieces struct {
 }
 
 func (g *group) cut(e *entry) *pieces {
-	n := (e.call.Items + g.config.MaxBatchSize - 1) / g.config.MaxBatchSize
-	return &pieces{group: g, whole: e, entries: make([]*entry, n), answers: make([][]byte, n)}
+	most := g.most()
+	n := (e.call.Items + most - 1) / most
+	return &pieces{group: g, whole: e, most: most, entries: make([]*entry, n), answers: make([][]byte, n)}
 }
 
 // maxRepeated is how much more than twice the request's length its pieces may
@@ -73,13 +75,13 @@ func (p *pieces) dear() bool {
 
 // before is how many items stand before piece i.
 func (p *pieces) before(i int) int {
-	return min(i*p.group.config.MaxBatchSize, p.whole.call.Items)
+	return min(i*p.most, p.whole.call.Items)
 }
 
 // parts are the pieces as [inference.Join] wants to know them.
 func (p *pieces) parts() []*inference.Call {
 	out := make([]*inference.Call, len(p.entries))
-	full := &inference.Call{Items: p.group.config.MaxBatchSize}
+	full := &inference.Call{Items: p.most}
 	for i := range out {
 		out[i] = full
 	}
@@ -121,6 +123,7 @@ func (p *pieces) serve(ctx context.Context) (*outcome, error) {
 			return nil, errPiece
 		}
 		p.answers[i] = out.body
+		first.usage = first.usage.and(out.usage)
 	}
 	body, err := inference.Join(p.whole.call, p.parts(), p.answers)
 	if err != nil {

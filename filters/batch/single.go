@@ -27,7 +27,7 @@ func (g *group) finish(ctx context.Context, e *entry) (*proxy.Response, error) {
 		return sendAlone(ctx, e)
 	}
 	e.trace()
-	return e.out.response()
+	return e.response(&e.out)
 }
 
 // sendAlone sends a request as its caller sent it, in its caller's goroutine. The

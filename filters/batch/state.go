@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -34,6 +36,10 @@ type state struct {
 
 	epoch   time.Time
 	entries sync.Pool // of *entry
+	errands sync.WaitGroup
+	busy    atomic.Int32    // errands
+	ending  context.Context //nolint:containedctx // the errands'
+	end     context.CancelFunc
 
 	// Guarded by mu.
 	mu      sync.RWMutex
@@ -42,12 +48,13 @@ type state struct {
 	budgets map[budgetKey]*budget
 	labels  map[string]struct{}
 	swept   schedule.Instant
+	closed  bool
 }
 
 var _ io.Closer = (*state)(nil)
 
 func newState(env proxy.Env) *state {
-	return &state{
+	s := &state{
 		log:     env.Log.Named("batch"),
 		metrics: telemetry.New(env.Metrics),
 		epoch:   time.Now(),
@@ -56,6 +63,8 @@ func newState(env proxy.Env) *state {
 		budgets: make(map[budgetKey]*budget),
 		labels:  make(map[string]struct{}),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // now is the present, for the schedulers.
@@ -101,8 +110,12 @@ func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 	m.groups++
 	b.groups++
 	g := &group{state: s, config: c, key: key, model: m, budget: b, budgetKey: bk}
+	size := maxBatchBytes
+	if call.GRPC {
+		size = maxMessageBytes
+	}
 	g.queue = schedule.NewQueue(schedule.Rules{
-		MaxItems: c.MaxBatchSize, MaxBytes: maxBatchBytes, MaxDelay: c.MaxQueueDelay,
+		MaxItems: c.MaxBatchSize, MaxBytes: size, MaxDelay: c.MaxQueueDelay,
 		MaxFlights: c.MaxInFlight, Objective: c.LatencyObjective,
 	}, g)
 	for why := range schedule.Reasons {
@@ -183,12 +196,41 @@ func (s *state) drop(g *group, before schedule.Instant) {
 	}
 }
 
+// maxErrands is how many errands may be under way at once: callers make up models.
+const maxErrands = 16
+
+// background has do done beside the requests, for no longer than the state is open. It
+// is false where there is too much to do already.
+func (s *state) background(do func(ctx context.Context)) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return false
+	}
+	if s.busy.Add(1) > maxErrands {
+		s.busy.Add(-1)
+		return false
+	}
+	s.errands.Go(func() {
+		defer s.busy.Add(-1)
+		do(s.ending)
+	})
+	return true
+}
+
 // Close lets go of what is idle. What is in use ends by itself.
 func (s *state) Close() error {
+	s.close()
+	s.end()
+	s.errands.Wait()
+	return nil
+}
+
+func (s *state) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	for _, g := range s.groups {
 		s.drop(g, s.now()+time.Hour)
 	}
-	return nil
 }

@@ -40,11 +40,15 @@ type Server struct {
 	// Before, where not nil, sees each call after its time has passed; what it
 	// returns takes the place of the answer, unless both are nil.
 	Before func(ctx context.Context, call Call) (*proxy.Response, error)
+	// Asked, where not nil, answers what is asked about the model, not of it: a GET,
+	// or how many tokens a text has. Nil, or where it returns nil: not found.
+	Asked func(ctx context.Context, question Call) (*proxy.Response, error)
 
 	slots chan struct{}
 
-	mu    sync.Mutex
-	calls []Call
+	mu        sync.Mutex
+	calls     []Call
+	questions []Call
 }
 
 var _ proxy.Handler = (*Server)(nil)
@@ -54,7 +58,15 @@ func NewServer(parallel int, fixed, perItem time.Duration) *Server {
 	return &Server{Fixed: fixed, PerItem: perItem, slots: make(chan struct{}, parallel)}
 }
 
-// Calls are the calls so far.
+// Questions are what was asked about the model so far. They take no time and none of
+// the places for calls.
+func (s *Server) Questions() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.questions)
+}
+
+// Calls are the calls so far, without the questions.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,6 +87,9 @@ func (s *Server) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if req.Endpoint != nil {
 		call.Endpoint = req.Endpoint.Address
 		req.Trace.Upstream = call.Endpoint
+	}
+	if req.Header.IsGet() || strings.HasSuffix(call.Path, "/tokenize") {
+		return s.asked(ctx, call)
 	}
 	answer, items := respond(call, body)
 	call.Items = items
@@ -103,6 +118,19 @@ func (s *Server) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 		}
 	}
 	return call.wrap(answer), nil
+}
+
+// asked answers a question.
+func (s *Server) asked(ctx context.Context, question Call) (*proxy.Response, error) {
+	s.mu.Lock()
+	s.questions = append(s.questions, question)
+	s.mu.Unlock()
+	if s.Asked != nil {
+		if resp, err := s.Asked(ctx, question); resp != nil || err != nil {
+			return resp, err
+		}
+	}
+	return Answer(404, "application/json", `{"error":"not found"}`), nil
 }
 
 // wrap makes the Response of what respond returned.

@@ -1,15 +1,23 @@
 package inference
 
-import "github.com/fridaymesh/friday/filters/inference/wire"
+import (
+	"slices"
+
+	"github.com/fridaymesh/friday/filters/inference/wire"
+)
 
 // SplitExact is Split with the token count of each of the calls' items, as the
 // server's own tokenizer gave them (see [Tokenizer]). They are believed only where
 // they sum to the prompt's tokens in the answer, so that a tokenizer that counts
 // special tokens or prefixes otherwise does no harm; else the usage is shared out as
-// Split does. It says whether each call is told exactly what its own prompt costs.
+// Split does. It says whether each call is told exactly what its own prompt costs;
+// where all items are token ids, that needs no counts.
 //
-// REQUIRES: the calls that Merge got, and one count, not negative, for each item.
+// REQUIRES: the calls that Merge got, and nil, or one count, not negative, for each item.
 func SplitExact(calls []*Call, answer []byte, counts []int) (answers [][]byte, exact bool, err error) {
+	if counts == nil {
+		return split(calls, answer, nil)
+	}
 	tokens := make([]int, len(calls))
 	for i, c := range calls {
 		for _, n := range counts[:c.Items] {
@@ -27,8 +35,12 @@ func shareUsage(answer *wire.Message, calls []*Call, tokens []int) (shares [][]i
 	for i, c := range calls {
 		items[i], weights[i] = c.Items, c.message.Weight(c.from, c.to)
 	}
-	if exact = tokens != nil && fits(answer, tokens); exact {
-		weights = tokens
+	ids := !slices.ContainsFunc(calls, func(c *Call) bool { return c.message.Weights == nil })
+	switch {
+	case tokens != nil && fits(answer, tokens):
+		weights, exact = tokens, true
+	case ids:
+		exact = fits(answer, weights)
 	}
 	return answer.ShareUsage(items, weights), exact
 }

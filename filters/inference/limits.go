@@ -26,8 +26,9 @@ const (
 // Questions are what may be asked of the call's server to learn its limits, one
 // after another until one is answered with a 200 that its Read understands; none
 // where no server of the protocol tells any. They are the same for all calls of one
-// path, so one answer serves all of those. Only a server's own default API is known:
-// where a prefix stands before the call's path, they are asked without it.
+// path, so one answer serves all of those. The paths are those of a server's own
+// default API: a prefix that stands before it in the call's path is for whoever sends
+// them to put there.
 //
 // Nothing is sent here.
 func (c *Call) Questions() []Question {

@@ -48,6 +48,9 @@ type Metrics struct {
 	// BatchFallback counts the requests that were batched and had to be sent
 	// again in smaller parts, by why.
 	BatchFallback *prometheus.CounterVec // cluster, reason
+	// BatchUsage counts the requests that got a share of a call's token usage, by how
+	// it was found: exact or proportional.
+	BatchUsage *prometheus.CounterVec // cluster, kind
 
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
@@ -105,6 +108,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		BatchAside:    g("friday_batch_aside", "1 while the batcher stands aside, because batching does not pay.", "cluster", "model"),
 		BatchQueued:   g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
 		BatchFallback: c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
+		BatchUsage:    c("friday_batch_usage_total", "Requests that got a share of a call's token usage, by how it was found.", "cluster", "kind"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),

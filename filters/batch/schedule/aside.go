@@ -59,7 +59,7 @@ func (a *aside) apart(c *cost, level, servers, most int) bool {
 	}
 	if level > 1 {
 		// Here T(n) is mostly the others' time, and says nothing about a call's own.
-		return a.entries < sharing || float64(level*servers) >= 0.8*a.callers
+		return a.entries < sharing || float64(level*servers) >= 0.6*a.callers
 	}
 	if !c.spread {
 		return false

@@ -22,7 +22,7 @@ import "time"
 //
 //	on completion of a call:
 //	    due   += those of its callers who will return, by what is known
-//	    until  = now + min(mean service time / 8, 3 ms, max_queue_delay)
+//	    until  = now + min(mean service time / 8, 5 ms, max_queue_delay)
 //	on arrival:
 //	    due -= 1, if positive
 //	on either, while a slot is free and the queue is not empty:
@@ -65,7 +65,7 @@ type linger struct {
 
 const (
 	lingerShare = 8
-	lingerMost  = 3 * time.Millisecond
+	lingerMost  = 5 * time.Millisecond
 	// serviceWeight and returnWeight are the share of the newest in a mean.
 	serviceWeight = 0.2
 	returnWeight  = 0.25
