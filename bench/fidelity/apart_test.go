@@ -118,8 +118,8 @@ func TestWhatDiffersStaysApart(t *testing.T) {
 			var requests []*request
 			names := []string{}
 			for round := range 4 {
-				for name, make := range all {
-					requests = append(requests, make(fmt.Sprintf("<%s> %d", name, round)))
+				for name, one := range all {
+					requests = append(requests, one(fmt.Sprintf("<%s> %d", name, round)))
 					names = append(names, name)
 				}
 			}

@@ -56,7 +56,10 @@ func TestUnusualBodiesGetTheServersAnswer(t *testing.T) {
 			{method: "POST", uri: uri, body: good},
 			{method: "POST", uri: uri, header: []string{"content-type: application/json"}, body: good, chunked: true},
 			{method: "PUT", uri: uri, header: []string{"content-type: application/json"}, body: good},
-			{method: "GET", uri: uri}, {method: "HEAD", uri: uri}, {method: "DELETE", uri: uri}, {method: "OPTIONS", uri: uri},
+			{method: "GET", uri: uri},
+			{method: "HEAD", uri: uri},
+			{method: "DELETE", uri: uri},
+			{method: "OPTIONS", uri: uri},
 		}
 		w.same(excuse{usage: true, id: true}, requests...)
 	}

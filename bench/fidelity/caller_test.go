@@ -81,7 +81,10 @@ type caller struct {
 	br      *bufio.Reader
 }
 
-func newCaller(t testing.TB, address string) *caller { return &caller{t: t, address: address} }
+func newCaller(t testing.TB, address string) *caller {
+	t.Helper()
+	return &caller{t: t, address: address}
+}
 
 // ask sends r and reads its answer. Where ctx ends first, the connection is closed.
 func (c *caller) ask(ctx context.Context, r *request) *answer {

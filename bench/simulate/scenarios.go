@@ -67,7 +67,7 @@ func brief(s Scenario) Scenario {
 
 // All are the scenarios that "make bench" plays.
 func All() []Scenario {
-	var all []Scenario
+	all := make([]Scenario, 0, 64)
 	for _, c := range []int{1, 2, 4, 8, 16, 64, 256} {
 		all = append(all, Closed("accelerator", Accelerator, c, 32))
 	}
@@ -136,9 +136,9 @@ func Others(s Scenario) map[string]func() Policy {
 		"direct": func() Policy { return &Simple{Most: 1} },
 		"greedy": func() Policy { return &Simple{Most: most, Flights: units} },
 	}
-	for _, window := range []time.Duration{1, 5, 20} {
-		others[fmt.Sprintf("window of %d ms", window)] = func() Policy {
-			return &Simple{Most: most, Window: window * time.Millisecond, Flights: units}
+	for _, window := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond} {
+		others[fmt.Sprintf("window of %d ms", window.Milliseconds())] = func() Policy {
+			return &Simple{Most: most, Window: window, Flights: units}
 		}
 	}
 	return others

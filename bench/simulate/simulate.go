@@ -85,7 +85,7 @@ func Run(s Scenario, policy Policy) Outcome {
 		Scenario: s, policy: policy, random: rand.New(rand.NewPCG(s.Seed, 7)), // #nosec G404 -- repeatable on purpose
 		byEnd: make(map[schedule.Target]*machine), each: make([]int, len(s.Tenants)), armed: -1,
 	}
-	var targets []schedule.Target
+	targets := make([]schedule.Target, 0, len(s.Servers))
 	for _, server := range s.Servers {
 		m := newMachine(server, &w.clock, w.random)
 		w.byEnd[m] = m

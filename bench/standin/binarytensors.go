@@ -53,14 +53,14 @@ func (call *inferCall) addRaw(kind string, raw []byte, width int) error {
 	}
 	n := 0
 	for ; len(raw) > 0; n++ {
-		v := raw
+		var v []byte
 		if size > 0 {
 			if len(raw) < size {
 				return errors.New("data: ends within a value")
 			}
 			v, raw = raw[:size], raw[size:]
 		} else {
-			if len(raw) < 4 || uint64(len(raw)-4) < uint64(binary.LittleEndian.Uint32(raw)) {
+			if len(raw) < 4 || uint64(len(raw)-4) < uint64(binary.LittleEndian.Uint32(raw)) { // #nosec G115 -- not negative
 				return errors.New("data: ends within a text")
 			}
 			end := 4 + int(binary.LittleEndian.Uint32(raw))

@@ -99,7 +99,7 @@ func parseCompletions(body []byte, tokens int) (*completionCall, *fault) {
 // Completion is the text of choice j of a prompt, given as [Embedding]'s items
 // are, of so many tokens.
 func Completion(model string, prompt []byte, j, tokens int) string {
-	var dst []byte
+	dst := make([]byte, 0, 8*tokens)
 	for i := range tokens {
 		dst = append(dst, ChatToken(choiceSeed(model, prompt, j), i)...)
 	}

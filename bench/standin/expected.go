@@ -122,11 +122,10 @@ func ChatID(seed uint64) string { return "chatcmpl-" + strconv.FormatUint(seed, 
 // poison says with which status an item fails its call; 0: it does not. Digits
 // after the word name a status, "poison429".
 func poison(item []byte) int {
-	i := bytes.Index(item, []byte("poison"))
-	if i < 0 {
+	_, rest, found := bytes.Cut(item, []byte("poison"))
+	if !found {
 		return 0
 	}
-	rest := item[i+len("poison"):]
 	if len(rest) >= 3 {
 		if status, err := strconv.Atoi(string(rest[:3])); err == nil && status >= 400 && status < 600 {
 			return status

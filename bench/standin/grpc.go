@@ -146,7 +146,7 @@ func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
 // unframe takes the one message out of a unary call's body.
 func unframe(body []byte) ([]byte, error) {
 	switch {
-	case len(body) < 5, uint64(len(body)-5) != uint64(binary.BigEndian.Uint32(body[1:])):
+	case len(body) < 5, uint64(len(body)-5) != uint64(binary.BigEndian.Uint32(body[1:])): // #nosec G115 -- not negative
 		return nil, errors.New("the body is not one message")
 	case body[0] != 0:
 		return nil, errors.New("the message is compressed")

@@ -68,6 +68,7 @@ func parseModelInfer(message []byte) (*inferCall, error) {
 			return err
 		case 7:
 			raws = append(raws, v)
+		default: // nothing that the answer depends on
 		}
 		return nil
 	})
@@ -138,6 +139,7 @@ func parseProtoTensor(message []byte) (*protoTensor, error) {
 			})
 		case 5:
 			return protoFields(v, t.contents)
+		default: // nothing that the answer depends on
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,12 +121,7 @@ const (
 func (p *bypass) see(m *model) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, known := range p.models {
-		if known == m {
-			return
-		}
-	}
-	if len(p.models) <= maxPathModels {
+	if !slices.Contains(p.models, m) && len(p.models) <= maxPathModels {
 		p.models = append(p.models, m)
 	}
 }

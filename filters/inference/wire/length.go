@@ -49,7 +49,7 @@ func (m *Message) lengths(fill Fill) []uint64 {
 			if hole.Kind == Length {
 				n = protowire.SizeVarint(lengths[i])
 			}
-		case Whole, Count, Usage, NewID, Size: // JSON's
+		case Whole, Count, Usage, NewID, Size, Outer: // JSON's
 		}
 		grown[i] = grown[i+1] + n - hole.Span.Len()
 	}
