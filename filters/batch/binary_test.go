@@ -63,6 +63,25 @@ func TestRawTensorsShareACall(t *testing.T) {
 	})
 }
 
+// TestWantedOutputsThatAreRaw: the merged call's head says how long its own JSON is,
+// also where that asks for raw outputs, as Triton's clients do.
+func TestWantedOutputsThatAreRaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(t, "", newServer())
+		wanting := func(id, raw string) *proxy.Request {
+			text := fmt.Sprintf(`{"id":%q,"inputs":[{"name":"x","shape":[%d,1],"datatype":"INT32","parameters":{"binary_data_size":%d}}],`+
+				`"outputs":[{"name":"echo","parameters":{"binary_data":true}}]}`, id, len(raw)/4, len(raw))
+			return filtertest.Request(inferPath, text+raw, "content-type", "application/octet-stream", lengthHeader, strconv.Itoa(len(text)))
+		}
+		for _, r := range d.behind(wanting("plug", "plug"), wanting("a long id", "1111"), wanting("b", "22223333")) {
+			require.Equal(t, 200, r.status)
+		}
+		calls := d.after()
+		require.Equal(t, []int{3}, sizes(calls))
+		require.Equal(t, strconv.Itoa(len(calls[0].Body)-12), calls[0].Header["inference-header-content-length"])
+	})
+}
+
 // TestRawAndJSONApart: nobody's form is changed.
 func TestRawAndJSONApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -125,10 +125,24 @@ func appendSizes(raws []raw, body []byte, s *jsonspan.Scanner) []raw {
 				s.Value()
 				continue
 			}
-			if _, at, ok := readParameters(body, s, binarySize); ok && at.Start > 0 {
-				size, _ := jsonspan.Int(at.Of(body))
-				raws = append(raws, raw{bytes: size})
-			}
+			raws = appendSize(raws, body, s)
+		}
+	}
+	return raws
+}
+
+// appendSize appends the one that the parameters that s is at tell of, if any. A
+// wanted output's tell of none, but that it be raw.
+func appendSize(raws []raw, body []byte, s *jsonspan.Scanner) []raw {
+	if !s.Object() {
+		s.Value()
+		return raws
+	}
+	for span, ok := s.Member(); ok; span, ok = s.Member() {
+		value := s.Value()
+		if string(span.Of(body)) == binarySize {
+			size, _ := jsonspan.Int(value.Of(body))
+			raws = append(raws, raw{bytes: size})
 		}
 	}
 	return raws
