@@ -255,13 +255,18 @@ func (p *Pool) decide(now Instant, q *Queue, most int) (Instant, Reason) {
 	return until, why
 }
 
+// bound is the most items of q's calls, by its rules and by what the server says.
+func (p *Pool) bound(q *Queue) int {
+	if p.Most > 0 {
+		return min(q.MaxItems, p.Most)
+	}
+	return q.MaxItems
+}
+
 // most is how many items the next call may hold, and whether q's oldest entry can no
 // longer be answered within the objective.
 func (p *Pool) most(now Instant, q *Queue, s *Server) (most int, late bool) {
-	most = q.MaxItems
-	if p.Most > 0 {
-		most = min(most, p.Most)
-	}
+	most = p.bound(q)
 	if q.Objective <= 0 || !s.cost.known() {
 		return most, false
 	}
@@ -479,13 +484,9 @@ func (p *Pool) learn(now Instant, f *Flight, took float64, full bool) {
 			s.cost.restart()
 		}
 	}
-	most := q.MaxItems
-	if p.Most > 0 {
-		most = min(most, p.Most)
-	}
 	l.expire(now, &p.cost)
 	servers := len(p.servers)
-	l.consider(now, full && (f.Callers > 1 || p.waiting > 0), p.aside.apart(&p.cost, l.level, servers, most), p.flights, servers)
+	l.consider(now, full && (f.Callers > 1 || p.waiting > 0), p.aside.apart(&p.cost, l.level, servers, p.bound(q)), p.flights, servers)
 }
 
 // forget takes f out of everything.
