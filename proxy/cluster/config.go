@@ -55,6 +55,8 @@ type Config struct {
 	Outliers *Outliers
 	// Check, where not nil, asks the endpoints how they are.
 	Check *Check
+	// IgnoreNew leaves endpoints out of the count for Panic until their first health check.
+	IgnoreNew bool
 	// KeepWhileHealthy keeps an endpoint that the control plane has taken away until a
 	// health check fails, as Envoy does unless ignore_health_on_host_removal is set.
 	KeepWhileHealthy bool

@@ -106,12 +106,13 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	return nil
 }
 
-func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
-	return upstream.NewPair(address, cfg.Protocol, upstream.Config{
+func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxRequests:    cfg.MaxRequestsPerConnection,
+		Source:         cfg.Source,
 	}, b.metrics)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -29,6 +30,16 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxRequests closes a connection after so many requests; 0: no limit.
 	MaxRequests uint32
+	// Source is the address to connect from; the zero one is the system's choice.
+	Source netip.AddrPort
+}
+
+func (c *Config) dialer() net.Dialer {
+	d := net.Dialer{Timeout: c.ConnectTimeout}
+	if c.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(c.Source)
+	}
+	return d
 }
 
 // Transport makes round trips to one address. It is safe for concurrent use.
@@ -61,7 +72,7 @@ func New(address string, config Config, m *telemetry.Metrics) *Transport {
 	return &Transport{
 		address: address,
 		config:  config,
-		dialer:  net.Dialer{Timeout: config.ConnectTimeout},
+		dialer:  config.dialer(),
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
 		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
