@@ -105,7 +105,8 @@ func (c *Cluster) Update(cfg *Config) {
 func dialDiffers(a, b *Config) bool {
 	return a.ConnectTimeout != b.ConnectTimeout || a.IdleTimeout != b.IdleTimeout ||
 		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection || a.Protocol != b.Protocol ||
-		a.MaxConnectionDuration != b.MaxConnectionDuration || a.Source != b.Source
+		a.MaxConnectionDuration != b.MaxConnectionDuration || a.Source != b.Source || a.Preconnect != b.Preconnect ||
+		a.LimitsConnections() != b.LimitsConnections()
 }
 
 // apply makes the members those of c.cfg and of what its names have been resolved to.

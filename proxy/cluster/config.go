@@ -77,6 +77,9 @@ type Config struct {
 	// MaxConnectionDuration lets a connection serve no new request after so long; 0: no
 	// limit.
 	MaxConnectionDuration time.Duration
+	// Preconnect is how many connections there should be for each request that runs; up
+	// to 1: no more than that.
+	Preconnect float64
 	// Source is the address that connections come from; the zero one is the system's
 	// choice.
 	Source netip.AddrPort
@@ -152,6 +155,11 @@ type Limits struct {
 	MaxRequests, MaxRetries *uint32
 	// Budget, where not nil, takes the place of MaxRetries.
 	Budget *Budget
+}
+
+// LimitsConnections says whether there is a limit for the round trip to keep.
+func (c *Config) LimitsConnections() bool {
+	return c.Limits[0].MaxConnections != nil || c.Limits[0].MaxPending != nil
 }
 
 // Budget bounds the retries in flight by a percentage of the requests in flight.

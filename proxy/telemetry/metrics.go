@@ -24,6 +24,8 @@ type Metrics struct {
 	UpstreamConnections *prometheus.CounterVec // cluster
 	// UpstreamOpen is how many connections are open.
 	UpstreamOpen *prometheus.GaugeVec // cluster
+	// UpstreamPending is how many requests wait for a connection.
+	UpstreamPending *prometheus.GaugeVec // cluster
 	// UpstreamRequests counts the requests sent, by whether their connection had
 	// served one before.
 	UpstreamRequests *prometheus.CounterVec // cluster, reused
@@ -111,6 +113,7 @@ func New(reg prometheus.Registerer) *Metrics {
 
 		UpstreamConnections: c("friday_upstream_connections_total", "Connections opened to endpoints.", "cluster"),
 		UpstreamOpen:        g("friday_upstream_connections_open", "Connections open to endpoints.", "cluster"),
+		UpstreamPending:     g("friday_upstream_requests_pending", "Requests waiting for a connection.", "cluster"),
 		UpstreamRequests:    c("friday_upstream_requests_total", "Requests sent to endpoints, by whether the connection had served one before.", "cluster", "reused"),
 		UpstreamRetries:     c("friday_upstream_retries_total", "Requests sent once more.", "cluster", "reason"),
 		UpstreamOverflow:    c("friday_upstream_overflow_total", "Requests and retries that a cluster's limits refused.", "cluster", "priority", "limit"),
