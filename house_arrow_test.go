@@ -19,7 +19,7 @@ func arrow() [][]string {
 		{"xds/api/..."},
 		{"proxy"},
 		{"proxy/stream", "proxy/telemetry", "proxy/tlscontext", "filters/inference/..."},
-		{"proxy/cluster", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
+		{"proxy/cluster/...", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{"proxy/exchange"},

@@ -18,13 +18,18 @@ type Connector interface {
 // each to another endpoint where there is one. Of req only the addresses count.
 // The endpoint's Active counts the connection until it is closed.
 func (c *Cluster) Connect(ctx context.Context, req *proxy.Request, attempts int) (net.Conn, error) {
-	var tried []*proxy.Endpoint
+	if c.cold.Load() {
+		if err := c.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !c.used.Load() {
+		c.used.Store(true)
+	}
 	for {
-		ep := req.Endpoint
-		if ep == nil || len(tried) > 0 {
-			if ep = c.set.Load().pick(tried); ep == nil {
-				return nil, noHealthy()
-			}
+		ep := c.pick(req, req.Avoid)
+		if ep == nil {
+			return nil, noHealthy()
 		}
 		req.Endpoint, req.Trace.Upstream = ep, ep.Address
 		req.Trace.Attempts++
@@ -32,15 +37,19 @@ func (c *Cluster) Connect(ctx context.Context, req *proxy.Request, attempts int)
 		if err == nil {
 			return nc, nil
 		}
-		if tried = append(tried, ep); len(tried) >= attempts || ctx.Err() != nil {
+		if req.Avoid = append(req.Avoid, ep); len(req.Avoid) >= attempts || ctx.Err() != nil {
 			return nil, err
 		}
-		c.retries.connect.Inc()
+		c.metrics.retries.connect.Inc()
 	}
 }
 
 func (c *Cluster) connect(ctx context.Context, ep *proxy.Endpoint) (net.Conn, error) {
-	h, ok := (*connectionOf(ep).current.Load()).(Connector)
+	m, ok := ep.Handler.(*member)
+	if !ok {
+		return nil, noHealthy()
+	}
+	h, ok := (*m.current.Load()).(Connector)
 	if !ok {
 		return nil, &proxy.Error{Status: 503, Flag: proxy.FlagUpstreamConnection, Message: "not to be connected to for bytes"}
 	}
@@ -48,9 +57,11 @@ func (c *Cluster) connect(ctx context.Context, ep *proxy.Endpoint) (net.Conn, er
 	ep.Total.Add(1)
 	nc, err := h.Connect(ctx)
 	if err != nil {
+		c.judge(ctx, ep, nil, err)
 		ep.Active.Add(-1)
 		return nil, err
 	}
+	m.stats.success.Add(1)
 	return &activeConn{Conn: nc, endpoint: ep}, nil
 }
 

@@ -31,6 +31,7 @@ type Builder struct {
 	kept     map[string]io.Closer
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
+	limits   limits
 }
 
 // Defaults are for what a listener does not say.
@@ -113,12 +114,15 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	return nil
 }
 
-func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
-	return upstream.NewPair(address, cfg.Protocol, upstream.Config{
+func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxRequests:    cfg.MaxRequestsPerConnection,
+		Preconnect:     cfg.Preconnect,
+		Source:         cfg.Source,
+		Limits:         b.limits.of(cfg),
 	}, b.metrics)
 }
 
@@ -160,10 +164,12 @@ func (c *Change) Commit() {
 	for name, cl := range c.clusters {
 		if c.b.clusters[name] == cl && c.b.configs[name] != c.configs[name] {
 			cl.Update(c.configs[name])
+			c.b.limits.of(c.configs[name])
 		}
 	}
 	c.b.secrets.Set(c.Snapshot.Resources.Secrets)
 	closeGone(c.b.log, c.b.clusters, c.clusters)
+	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }

@@ -58,7 +58,7 @@ func (s *Server) ServeConn(ctx context.Context, c Conn, t *config.ActiveTCP) {
 		x.Err = proxy.AsError(ctx, err)
 		return
 	}
-	defer func() { _ = up.Close() }() // it may well be closed already
+	defer func() { _ = up.Close() }()          // it may well be closed already
 	r := newRelay(c, up.(Conn), t.IdleTimeout) //nolint:forcetypeassert // Connect's connections have sides
 	stop := context.AfterFunc(ctx, func() { r.cut(context.Cause(ctx)) })
 	x.Received, x.Sent, err = r.run()
