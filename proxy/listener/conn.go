@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -61,6 +62,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return c.Conn.Read(p)
+}
+
+// CloseWrite sends no more; what the peer sends can still be read.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also
