@@ -63,17 +63,6 @@ func (c *Conn) Secured(t *tls.Conn) *Conn {
 // TLS is the state after the handshake; nil in cleartext.
 func (c *Conn) TLS() *tls.ConnectionState { return c.state }
 
-// errNotHalf says that a side cannot be closed alone.
-var errNotHalf = errors.New("no connection of two sides")
-
-// CloseWrite ends the sending side.
-func (c *Conn) CloseWrite() error {
-	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
-	}
-	return errNotHalf
-}
-
 // Begins says whether the connection begins with prefix, of 1 to 24 bytes. It waits
 // for the first byte, at most for first, and returns an error where there is none;
 // for more it waits, at most for rest, only as long as all that has come agrees with
@@ -140,6 +129,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return c.Conn.Read(p)
+}
+
+// CloseWrite sends no more; what the peer sends can still be read.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also
