@@ -25,19 +25,20 @@ type Flag string
 
 // The flags in use.
 const (
-	FlagUpstreamConnection Flag = "UF"  // connecting failed
-	FlagUpstreamReset      Flag = "UC"  // connection closed or reset before a response
-	FlagNoHealthyUpstream  Flag = "UH"  // no endpoint to pick
-	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
-	FlagNoRoute            Flag = "NR"  // no route matched
-	FlagTimeout            Flag = "UT"  // route or upstream timeout
-	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
-	FlagDownstreamGone     Flag = "DC"  // the caller left
-	FlagDownstreamProtocol Flag = "DPE" // malformed request
-	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
-	FlagUpstreamProtocol   Flag = "UPE" // malformed response
-	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
-	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
+	FlagUpstreamConnection Flag = "UF"   // connecting failed
+	FlagUpstreamReset      Flag = "UC"   // connection closed or reset before a response
+	FlagNoHealthyUpstream  Flag = "UH"   // no endpoint to pick
+	FlagNoCluster          Flag = "NC"   // the route's cluster does not exist
+	FlagNoRoute            Flag = "NR"   // no route matched
+	FlagNoFilterConfig     Flag = "NFCF" // a filter's configuration has not come (ECDS)
+	FlagTimeout            Flag = "UT"   // route or upstream timeout
+	FlagOverflow           Flag = "UO"   // a limit (queue, connections) was reached
+	FlagDownstreamGone     Flag = "DC"   // the caller left
+	FlagDownstreamProtocol Flag = "DPE"  // malformed request
+	FlagDownstreamTooLarge Flag = "DTL"  // a request limit was passed; Friday's own
+	FlagUpstreamProtocol   Flag = "UPE"  // malformed response
+	FlagInternal           Flag = "INT"  // a bug, a panic; Friday's own
+	FlagDraining           Flag = "DRN"  // cut by the end of the drain; Friday's own
 )
 
 // Error is why a request is answered by Friday rather than by the server.

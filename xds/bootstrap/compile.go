@@ -24,16 +24,12 @@ type Bootstrap struct {
 	AdminAddress string
 	// ADS is the control plane; nil where there is none.
 	ADS *ADS
+	// Servers are the static clusters that the sidecar itself may call, by name: a
+	// secret's sds_config names one.
+	Servers map[string][]Target
 	// Static are the listeners and clusters of the bootstrap itself, without the
-	// control plane's own cluster: nothing can be routed to that.
+	// control planes' own clusters and unix sockets: nothing can be routed to them.
 	Static *config.Resources
-}
-
-// ADS is where the control plane is.
-type ADS struct {
-	// Targets are gRPC targets, tried in turn: host:port, or
-	// scheme://authority/name (https://github.com/grpc/grpc/blob/master/doc/naming.md).
-	Targets []string
 }
 
 // userAgent is how Friday names itself to control planes.
@@ -49,9 +45,10 @@ func Compile(b *bootstrapv3.Bootstrap, parser *resource.Parser) (*Bootstrap, err
 	c.check(resource.Check("bootstrap", b.GetNode().GetId(), b))
 	out := &Bootstrap{Source: b, Node: node(b.GetNode()), Static: &config.Resources{}}
 	out.AdminAddress = c.admin(b.GetAdmin())
-	xdsCluster := ""
-	out.ADS, xdsCluster = c.ads(b)
-	c.clusters(b, xdsCluster, out.Static)
+	var controlPlanes map[string]bool
+	out.ADS, controlPlanes = c.ads(b)
+	out.Servers = c.servers(b, controlPlanes)
+	c.clusters(b, controlPlanes, out.Static)
 	c.listeners(b, out.Static)
 	if len(c.errs) == 0 && len(out.Static.Listeners) == 0 && out.ADS == nil {
 		return nil, errIdle
@@ -100,8 +97,8 @@ func (c *compiler) admin(a *bootstrapv3.Admin) string {
 	return net.JoinHostPort(s.GetAddress(), strconv.FormatUint(uint64(s.GetPortValue()), 10))
 }
 
-// clusters parses the static clusters but the control plane's own.
-func (c *compiler) clusters(b *bootstrapv3.Bootstrap, xdsCluster string, out *config.Resources) {
+// clusters parses the static clusters but those that nothing can be routed to.
+func (c *compiler) clusters(b *bootstrapv3.Bootstrap, controlPlanes map[string]bool, out *config.Resources) {
 	seen := map[string]bool{}
 	for i, m := range b.GetStaticResources().GetClusters() {
 		name := m.GetName()
@@ -110,7 +107,7 @@ func (c *compiler) clusters(b *bootstrapv3.Bootstrap, xdsCluster string, out *co
 			continue
 		}
 		seen[name] = true
-		if name == xdsCluster && xdsCluster != "" {
+		if controlPlanes[name] || local(m) {
 			continue
 		}
 		parsed, err := c.parser.Cluster(m)
@@ -145,6 +142,9 @@ func (c *compiler) listeners(b *bootstrapv3.Bootstrap, out *config.Resources) {
 			continue
 		case parsed.HTTP.Table == nil:
 			c.failf("listener %q: rds: not supported yet in static_resources", m.GetName())
+			continue
+		case len(parsed.Extensions) > 0:
+			c.failf("listener %q: filter %q: config_discovery: not supported yet in static_resources", m.GetName(), parsed.Extensions[0].Name)
 			continue
 		case parsed.ValidateClusters:
 			c.check(resource.UnknownClusters("listener", m.GetName(), parsed.HTTP.Table, func(name string) bool { return known[name] }))

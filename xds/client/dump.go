@@ -100,9 +100,9 @@ func (d *dump) listeners() *adminv3.ListenersConfigDump {
 		active, latest, failed := d.state.listeners[name], d.known[lds].items[name], d.failure(lds, name)
 		m := &adminv3.ListenersConfigDump_DynamicListener{Name: name, ErrorState: failed, ClientStatus: statusOf(active != nil, failed)}
 		if active != nil {
-			m.ActiveState = one(active)
+			m.ActiveState = one(active.item)
 		}
-		if latest != nil && active != latest {
+		if latest != nil && (active == nil || active.item != latest) {
 			m.WarmingState = one(latest)
 		}
 		out.DynamicListeners = append(out.DynamicListeners, m)

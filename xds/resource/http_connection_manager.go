@@ -27,12 +27,16 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			p.addf(path+".rds.route_config_name", "missing")
 		}
 		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
+		l.RoutesTimeout = patience(m.GetRds().GetConfigSource())
 	case m.GetRouteConfig() != nil:
 		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
 		validate := m.GetRouteConfig().GetValidateClusters()
 		l.ValidateClusters = validate == nil || validate.GetValue()
+		if h.Table != nil {
+			l.Clusters = clusterNames(h.Table)
+		}
 	}
-	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
+	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
 	return h
 }
 
@@ -48,7 +52,7 @@ func codec(t hcmv3.HttpConnectionManager_CodecType) config.Codec {
 }
 
 // httpFilters reads a chain of HTTP filters, which a router ends.
-func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) (chain []config.Filter) {
+func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, l *Listener) (chain []config.Filter) {
 	if len(all) == 0 {
 		p.addf(path, "missing: the last filter must be envoy.filters.http.router")
 		return nil
@@ -65,6 +69,11 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) 
 			p.router(at, f)
 		case i == last:
 			p.add(at, strconv.Quote(f.GetName()), "the last filter must be envoy.filters.http.router")
+		case f.GetConfigDiscovery() != nil:
+			use := p.discovery(at, f, r)
+			use.at = len(chain)
+			l.Extensions = append(l.Extensions, use)
+			chain = append(chain, config.Filter{Name: f.GetName(), Disabled: f.GetDisabled()})
 		default:
 			if filter, ok := p.httpFilter(at, f, r); ok {
 				chain = append(chain, filter)

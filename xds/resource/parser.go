@@ -7,6 +7,7 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -26,6 +27,9 @@ const (
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	// ExtensionType is the configuration of a filter that is sent by itself (ECDS).
+	ExtensionType = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+	SecretType    = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 )
 
 const (
@@ -42,6 +46,13 @@ type Listener struct {
 	*config.Listener
 	// ValidateClusters says that the inline table may name known clusters only.
 	ValidateClusters bool
+	// Clusters are those that the inline table routes to, each once.
+	Clusters []string
+	// RoutesTimeout is how long it waits for routes that come by RDS before it goes
+	// on without; 0: for ever.
+	RoutesTimeout time.Duration
+	// Extensions are the filters whose configuration comes by ECDS.
+	Extensions []*ExtensionUse
 }
 
 // RouteTable is a parsed RouteConfiguration.
@@ -49,6 +60,8 @@ type RouteTable struct {
 	*config.RouteTable
 	// ValidateClusters says that it may name known clusters only.
 	ValidateClusters bool
+	// Clusters are those that it routes to, each once.
+	Clusters []string
 }
 
 // Cluster is a parsed Cluster.
@@ -79,7 +92,7 @@ type Parser struct {
 var ErrType = errors.New("unexpected resource type")
 
 // ParseAny parses one resource of a response of type typeURL: parsed is a
-// *Listener, *RouteTable, *Cluster or *Endpoints. The name is there, where it
+// *Listener, *RouteTable, *Cluster, *Endpoints or *Extension. The name is there, where it
 // could be read, beside an error too.
 func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, parsed any, err error) {
 	defer func() {
@@ -122,6 +135,19 @@ func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, par
 		}
 		endpoints, err := r.Endpoints(m)
 		return m.GetClusterName(), &Endpoints{Name: m.GetClusterName(), Endpoints: endpoints}, err
+	}
+	return r.parseMore(typeURL, resource)
+}
+
+// parseMore parses the types that no listener needs to have.
+func (r *Parser) parseMore(typeURL string, resource *anypb.Any) (name string, parsed any, err error) {
+	if typeURL == ExtensionType {
+		m := new(corev3.TypedExtensionConfig)
+		if err := decode(resource, m); err != nil {
+			return "", nil, err
+		}
+		parsed, err = r.Extension(m)
+		return m.GetName(), parsed, err
 	}
 	return "", nil, fmt.Errorf("%w: %q", ErrType, typeURL)
 }
