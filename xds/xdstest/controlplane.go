@@ -25,6 +25,7 @@ type ControlPlane struct {
 	mu       sync.Mutex
 	version  int
 	requests []*discoveryv3.DiscoveryRequest
+	deltas   []*discoveryv3.DeltaDiscoveryRequest
 }
 
 var _ cache.NodeHash = everybody{}
@@ -45,9 +46,15 @@ func New(t testing.TB) *ControlPlane {
 			c.requests = append(c.requests, proto.CloneOf(req))
 			return nil
 		},
+		StreamDeltaRequestFunc: func(_ int64, req *discoveryv3.DeltaDiscoveryRequest) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.deltas = append(c.deltas, proto.CloneOf(req))
+			return nil
+		},
 	})
 	t.Cleanup(cancel)
-	c.server = newServer(t, ads)
+	c.server = newServer(t, ads, ads)
 	return c
 }
 
@@ -57,6 +64,7 @@ func (c *ControlPlane) Set(resources ...proto.Message) string {
 	c.t.Helper()
 	byType := map[resource.Type][]types.Resource{
 		resource.ClusterType: nil, resource.EndpointType: nil, resource.ListenerType: nil, resource.RouteType: nil,
+		resource.SecretType: nil, resource.ExtensionConfigType: nil,
 	}
 	for _, m := range resources {
 		url := resource.APITypePrefix + string(m.ProtoReflect().Descriptor().FullName())
@@ -77,6 +85,13 @@ func (c *ControlPlane) Requests() []*discoveryv3.DiscoveryRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*discoveryv3.DiscoveryRequest(nil), c.requests...)
+}
+
+// Deltas are all requests of the incremental variant so far.
+func (c *ControlPlane) Deltas() []*discoveryv3.DeltaDiscoveryRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*discoveryv3.DeltaDiscoveryRequest(nil), c.deltas...)
 }
 
 // Acked says whether version of typeURL has been acknowledged.

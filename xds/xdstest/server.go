@@ -7,6 +7,7 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
@@ -16,6 +17,7 @@ import (
 type server struct {
 	t    testing.TB
 	ads  discoveryv3.AggregatedDiscoveryServiceServer
+	sds  secretv3.SecretDiscoveryServiceServer // nil: none
 	addr string
 
 	mu   sync.Mutex
@@ -23,9 +25,9 @@ type server struct {
 	done chan struct{}
 }
 
-func newServer(t testing.TB, ads discoveryv3.AggregatedDiscoveryServiceServer) *server {
+func newServer(t testing.TB, ads discoveryv3.AggregatedDiscoveryServiceServer, sds secretv3.SecretDiscoveryServiceServer) *server {
 	t.Helper()
-	s := &server{t: t, ads: ads, addr: "127.0.0.1:0"}
+	s := &server{t: t, ads: ads, sds: sds, addr: "127.0.0.1:0"}
 	s.Start()
 	t.Cleanup(s.Stop)
 	return s
@@ -48,6 +50,9 @@ func (s *server) Start() {
 	srv := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	done := make(chan struct{})
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, s.ads)
+	if s.sds != nil {
+		secretv3.RegisterSecretDiscoveryServiceServer(srv, s.sds)
+	}
 	s.grpc, s.done = srv, done
 	go func() {
 		defer close(done)
