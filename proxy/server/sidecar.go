@@ -53,10 +53,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	door := &http.Server{
-		Handler:           admin.New(c.admin(s, xds, quit)), //nolint:contextcheck // the probe has a timeout of its own
-		ReadHeaderTimeout: 10 * time.Second,
-	}
+	door := door(admin.New(c.admin(s, xds, quit)), xds) //nolint:contextcheck // the probe has a timeout of its own
 	c.Log.Info("admin door open", zap.Stringer("address", ln.Addr()))
 
 	g, gctx := errgroup.WithContext(ctx)
