@@ -53,7 +53,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	door := door(admin.New(c.admin(s, xds, quit)), xds) //nolint:contextcheck // the probe has a timeout of its own
+	door := adminDoor(admin.New(c.admin(s, xds, quit)), xds) //nolint:contextcheck // the probe has a timeout of its own
 	c.Log.Info("admin door open", zap.Stringer("address", ln.Addr()))
 
 	g, gctx := errgroup.WithContext(ctx)
@@ -84,6 +84,11 @@ func (c *Sidecar) client(s *Server) *client.Client {
 		Log:       c.Log.Named("xds"),
 		Metrics:   s.Metrics(),
 		Apply:     s.Apply,
+		Servers:   map[string][]client.Target{},
+		Needs:     c.Bootstrap.Needs,
+	}
+	for name, t := range c.Bootstrap.Servers {
+		o.Servers[name] = targets(t)
 	}
 	if c.Bootstrap.ADS != nil {
 		o.Targets, o.Delta = targets(c.Bootstrap.ADS.Targets), c.Bootstrap.ADS.Delta

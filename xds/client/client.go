@@ -63,7 +63,13 @@ func New(opts Options) *Client {
 	if c.returnAfter == 0 {
 		c.returnAfter = returnAfter
 	}
-	c.state.Store(newState(opts.Parser, opts.Static))
+	s := newState(opts.Parser, opts.Static)
+	s.needs = opts.Needs
+	s.reachable = make(map[string]bool, len(opts.Servers))
+	for name := range opts.Servers {
+		s.reachable[name] = true
+	}
+	c.state.Store(s)
 	return c
 }
 
@@ -90,6 +96,7 @@ func (c *Client) Run(ctx context.Context) error {
 	if len(c.opts.Targets) > 0 {
 		c.feed("", c.opts.Targets, c.opts.Delta, slices.Collect(allKinds))
 	}
+	c.serve(c.state.Load()) // of what the state file had
 	c.mu.Unlock()
 	c.clock(ctx)
 	c.mu.Lock()
@@ -114,7 +121,10 @@ func (c *Client) begin() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.opts.Targets) == 0 {
-		c.change(func(s *state) { s.complete = true })
+		c.change(func(s *state) {
+			s.complete = true
+			s.want()
+		})
 	}
 	if err := c.apply(c.state.Load()); err != nil {
 		return err
@@ -210,7 +220,28 @@ func (c *Client) commit(s *state) {
 			c.versions[k] = v
 		}
 	}
+	c.serve(s)
 	c.wake()
+}
+
+// serve follows the servers whose secrets are asked for, and no others.
+// REQUIRES: mu.
+func (c *Client) serve(s *state) {
+	if c.spawn == nil {
+		return
+	}
+	for p := range s.lists {
+		if p.source != "" && c.feeds[p.source] == nil && s.reachable[p.source] {
+			c.feed(p.source, c.opts.Servers[p.source], false, []kind{sds})
+		}
+	}
+	for source, f := range c.feeds {
+		if source != "" && len(s.lists[part{sds, source}]) == 0 {
+			delete(c.feeds, source)
+			c.retry.forget(source)
+			f.stop()
+		}
+	}
 }
 
 // wake tells the feeds and the clock that the state has changed. REQUIRES: mu.

@@ -21,11 +21,15 @@ type Options struct {
 	Targets []Target
 	// Delta asks the control plane for changes only (api_type DELTA_GRPC).
 	Delta bool
+	// Servers are those of secrets, by the cluster that a secret's sds_config names.
+	Servers map[string][]Target
 	// Node is how the sidecar names itself.
 	Node   *corev3.Node
 	Parser *resource.Parser
 	// Static is what the bootstrap holds itself; it is always in force.
 	Static *config.Resources
+	// Needs are the secrets that Static refers to.
+	Needs []resource.Need
 	// Bootstrap is shown in the config dump; nil: not.
 	Bootstrap *bootstrapv3.Bootstrap
 	// Apply puts a configuration in force, whole, or returns an error and changes

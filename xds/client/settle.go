@@ -18,11 +18,13 @@ func (s *state) settle(now time.Time) {
 	s.admit(lds)
 	s.want()
 	s.ask(now)
+	s.settleSecrets()
 	s.settleClusters()
 	s.settleTables()
 	s.settleListeners()
 	s.dropTables()
 	s.dropClusters(now)
+	s.dropSecrets()
 	s.complete = s.complete || s.whole(now)
 	s.settled = now
 }
@@ -40,7 +42,7 @@ func (s *state) admit(k kind) {
 	}
 }
 
-// settleClusters puts clusters in force whose endpoints are there.
+// settleClusters puts clusters in force whose endpoints and secrets are there.
 func (s *state) settleClusters() {
 	for name, i := range s.known[cds].items {
 		old, c := s.clusters[name], i.cluster()
@@ -54,13 +56,13 @@ func (s *state) settleClusters() {
 			if old.item != i || !old.leaveBy.IsZero() {
 				s.clusters[name] = &living{item: i, endpoints: endpoints, source: source, config: old.config}
 			}
-		case c.EDS == "":
-			s.clusters[name] = &living{item: i, config: c.Config}
-		case endpoints == nil && !s.without[key{eds, "", c.EDS}]:
+		case s.missing(c.Secrets), c.EDS != "" && endpoints == nil && !s.without[key{eds, "", c.EDS}]:
 			// Warming: the older one, if any, goes on.
 			if old != nil && !old.leaveBy.IsZero() {
 				s.clusters[name] = &living{item: old.item, endpoints: old.endpoints, source: old.source, config: old.config}
 			}
+		case c.EDS == "":
+			s.clusters[name] = &living{item: i, config: c.Config}
 		default:
 			cfg := *c.Config
 			if endpoints != nil {
@@ -100,7 +102,7 @@ func (s *state) settleListeners() {
 	for name, i := range s.known[lds].items {
 		l := i.listener()
 		missing := func(table string) bool { return s.tables[table] == nil }
-		if slices.ContainsFunc(tablesOf(l), missing) || !s.warm(l.Clusters) {
+		if slices.ContainsFunc(l.Tables, missing) || !s.warm(l.Clusters) || s.missing(l.Secrets) {
 			continue
 		}
 		filled, ok := s.fill(s.listeners[name], i)
@@ -157,12 +159,12 @@ func (s *state) extension(use *resource.ExtensionUse) (*resource.Extension, bool
 func (s *state) dropTables() {
 	used := map[string]bool{}
 	for _, l := range s.listeners {
-		for _, table := range tablesOf(l.listener()) {
+		for _, table := range l.listener().Tables {
 			used[table] = true
 		}
 	}
 	for _, i := range s.known[lds].items {
-		for _, table := range tablesOf(i.listener()) {
+		for _, table := range i.listener().Tables {
 			used[table] = true
 		}
 	}
@@ -190,7 +192,7 @@ func (s *state) dropClusters(now time.Time) {
 	for name, l := range s.listeners {
 		held = held || s.known[lds].items[name] != l.item
 		use(l.listener().Clusters)
-		for _, table := range tablesOf(l.listener()) {
+		for _, table := range l.listener().Tables {
 			use(s.tables[table].table().Clusters)
 			held = held || s.known[rds].items[table] != nil && s.known[rds].items[table] != s.tables[table]
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
@@ -32,6 +33,7 @@ func (i *item) cluster() *resource.Cluster     { return parsed[*resource.Cluster
 func (i *item) endpoints() *resource.Endpoints { return parsed[*resource.Endpoints](i) }
 func (i *item) listener() *resource.Listener   { return parsed[*resource.Listener](i) }
 func (i *item) table() *resource.RouteTable    { return parsed[*resource.RouteTable](i) }
+func (i *item) secret() *resource.Secret       { return parsed[*resource.Secret](i) }
 func (i *item) extension() *resource.Extension { return parsed[*resource.Extension](i) }
 
 func parsed[T any](i *item) T {
@@ -109,6 +111,9 @@ type state struct {
 	// Set once.
 	parser *resource.Parser
 	static *config.Resources
+	needs  []resource.Need // of static
+	// reachable are the servers of secrets that the bootstrap names.
+	reachable map[string]bool
 
 	// known is what came from the control plane, servers what came from servers of
 	// secrets, by source.
@@ -125,6 +130,7 @@ type state struct {
 	clusters  map[string]*living
 	tables    map[string]*item
 	listeners map[string]*serving
+	secrets   map[tlscontext.Ref]*item
 
 	// up has the sources to which a stream is open. While it is, asked has when
 	// each of the resources that are missing were asked for, and openBy is when
@@ -155,7 +161,7 @@ func newState(parser *resource.Parser, static *config.Resources) *state {
 	}
 	s := &state{
 		parser: parser, static: static, servers: map[string]*collection{},
-		clusters: map[string]*living{}, tables: map[string]*item{}, listeners: map[string]*serving{},
+		clusters: map[string]*living{}, tables: map[string]*item{}, listeners: map[string]*serving{}, secrets: map[tlscontext.Ref]*item{},
 		up: map[string]bool{}, asked: map[key]time.Time{}, without: map[key]bool{},
 	}
 	for k := range s.known {
@@ -176,6 +182,7 @@ func (s *state) clone() *state {
 		c.servers[source] = &own
 	}
 	c.clusters, c.tables, c.listeners = maps.Clone(c.clusters), maps.Clone(c.tables), maps.Clone(c.listeners)
+	c.secrets = maps.Clone(c.secrets)
 	c.up, c.asked, c.without = maps.Clone(c.up), maps.Clone(c.asked), maps.Clone(c.without)
 	return &c
 }
@@ -244,6 +251,7 @@ func (s *state) resources() *config.Resources {
 		Listeners: slices.Clone(s.static.Listeners),
 		Clusters:  slices.Clone(s.static.Clusters),
 		Routes:    maps.Clone(s.static.Routes),
+		Secrets:   maps.Clone(s.static.Secrets),
 	}
 	if r.Routes == nil {
 		r.Routes = map[string]*config.RouteTable{}
@@ -251,13 +259,19 @@ func (s *state) resources() *config.Resources {
 	if !s.complete {
 		return r
 	}
+	if r.Secrets == nil && len(s.secrets) > 0 {
+		r.Secrets = make(map[tlscontext.Ref]*tlscontext.Secret, len(s.secrets))
+	}
+	for ref, i := range s.secrets {
+		r.Secrets[ref] = i.secret().Secret
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.clusters)) {
 		r.Clusters = append(r.Clusters, s.clusters[name].config)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
 		l := s.listeners[name]
 		r.Listeners = append(r.Listeners, l.config)
-		for _, table := range tablesOf(l.listener()) {
+		for _, table := range l.listener().Tables {
 			r.Routes[table] = s.tables[table].table().RouteTable
 		}
 	}
@@ -267,5 +281,5 @@ func (s *state) resources() *config.Resources {
 // same says that nothing differs between two configurations: what is equal is
 // the same pointer.
 func same(a, b *config.Resources) bool {
-	return slices.Equal(a.Listeners, b.Listeners) && slices.Equal(a.Clusters, b.Clusters) && maps.Equal(a.Routes, b.Routes)
+	return slices.Equal(a.Listeners, b.Listeners) && slices.Equal(a.Clusters, b.Clusters) && maps.Equal(a.Routes, b.Routes) && maps.Equal(a.Secrets, b.Secrets)
 }

@@ -8,14 +8,6 @@ import (
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
-// tablesOf are the names of the tables that a listener gets by RDS.
-func tablesOf(l *resource.Listener) []string {
-	if l.HTTP.RouteName == "" {
-		return nil
-	}
-	return []string{l.HTTP.RouteName}
-}
-
 // want works out what is asked for by name: the endpoints and secrets of
 // clusters, the routes, extensions and secrets of listeners. Of several who ask
 // for the same the most patient counts.
@@ -30,21 +22,31 @@ func (s *state) want() {
 		}
 		wanted[k] = max(wanted[k], patience)
 	}
+	secrets := func(needs []resource.Need) {
+		for _, n := range needs {
+			if !n.Source.Static {
+				add(secretKey(n.Ref), n.FetchTimeout)
+			}
+		}
+	}
+	secrets(s.needs)
 	for _, i := range s.known[cds].items {
 		c := i.cluster()
 		if c.EDS != "" {
 			add(key{eds, "", c.EDS}, c.FetchTimeout)
 		}
+		secrets(c.Secrets)
 	}
 	for _, of := range []map[string]*item{s.known[lds].items, s.known[lds].waiting} {
 		for _, i := range of {
 			l := i.listener()
-			for _, table := range tablesOf(l) {
+			for _, table := range l.Tables {
 				add(key{rds, "", table}, l.RoutesTimeout)
 			}
 			for _, use := range l.Extensions {
 				add(key{ecds, "", use.Name}, use.FetchTimeout)
 			}
+			secrets(l.Secrets)
 		}
 	}
 	s.stale = false

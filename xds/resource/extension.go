@@ -39,7 +39,8 @@ type ExtensionUse struct {
 	// FetchTimeout is how long the listener waits; 0: for ever.
 	FetchTimeout time.Duration
 
-	at int // in the chain
+	of *config.HTTP
+	at int // in its chain
 }
 
 // Takes says why x cannot be this filter's configuration.
@@ -117,18 +118,47 @@ func (l *Listener) With(extensions []*Extension) *config.Listener {
 	if len(l.Extensions) == 0 {
 		return l.Listener
 	}
-	chain := *l.HTTP
-	chain.Filters = slices.Clone(chain.Filters)
+	filled := map[*config.HTTP]*config.HTTP{}
 	for i, use := range l.Extensions {
-		f := &chain.Filters[use.at]
+		h := filled[use.of]
+		if h == nil {
+			own := *use.of
+			own.Filters = slices.Clone(own.Filters)
+			h, filled[use.of] = &own, &own
+		}
+		f := &h.Filters[use.at]
 		f.Factory, f.Config = absent{}, use.Name
 		if x := extensions[i]; x != nil {
 			f.Factory, f.Config = x.Factory, x.Config
 		}
 	}
+	chain := func(c *config.FilterChain) *config.FilterChain {
+		if c == nil || filled[c.HTTP] == nil {
+			return c
+		}
+		own := *c
+		own.HTTP = filled[c.HTTP]
+		return &own
+	}
 	out := *l.Listener
-	out.HTTP = &chain
+	out.Default = chain(out.Default)
+	out.Chains = slices.Clone(out.Chains)
+	for i, c := range out.Chains {
+		out.Chains[i] = chain(c)
+	}
 	return &out
+}
+
+// longer is the longer of two times to wait, of which 0 is for ever; first says
+// that there is no other yet.
+func longer(a, b time.Duration, first bool) time.Duration {
+	switch {
+	case first:
+		return b
+	case a == 0 || b == 0:
+		return 0
+	}
+	return max(a, b)
 }
 
 // absent is the filter whose configuration has not come: it answers 500.

@@ -27,16 +27,22 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			p.addf(path+".rds.route_config_name", "missing")
 		}
 		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
-		l.RoutesTimeout = patience(m.GetRds().GetConfigSource())
+		l.RoutesTimeout = longer(l.RoutesTimeout, patience(m.GetRds().GetConfigSource()), len(l.Tables) == 0)
+		l.Tables = append(l.Tables, h.RouteName)
 	case m.GetRouteConfig() != nil:
 		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
-		validate := m.GetRouteConfig().GetValidateClusters()
-		l.ValidateClusters = validate == nil || validate.GetValue()
 		if h.Table != nil {
-			l.Clusters = clusterNames(h.Table)
+			l.Clusters = append(l.Clusters, clusterNames(h.Table)...)
+		}
+		if validate := m.GetRouteConfig().GetValidateClusters(); validate == nil || validate.GetValue() {
+			l.Validated = append(l.Validated, h.Table)
 		}
 	}
+	before := len(l.Extensions)
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
+	for _, use := range l.Extensions[before:] {
+		use.of = h
+	}
 	return h
 }
 

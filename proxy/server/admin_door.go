@@ -11,9 +11,9 @@ import (
 	"github.com/fridaymesh/friday/xds/client"
 )
 
-// door is the server of the admin port: HTTP for people and probes and, by HTTP/2
+// adminDoor is the server of the admin port: HTTP for people and probes and, by HTTP/2
 // in cleartext, gRPC for the client status discovery service.
-func door(admin http.Handler, xds *client.Client) *http.Server {
+func adminDoor(admin http.Handler, xds *client.Client) *http.Server {
 	csds := grpc.NewServer()
 	statusv3.RegisterClientStatusDiscoveryServiceServer(csds, &client.Status{Client: xds})
 	protocols := new(http.Protocols)
