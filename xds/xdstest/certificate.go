@@ -78,6 +78,11 @@ func (c *CA) Secret(t testing.TB, name string, names ...string) *tlsv3.Secret {
 	}}}
 }
 
+// Validation is the CA itself, as SDS sends it.
+func (c *CA) Validation(name string) *tlsv3.Secret {
+	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(c.PEM)}}}
+}
+
 func inline(s string) *corev3.DataSource {
 	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: []byte(s)}}
 }

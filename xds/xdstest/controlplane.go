@@ -37,6 +37,12 @@ func (everybody) ID(*corev3.Node) string { return "" }
 // New starts one that has nothing to say until Set.
 func New(t testing.TB) *ControlPlane {
 	t.Helper()
+	return NewAt(t, "tcp", "127.0.0.1:0")
+}
+
+// NewAt is New at an address, such as a unix socket.
+func NewAt(t testing.TB, network, address string) *ControlPlane {
+	t.Helper()
 	c := &ControlPlane{cache: cache.NewSnapshotCache(true, everybody{}, nil)}
 	ctx, cancel := context.WithCancel(context.Background()) // longer than the cleanups
 	ads := serverv3.NewServer(ctx, c.cache, serverv3.CallbackFuncs{
@@ -54,7 +60,7 @@ func New(t testing.TB) *ControlPlane {
 		},
 	})
 	t.Cleanup(cancel)
-	c.server = newServer(t, ads, ads)
+	c.server = newServer(t, network, address, ads, ads)
 	return c
 }
 

@@ -30,7 +30,7 @@ type Raw struct {
 func NewRaw(t testing.TB) *Raw {
 	t.Helper()
 	r := &Raw{streams: make(chan *Stream, 16), deltas: make(chan *Delta, 16)}
-	r.server = newServer(t, &rawADS{streams: r.streams, deltas: r.deltas}, nil)
+	r.server = newServer(t, "tcp", "127.0.0.1:0", &rawADS{streams: r.streams, deltas: r.deltas}, nil)
 	return r
 }
 
