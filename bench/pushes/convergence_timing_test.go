@@ -19,7 +19,7 @@ func BenchmarkConvergence(b *testing.B) {
 		for range b.N {
 			b.StopTimer()
 			m := playedPlane(b)
-			send := m.all(b, mesh(), "127.0.0.1:0")
+			send := m.all(b, mesh(), "127.0.0.1:0", "")
 			b.StartTimer()
 			send()
 			m.wait(b)
@@ -29,7 +29,7 @@ func BenchmarkConvergence(b *testing.B) {
 	})
 	b.Run("endpoint", func(b *testing.B) {
 		m := playedPlane(b)
-		m.all(b, mesh(), "127.0.0.1:0")()
+		m.all(b, mesh(), "127.0.0.1:0", "")()
 		m.wait(b)
 		runtime.GC()
 		var stats runtime.MemStats

@@ -2,7 +2,6 @@ package pushes_test
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +28,6 @@ type plane struct {
 	s       *server.Server
 	c       *client.Client
 	applied chan error // one for each configuration
-	pushes  atomic.Int64
 }
 
 func newPlane(t testing.TB, address string, delta bool, registry *filters.Registry) *plane {
@@ -87,12 +85,18 @@ func playedPlane(t testing.TB) *played {
 }
 
 // all prepares the responses of a whole configuration and returns what sends them.
-func (p *played) all(t testing.TB, of xdstest.Mesh, address string) (send func()) {
+// What none of the mesh's hosts is asked for goes to server, where it is not empty.
+func (p *played) all(t testing.TB, of xdstest.Mesh, address, server string) (send func()) {
 	t.Helper()
-	clusters := xdstest.Response(t, resource.ClusterType, "1", "1", of.All()...)
+	table, everything := of.Table("r"), of.All()
+	if server != "" {
+		table.VirtualHosts = append(table.VirtualHosts, xdstest.Routes("model", "model").GetVirtualHosts()...)
+		everything = append(everything, xdstest.StaticCluster(t, "model", server))
+	}
+	clusters := xdstest.Response(t, resource.ClusterType, "1", "1", everything...)
 	endpoints := xdstest.Response(t, resource.EndpointType, "1", "1", of.Assignments(t)...)
 	listeners := xdstest.Response(t, resource.ListenerType, "1", "1", xdstest.Listener(t, "in", address, "r"))
-	routes := xdstest.Response(t, resource.RouteType, "1", "1", of.Table("r"))
+	routes := xdstest.Response(t, resource.RouteType, "1", "1", table)
 	return func() {
 		p.ads.Send(clusters)
 		p.ads.Await(resource.EndpointType)

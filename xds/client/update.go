@@ -58,7 +58,7 @@ func ofWorld(k kind, resp *discoveryv3.DiscoveryResponse) *update {
 			}
 			r = envelope(m)
 		}
-		if r.name == "" {
+		if r.name == "" && r.raw.GetTypeUrl() == k.typeURL() { // of another type it could be any of them
 			r.name = resource.Name(r.raw)
 		}
 		r.version = u.version

@@ -200,3 +200,13 @@ func (s *Played[Q, S]) Drop() {
 		}
 	}
 }
+
+// Over says whether the sidecar has ended the stream.
+func (s *Played[Q, S]) Over() bool {
+	select {
+	case _, ok := <-s.requests:
+		return !ok
+	default:
+		return false
+	}
+}
