@@ -107,6 +107,11 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	if _, ok := c.clusters[cfg.Name]; ok {
 		return fmt.Errorf("cluster %q: defined twice", cfg.Name)
 	}
+	for _, u := range contexts(cfg) {
+		if err := u.Check(&c.b.secrets); err != nil {
+			return fmt.Errorf("cluster %q: TLS: %w", cfg.Name, err)
+		}
+	}
 	living, ok := c.b.clusters[cfg.Name]
 	if !ok {
 		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
@@ -117,7 +122,7 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 }
 
 func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
-	return upstream.NewPair(endpoint.Address, cfg.Protocol, upstream.Config{
+	u := upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
@@ -125,7 +130,26 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		Preconnect:     cfg.Preconnect,
 		Source:         cfg.Source,
 		Limits:         b.limits.of(cfg),
-	}, b.metrics)
+		AutoSNI:        cfg.AutoSNI,
+		AutoSAN:        cfg.AutoSAN,
+	}
+	if context := cfg.SocketOf(endpoint); context != nil {
+		u.TLS = tlscontext.NewClient(context, endpoint.Hostname, &b.secrets)
+	}
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, u, b.metrics)
+}
+
+// contexts are those of all of a cluster's endpoints.
+func contexts(cfg *cluster.Config) (out []*tlscontext.Upstream) {
+	if cfg.TLS != nil {
+		out = append(out, cfg.TLS)
+	}
+	for i := range cfg.Sockets {
+		if u := cfg.Sockets[i].TLS; u != nil {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 func checkAddress(address string) error {

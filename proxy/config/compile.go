@@ -212,6 +212,7 @@ func (h *HTTP) withDefaults(d Defaults) HTTP {
 	if out.MaxBodyBytes == 0 {
 		out.MaxBodyBytes = d.MaxBodyBytes
 	}
+	out.Limits = out.Limits.withDefaults()
 	return out
 }
 

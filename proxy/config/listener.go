@@ -91,6 +91,7 @@ type HTTP struct {
 	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB. It
 	// bounds each message of a gRPC stream.
 	MaxBodyBytes int64
+	Limits       Limits
 	// AccessLog is which requests are logged.
 	AccessLog AccessLog
 }

@@ -19,10 +19,10 @@ type Conn struct {
 	id uint64 // set once, by Watch
 
 	// Set before it is served: what the peer and the kernel say of where it comes from
-	// and was meant to go, nil where nothing else than the socket; whether the latter
-	// has been found; and the connection that this one is TLS over.
+	// and was meant to go, nil where nothing else than the socket; the latter as text;
+	// and the connection that this one is TLS over.
 	remote, local net.Addr
-	restored      bool
+	original      string
 	under         *Conn
 	state         *tls.ConnectionState
 
@@ -54,25 +54,18 @@ func (c *Conn) LocalAddr() net.Addr {
 	return c.Conn.LocalAddr()
 }
 
+// OriginalDestination is where a connection that was redirected was meant to go, as
+// host:port; empty for one that was not.
+func (c *Conn) OriginalDestination() string { return c.original }
+
 // Secured is t, which is TLS over c, as a Conn.
 func (c *Conn) Secured(t *tls.Conn) *Conn {
 	state := t.ConnectionState()
-	return &Conn{Conn: t, remote: c.remote, local: c.local, under: c, state: &state}
+	return &Conn{Conn: t, remote: c.remote, local: c.local, original: c.original, under: c, state: &state}
 }
 
 // TLS is the state after the handshake; nil in cleartext.
 func (c *Conn) TLS() *tls.ConnectionState { return c.state }
-
-// errNotHalf says that a side cannot be closed alone.
-var errNotHalf = errors.New("no connection of two sides")
-
-// CloseWrite ends the sending side.
-func (c *Conn) CloseWrite() error {
-	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
-	}
-	return errNotHalf
-}
 
 // Begins says whether the connection begins with prefix, of 1 to 24 bytes. It waits
 // for the first byte, at most for first, and returns an error where there is none;
@@ -140,6 +133,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return c.Conn.Read(p)
+}
+
+// CloseWrite sends no more; what the peer sends can still be read.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also

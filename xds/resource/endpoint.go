@@ -36,6 +36,7 @@ func (p *problems) endpoints(path string, m *endpointv3.ClusterLoadAssignment) (
 				Weight:  1,
 				Health:  health(lb.GetHealthStatus()),
 			}
+			e.Metadata = metadata(lb.GetMetadata())
 			if lb.GetLoadBalancingWeight() != nil {
 				e.Weight = lb.GetLoadBalancingWeight().GetValue()
 			}
