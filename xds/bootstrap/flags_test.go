@@ -71,7 +71,7 @@ func TestControlPlaneFlags(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"fridayd.models:19010", "127.0.0.1:19010", "[::1]:19010"} {
 		got := compile(t, bootstrap.Flags{XDS: target, NodeID: "me", NodeCluster: "embed"})
-		require.Equal(t, []string{target}, got.ADS.Targets)
+		require.Equal(t, []string{target}, uris(got.ADS.Targets))
 		require.Equal(t, "embed", got.Node.GetCluster())
 		require.Empty(t, got.Static.Listeners)
 		require.Empty(t, got.Static.Clusters)
