@@ -28,7 +28,8 @@ func TestParse(t *testing.T) {
 		{"first_chunk_timeout {seconds: -1}", "first_chunk_timeout: -1s: must not be negative"},
 		{"idle_chunk_timeout {nanos: -1}", "idle_chunk_timeout: -1ns: must not be negative"},
 		{"idle_chunk_timeout {seconds: 1 nanos: -1}", "idle_chunk_timeout: 1s -1ns: "},
-		{"heartbeat {seconds: 5}", "heartbeat: not supported yet"},
+		{"heartbeat {nanos: 1000}", "heartbeat: 1µs: must be at least 100ms"},
+		{"heartbeat {seconds: -1}", "heartbeat: -1s: must not be negative"},
 		{"max_buffer_bytes: 4000000000", "max_buffer_bytes: 4000000000: must be at most 1073741824"},
 	} {
 		_, err := stream.Factory{}.Parse(filtertest.Any(t, stream.Factory{}, test.config))
@@ -45,9 +46,9 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &stream.Config{MaxBufferBytes: 64 << 10}, config)
 	config, err = stream.Factory{}.Parse(filtertest.Any(t, stream.Factory{},
-		"first_chunk_timeout {seconds: 5} idle_chunk_timeout {seconds: 2} max_buffer_bytes: 100"))
+		"first_chunk_timeout {seconds: 5} idle_chunk_timeout {seconds: 2} heartbeat {seconds: 9} max_buffer_bytes: 100"))
 	require.NoError(t, err)
-	require.Equal(t, &stream.Config{FirstChunkTimeout: 5 * time.Second, IdleChunkTimeout: 2 * time.Second, MaxBufferBytes: 100}, config)
+	require.Equal(t, &stream.Config{FirstChunkTimeout: 5 * time.Second, IdleChunkTimeout: 2 * time.Second, Heartbeat: 9 * time.Second, MaxBufferBytes: 100}, config)
 }
 
 // chunk is a piece of a stream, after a pause.
