@@ -165,7 +165,7 @@ func (w *watched) passed(piece []byte, now time.Time) bool {
 
 // content looks for some in a piece of text. Once there was some, and where no timeout
 // asks for more, a glance will do: what does not begin with a comment is content.
-func (w *watched) content(piece []byte) (found bool) {
+func (w *watched) content(piece []byte) bool {
 	if w.meter != nil && w.config.IdleChunkTimeout == 0 {
 		return piece[0] != ':'
 	}
@@ -174,13 +174,16 @@ func (w *watched) content(piece []byte) (found bool) {
 		if line, piece = w.lines.Next(piece); line == nil {
 			break
 		}
-		payload, ok := w.kind.content(line)
-		found = found || ok
+		payload, found := w.kind.content(line)
 		if w.model == "" && len(payload) > 0 {
 			w.model = modelIn(payload)
 		}
+		if found {
+			w.lines.Skip(piece)
+			return true
+		}
 	}
-	return found || w.lines.Over() // nothing that is empty is so long
+	return w.lines.Over() // nothing that is empty is so long
 }
 
 // ended takes note of the end.
@@ -204,7 +207,7 @@ func (w *watched) ended(err error) {
 	}
 	if w.tail != nil {
 		if w.api != nil {
-			if u := usageIn(w.tail.Bytes()); u != (usage{-1, -1}) {
+			if u := w.api.usageIn(w.tail.Bytes()); u != (usage{-1, -1}) {
 				w.meters.of(w.req.Cluster, w.model).use(w.api, u)
 			}
 		}

@@ -95,12 +95,7 @@ func (w words) repeat(pe *proxy.Error, answer []byte) []byte {
 }
 
 // nextNumber is the number of the next event of OpenAI's responses.
-func nextNumber(before []byte) int64 {
-	if n, ok := number(before, `"sequence_number"`); ok {
-		return n + 1
-	}
-	return 0
-}
+func nextNumber(before []byte) int64 { return number(before, `"sequence_number"`) + 1 }
 
 func quote(text string) string {
 	b, err := json.Marshal(text)

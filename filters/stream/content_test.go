@@ -110,7 +110,11 @@ func TestUsage(t *testing.T) {
 		{`"usage":{"prompt_tokens":9`, usage{9, -1}},
 		{`"usage"`, usage{-1, -1}},
 	} {
-		require.Equal(t, test.want, usageIn([]byte(test.end)), test.end)
+		a := &api{words: openAI}
+		if strings.Contains(test.end, "eval_count") {
+			a.words = ollama
+		}
+		require.Equal(t, test.want, a.usageIn([]byte(test.end)), test.end)
 	}
 }
 
@@ -170,8 +174,10 @@ func FuzzContent(f *testing.F) {
 			payload, _ := k.content([]byte(line))
 			require.Contains(t, line, string(payload))
 		}
-		u := usageIn([]byte(line))
-		require.GreaterOrEqual(t, u.input, int64(-1))
+		for _, w := range []words{openAI, ollama} {
+			u := (&api{words: w}).usageIn([]byte(line))
+			require.GreaterOrEqual(t, u.input, int64(-1))
+		}
 		modelIn([]byte(line))
 		told := openAI.repeat(&proxy.Error{Status: 500, Message: line}, []byte(line))
 		require.Equal(t, 2, strings.Count(string(told), "\n"), "one event")

@@ -14,27 +14,25 @@ type usage struct{ input, output int64 }
 // usageIn finds the counts in the end of an answer. They stand near the end in all the
 // APIs, and as the names of members they cannot stand in a text that a model has made:
 // there the quotes are escaped.
-func usageIn(end []byte) usage {
+func (a *api) usageIn(end []byte) usage {
 	u := usage{-1, -1}
-	for rest := end; ; {
-		// The last one counts: a stream may tell them with every token.
-		i := bytes.LastIndex(rest, []byte(`"usage"`))
+	if a.words == ollama {
+		// At the top of the last line.
+		u.input = number(end, `"prompt_eval_count"`)
+		u.output = number(end, `"eval_count"`)
+		return u
+	}
+	// The last one counts: a stream may tell them with every token.
+	for {
+		i := bytes.Index(end, []byte(`"usage"`))
 		if i < 0 {
-			break
-		}
-		if u = counts(end[i+len(`"usage"`):]); u != (usage{-1, -1}) {
 			return u
 		}
-		rest = rest[:i]
+		end = end[i+len(`"usage"`):]
+		if c := counts(end); c != (usage{-1, -1}) {
+			u = c
+		}
 	}
-	// Ollama has them at the top of the last line.
-	if input, ok := number(end, `"prompt_eval_count"`); ok {
-		u.input = input
-	}
-	if output, ok := number(end, `"eval_count"`); ok {
-		u.output = output
-	}
-	return u
 }
 
 // counts reads an object of counts; after are the bytes behind its name.
@@ -61,15 +59,21 @@ func counts(after []byte) usage {
 	return u
 }
 
-// number finds the last member of a name whose value is a number.
-func number(text []byte, name string) (int64, bool) {
-	i := bytes.LastIndex(text, []byte(name))
-	if i < 0 {
-		return 0, false
+// number finds the last member of a name whose value is a number; -1: there is none.
+func number(text []byte, name string) int64 {
+	n := int64(-1)
+	for {
+		i := bytes.Index(text, []byte(name))
+		if i < 0 {
+			return n
+		}
+		text = text[i+len(name):]
+		after := bytes.TrimLeft(text, " \t\r\n:")
+		s := jsonspan.New(after)
+		if v, ok := jsonspan.Int(s.Value().Of(after)); ok {
+			n = v
+		}
 	}
-	after := bytes.TrimLeft(text[i+len(name):], " \t\r\n:")
-	s := jsonspan.New(after)
-	return jsonspan.Int(s.Value().Of(after))
 }
 
 // whole watches an answer in one piece for its counts.
@@ -136,7 +140,7 @@ func (w *whole) Read(p []byte) (int, error) {
 // end counts, once.
 func (w *whole) end(beginning, end []byte) {
 	w.ended = true
-	u := usageIn(end)
+	u := w.api.usageIn(end)
 	if u == (usage{-1, -1}) {
 		return // or it was cut short
 	}

@@ -35,6 +35,15 @@ func (l *Lines) Next(piece []byte) (line, rest []byte) {
 	return line[:len(line):len(line)], rest
 }
 
+// Skip takes all lines off piece without a look at them.
+func (l *Lines) Skip(piece []byte) {
+	if i := bytes.LastIndexByte(piece, '\n'); i >= 0 {
+		l.begun, l.over = l.begun[:0], false
+		piece = piece[i+1:]
+	}
+	l.keep(piece)
+}
+
 // Begun is what has come of the line whose end has not.
 func (l *Lines) Begun() []byte { return l.begun }
 

@@ -65,6 +65,19 @@ func TestLongLines(t *testing.T) {
 	require.False(t, l.Over())
 }
 
+func TestSkip(t *testing.T) {
+	var l stream.Lines
+	l.Next([]byte("a"))
+	l.Skip([]byte("b"))
+	require.Equal(t, "ab", string(l.Begun()))
+	l.Skip([]byte("c\nd\ne"))
+	line, rest := l.Next([]byte("f\ng"))
+	require.Equal(t, "ef", string(line))
+	require.Equal(t, "g", string(rest))
+	l.Skip([]byte("\n"))
+	require.Empty(t, l.Begun())
+}
+
 func TestTail(t *testing.T) {
 	text := make([]byte, 5*stream.TailSize)
 	for i := range text {
