@@ -160,3 +160,7 @@ func (p *Process) Await(ctx context.Context, limit time.Duration, ready func(con
 // CPU is the processor time, user and system, that the program has used so far; 0
 // where the system does not tell.
 func (p *Process) CPU() time.Duration { return cpuOf(p.PID()) }
+
+// Memory is what the program itself holds in memory, and the most that it has held, in
+// bytes; 0 where the system does not tell.
+func (p *Process) Memory() (now, peak int64) { return memoryOf(p.PID()) }

@@ -64,3 +64,22 @@ func LoadAverage() float64 {
 	}
 	return load
 }
+
+// memoryOf reads /proc/PID/status (proc_pid_status(5)): VmRSS and VmHWM, in KiB.
+func memoryOf(pid int) (now, peak int64) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, 0
+	}
+	for line := range bytes.Lines(status) {
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		kib, _ := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
+		switch string(key) {
+		case "VmRSS":
+			now = kib << 10
+		case "VmHWM":
+			peak = kib << 10
+		}
+	}
+	return now, peak
+}

@@ -6,6 +6,8 @@
 //	bin/batchbench -n 1000000 -leave 0.05 -poison 0.01
 //	                               # and a million answers checked, while callers
 //	                               # leave at random and some items are poisoned
+//	bin/batchbench -hold           # instead: what Friday holds in memory for long
+//	                               # streams and idle callers
 //
 // It prints what batching gives at a given cost, what the proxy takes where the
 // server costs nothing, and what it adds to each token of a stream. Exit codes: 0
@@ -34,16 +36,19 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // options are the command line's.
 type options struct {
-	bin            string
-	protocol       string
-	callers        []int
-	streams        []int
-	rounds         int
-	cell           time.Duration
-	requests       uint64
-	leave, poison  float64
-	fixed, perItem time.Duration
-	maxBatch       int
+	bin                      string
+	protocol                 string
+	callers                  []int
+	streams                  []int
+	rounds                   int
+	cell                     time.Duration
+	requests                 uint64
+	leave, poison            float64
+	fixed, perItem           time.Duration
+	maxBatch                 int
+	hold                     bool
+	holdStreams, holdCallers int
+	holdFor                  time.Duration
 	// sidecarArgs go to friday.
 	sidecarArgs []string
 }
@@ -63,6 +68,10 @@ func parse(args []string) (*options, error) {
 	fs.DurationVar(&o.fixed, "fixed", 10*time.Millisecond, "the server's cost of a call")
 	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
 	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
+	fs.BoolVar(&o.hold, "hold", false, "instead of the tables, what Friday holds in memory for streams and for idle callers")
+	fs.IntVar(&o.holdStreams, "hold-streams", 1000, "with -hold: `number` of streams at once")
+	fs.DurationVar(&o.holdFor, "hold-for", time.Minute, "with -hold: how long each lasts")
+	fs.IntVar(&o.holdCallers, "hold-callers", 10000, "with -hold: `number` of callers that keep their connections and ask nothing")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -72,6 +81,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d: must be above 0", o.rounds, o.cell, o.maxBatch)
+	}
+	if o.holdStreams < 1 || o.holdCallers < 1 || o.holdFor < time.Second {
+		return nil, fmt.Errorf("--hold-streams %d, --hold-callers %d: must be above 0; --hold-for %v: must be at least 1s", o.holdStreams, o.holdCallers, o.holdFor)
 	}
 	if o.leave < 0 || o.leave > 1 || o.poison < 0 || o.poison > 1 {
 		return nil, fmt.Errorf("--leave %v, --poison %v: must be from 0 to 1", o.leave, o.poison)
@@ -140,6 +152,9 @@ func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
 	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
 	b.say("Everything runs on this one machine and shares it; direct and Friday are measured in turn.")
 
+	if o.hold {
+		return b.holding(ctx)
+	}
 	costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
 	if err != nil {
 		return err
