@@ -45,6 +45,9 @@ func New(o exchange.Options) *Server {
 		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 			return fasthttp.RequestConfig{ReadTimeout: idleBody} // HeadersTimeout has done its work
 		},
+		// A connection that serves nothing holds no buffer to write; each answer is
+		// flushed at its end, whatever else was asked meanwhile.
+		ReduceMemoryUsage: true,
 		// Nothing is added, nothing is rewritten.
 		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: true,
