@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
@@ -62,7 +63,9 @@ func (c *Chat) Start(ctx context.Context, g *process.Group) (*Server, error) {
 	p, err := g.Start("llama-server", nil, c.program,
 		"--model", c.weights, "--alias", SmolLMModel,
 		"--host", "127.0.0.1", "--port", ports[0], "--metrics", "--slots",
-		"--ctx-size", "16384", "--parallel", fmt.Sprint(SmolLMSlots), "--threads", "2", "--threads-batch", "2")
+		"--ctx-size", "16384", "--parallel", strconv.Itoa(SmolLMSlots),
+		// Two threads wait for each other by spinning, which on a busy machine takes minutes.
+		"--threads", "1", "--threads-batch", "1")
 	if err != nil {
 		return nil, err
 	}
