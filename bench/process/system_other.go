@@ -14,9 +14,13 @@ func kill(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
 
 func cpuOf(int) time.Duration { return 0 }
 
+func memoryOf(int) int64 { return 0 }
+
+func group(leader int) []int { return []int{leader} }
+
 func processor() string { return "unknown processor" }
 
 // LoadAverage is negative: the system does not tell.
 func LoadAverage() float64 { return -1 }
 
-func memoryOf(int) (now, peak int64) { return 0, 0 }
+func peakOf(int) int64 { return 0 }

@@ -36,11 +36,10 @@ func (b *bench) holdLong(ctx context.Context, t *report.Table) error {
 	if err != nil {
 		return err
 	}
-	empty, _ := p.friday.Memory()
+	empty := p.friday.Memory()
 	half := make(chan int64, 1)
 	timer := time.AfterFunc(b.options.holdFor/2, func() {
-		now, _ := p.friday.Memory()
-		half <- now
+		half <- p.friday.Memory()
 	})
 	defer timer.Stop()
 	cpu, start := p.friday.CPU(), time.Now()
@@ -70,7 +69,7 @@ func (b *bench) holdIdle(ctx context.Context, t *report.Table, callers int) erro
 	if err != nil {
 		return err
 	}
-	empty, _ := p.friday.Memory()
+	empty := p.friday.Memory()
 	links := make([]load.Link, callers)
 	target := &load.Target{Address: p.friday.Listen}
 	var failed []error
@@ -107,7 +106,7 @@ func (b *bench) holdIdle(ctx context.Context, t *report.Table, callers int) erro
 	case <-time.After(settle): //nolint:forbidigo // once
 	}
 	cores := float64(p.friday.CPU()-cpu) / float64(settle)
-	now, _ := p.friday.Memory()
+	now := p.friday.Memory()
 	what := strconv.Itoa(callers) + " idle callers"
 	if callers == 0 {
 		what = "nothing"
@@ -121,7 +120,7 @@ func (b *bench) holdIdle(ctx context.Context, t *report.Table, callers int) erro
 
 // row writes one line.
 func (b *bench) row(t *report.Table, what string, now int64, p *pair, empty int64, n int, cores float64, whole, wrong, failed string) {
-	_, peak := p.friday.Memory()
+	peak := p.friday.PeakMemory()
 	each := "–"
 	if n > 0 {
 		each = fmt.Sprintf("%.1f", float64(now-empty)/float64(n)/1e3)

@@ -36,16 +36,20 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // options are the command line's.
 type options struct {
-	bin                      string
-	protocol                 string
-	callers                  []int
-	streams                  []int
-	rounds                   int
-	cell                     time.Duration
-	requests                 uint64
-	leave, poison            float64
-	fixed, perItem           time.Duration
-	maxBatch                 int
+	bin            string
+	protocol       string
+	callers        []int
+	streams        []int
+	rounds         int
+	cell           time.Duration
+	requests       uint64
+	leave, poison  float64
+	fixed, perItem time.Duration
+	accelerators   int
+	maxBatch       int
+	// agent is KServe's.
+	agent string
+	// hold asks for what Friday holds, instead of the tables.
 	hold                     bool
 	holdStreams, holdCallers int
 	holdFor                  time.Duration
@@ -67,11 +71,13 @@ func parse(args []string) (*options, error) {
 	fs.Float64Var(&o.poison, "poison", 0, "`share` of these, 0 to 1, that the server has to refuse, each with an error of its own")
 	fs.DurationVar(&o.fixed, "fixed", 10*time.Millisecond, "the server's cost of a call")
 	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
+	fs.IntVar(&o.accelerators, "accelerators", 1, "calls that the server with a cost runs at once")
 	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
 	fs.BoolVar(&o.hold, "hold", false, "instead of the tables, what Friday holds in memory for streams and for idle callers")
 	fs.IntVar(&o.holdStreams, "hold-streams", 1000, "with -hold: `number` of streams at once")
 	fs.DurationVar(&o.holdFor, "hold-for", time.Minute, "with -hold: how long each lasts")
 	fs.IntVar(&o.holdCallers, "hold-callers", 10000, "with -hold: `number` of callers that keep their connections and ask nothing")
+	fs.StringVar(&o.agent, "kserve-agent", "", "`program` to measure as well, with its batcher at its best settings: KServe's cmd/agent; wants --protocol kserve_v1")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -79,14 +85,17 @@ func parse(args []string) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 {
-		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d: must be above 0", o.rounds, o.cell, o.maxBatch)
+	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 || o.accelerators < 1 {
+		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d, --accelerators %d: must be above 0", o.rounds, o.cell, o.maxBatch, o.accelerators)
 	}
 	if o.holdStreams < 1 || o.holdCallers < 1 || o.holdFor < time.Second {
 		return nil, fmt.Errorf("--hold-streams %d, --hold-callers %d: must be above 0; --hold-for %v: must be at least 1s", o.holdStreams, o.holdCallers, o.holdFor)
 	}
 	if o.leave < 0 || o.leave > 1 || o.poison < 0 || o.poison > 1 {
 		return nil, fmt.Errorf("--leave %v, --poison %v: must be from 0 to 1", o.leave, o.poison)
+	}
+	if o.agent != "" && o.protocol != "kserve_v1" {
+		return nil, errors.New("--kserve-agent: it batches --protocol kserve_v1 only")
 	}
 	o.sidecarArgs = strings.Fields(*extra)
 	var err error
@@ -150,7 +159,7 @@ func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
 	}()
 	b := &bench{options: o, bin: bin, group: group, out: out}
 	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
-	b.say("Everything runs on this one machine and shares it; direct and Friday are measured in turn.")
+	b.say("Everything runs on this one machine and shares it; the ways are measured in turn.")
 
 	if o.hold {
 		return b.holding(ctx)
