@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"strings"
 
 	"github.com/fridaymesh/friday/filters/inference/jsonspan"
 	"github.com/fridaymesh/friday/proxy"
@@ -35,7 +34,7 @@ func (w *watched) complaint(err error) []byte {
 // tell makes what is said, nil where there are no words for it in such a stream.
 func (w words) tell(k kind, pe *proxy.Error, before []byte) []byte {
 	message := quote(pe.Message)
-	code := `"` + strings.ToLower(codeOf(pe)) + `"`
+	code := `"` + codeOf(pe) + `"`
 	switch {
 	case k == events && w == openAI:
 		return []byte(`data: {"error":{"message":` + message + `,"type":"server_error","param":null,"code":` + code + "}}\n\n")
@@ -59,12 +58,12 @@ func (w words) tell(k kind, pe *proxy.Error, before []byte) []byte {
 
 // codeOf is a word for a program.
 func codeOf(pe *proxy.Error) string {
-	switch pe.Flag {
-	case proxy.FlagTimeout:
+	switch {
+	case pe.Flag == proxy.FlagTimeout:
 		return "timeout"
-	case proxy.FlagDraining:
+	case pe.Flag == proxy.FlagDraining:
 		return "draining"
-	case proxy.FlagUpstreamReset:
+	case pe.Flag == proxy.FlagUpstreamReset:
 		return "upstream_reset"
 	}
 	return "status_" + strconv.Itoa(pe.Status)

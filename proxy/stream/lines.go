@@ -18,12 +18,11 @@ type Lines struct {
 // what it holds is remembered, and rest is empty. A line that is longer than [MaxLine]
 // and came in pieces is cut to its beginning. line is valid until the next call.
 func (l *Lines) Next(piece []byte) (line, rest []byte) {
-	i := bytes.IndexByte(piece, '\n')
-	if i < 0 {
+	line, rest, whole := bytes.Cut(piece, []byte{'\n'})
+	if !whole {
 		l.keep(piece)
 		return nil, nil
 	}
-	line, rest = piece[:i], piece[i+1:]
 	if len(l.begun) > 0 {
 		l.keep(line)
 		line = l.begun
@@ -32,7 +31,7 @@ func (l *Lines) Next(piece []byte) (line, rest []byte) {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	return line[:len(line):len(line)], rest
+	return line, rest
 }
 
 // Skip takes all lines off piece without a look at them.

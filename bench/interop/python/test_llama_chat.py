@@ -143,24 +143,26 @@ def test_who_leaves_while_waiting_frees_the_slot():
     """Before it has sent anything the server looks only every second whether its caller
     is there, and not at all while it is asked for its slots more often than that. So it is
     Friday that is timed, and the slot is waited for with patience."""
-    left = threading.Event()
 
-    def ask(impatient):
+    def ask(impatient, left):
         with pytest.raises(openai.APITimeoutError):
             chat(impatient, "Tell me a very long story.", extra=ENDLESS, max_tokens=3000)
         left.set()
 
-    with client(FRIDAY).with_options(timeout=1.5) as impatient:
-        asking = threading.Thread(target=ask, args=[impatient])
-        asking.start()
-        wait_for(lambda: busy() == 1)
-        before = connections()
-        assert left.wait(20)
-        took = wait_for(lambda: connections() < before)
-        asking.join()
-    print(f"Friday had left the server after {took * 1000:.0f} ms")
-    assert took < ADDED
-    wait_for(lambda: busy() == 0, every=1.5)
+    took = []
+    for _ in range(5):
+        left = threading.Event()
+        with client(FRIDAY).with_options(timeout=1.5) as impatient:
+            asking = threading.Thread(target=ask, args=[impatient, left])
+            asking.start()
+            wait_for(lambda: busy() == 1)
+            before = connections()
+            assert left.wait(20)
+            took.append(wait_for(lambda: connections() < before))
+            asking.join()
+        wait_for(lambda: busy() == 0, limit=60, every=1.5)
+    print(f"Friday had left the server after {statistics.median(took) * 1000:.0f} ms")
+    assert statistics.median(took) < ADDED
 
 
 def test_what_friday_has_seen():
