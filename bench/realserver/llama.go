@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
 )
@@ -161,5 +160,5 @@ func (l *Llama) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], Metrics: addresses[0]}
-	return s, s.ready(ctx, 2*time.Minute, "/health")
+	return s, s.ready(ctx, "/health")
 }

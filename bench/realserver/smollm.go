@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
 )
@@ -70,5 +69,5 @@ func (c *Chat) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], Metrics: addresses[0]}
-	return s, s.ready(ctx, 2*time.Minute, "/health")
+	return s, s.ready(ctx, "/health")
 }
