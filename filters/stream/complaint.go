@@ -56,15 +56,15 @@ func (w words) tell(k kind, pe *proxy.Error, before []byte) []byte {
 	return nil
 }
 
+// codes are those of why Friday itself ends a stream.
+var codes = map[proxy.Flag]string{ //nolint:gochecknoglobals // a constant table
+	proxy.FlagTimeout: "timeout", proxy.FlagDraining: "draining", proxy.FlagUpstreamReset: "upstream_reset",
+}
+
 // codeOf is a word for a program.
 func codeOf(pe *proxy.Error) string {
-	switch {
-	case pe.Flag == proxy.FlagTimeout:
-		return "timeout"
-	case pe.Flag == proxy.FlagDraining:
-		return "draining"
-	case pe.Flag == proxy.FlagUpstreamReset:
-		return "upstream_reset"
+	if code := codes[pe.Flag]; code != "" {
+		return code
 	}
 	return "status_" + strconv.Itoa(pe.Status)
 }

@@ -22,6 +22,18 @@ func asking() *proxy.Request {
 	return filtertest.Request("/v1/chat/completions", `{"model":"m","stream": true}`)
 }
 
+// sleep is a server's thinking, which ends with its caller's leaving.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return proxy.AsError(ctx, context.Cause(ctx))
+	}
+}
+
 // TestHeartbeat: what a caller gets, and when, of a server that thinks.
 func TestHeartbeat(t *testing.T) {
 	const event = "data: a\n\n"
@@ -87,10 +99,8 @@ func TestHeartbeat(t *testing.T) {
 				body := newSource(test.chunks...)
 				h := proxy.Chain(proxy.HandlerFunc(func(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
 					req.Trace.Attempts++
-					select {
-					case <-time.After(test.think): //nolint:forbidigo // within synctest
-					case <-ctx.Done():
-						return nil, proxy.AsError(ctx, context.Cause(ctx))
+					if err := sleep(ctx, test.think); err != nil {
+						return nil, err
 					}
 					r := filtertest.Answer(test.status, test.contentType, "")
 					r.Header.Set("X-Own", "1")
@@ -153,10 +163,8 @@ func TestLeavingWhileItThinks(t *testing.T) {
 			body := newSource(chunk{after: time.Hour, text: "data: a\n\n"})
 			next := proxy.HandlerFunc(func(ctx context.Context, _ *proxy.Request) (*proxy.Response, error) {
 				context.AfterFunc(ctx, func() { ended <- time.Since(start) })
-				select {
-				case <-time.After(20 * time.Second): //nolint:forbidigo // within synctest
-				case <-ctx.Done():
-					return nil, proxy.AsError(ctx, context.Cause(ctx))
+				if err := sleep(ctx, 20*time.Second); err != nil {
+					return nil, err
 				}
 				r := filtertest.Answer(200, sse, "")
 				r.Body = body

@@ -100,10 +100,12 @@ func (b *bench) holdIdle(ctx context.Context, t *report.Table, callers int) erro
 		}
 	}()
 	cpu := p.friday.CPU()
+	held := time.NewTimer(settle)
+	defer held.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(settle): //nolint:forbidigo // once
+	case <-held.C:
 	}
 	cores := float64(p.friday.CPU()-cpu) / float64(settle)
 	now := p.friday.Memory()
