@@ -37,7 +37,8 @@ func newRunning(s *Server, ln *listener.Listener) *running { return &running{s: 
 func (r *running) update(a *config.Active) {
 	was := r.active.Swap(a)
 	if was != nil && was.HTTP.HeadersTimeout == a.HTTP.HeadersTimeout &&
-		was.HTTP.IdleTimeout == a.HTTP.IdleTimeout && was.HTTP.MaxHeaderBytes == a.HTTP.MaxHeaderBytes {
+		was.HTTP.IdleTimeout == a.HTTP.IdleTimeout && was.HTTP.MaxHeaderBytes == a.HTTP.MaxHeaderBytes &&
+		was.HTTP.Limits == a.HTTP.Limits {
 		return
 	}
 	fresh := newCodecs(exchange.Options{
