@@ -35,6 +35,7 @@ const (
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
 	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
+	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own

@@ -59,10 +59,10 @@ func friday(t *testing.T, up string) string {
 		Clusters: []*cluster.Config{{Name: "up", Endpoints: []cluster.EndpointConfig{{Address: up}}}},
 		Listeners: []*config.Listener{{
 			Name: "in", Address: "127.0.0.1:0",
-			HTTP: &config.HTTP{Table: &config.RouteTable{Name: "t", VirtualHosts: []*config.VirtualHost{{
+			Default: &config.FilterChain{HTTP: &config.HTTP{Table: &config.RouteTable{Name: "t", VirtualHosts: []*config.VirtualHost{{
 				Name: "all", Domains: []string{"*"},
 				Routes: []*config.Route{{Match: router.Match{Prefix: "/"}, Clusters: []config.WeightedCluster{{Name: "up", Weight: 1}}}},
-			}}}},
+			}}}}},
 		}},
 	}))
 	return s.Addresses()["in"]

@@ -25,7 +25,7 @@ func limited(t *testing.T, l config.Limits, script proxytest.Script) (*house, *p
 	up := proxytest.NewServer(t, script)
 	h := newHouse(t, Options{})
 	r := resources(up.Address())
-	r.Listeners[0].HTTP.Limits = l
+	r.Listeners[0].Default.HTTP.Limits = l
 	require.NoError(t, h.Apply(r))
 	return h, up
 }

@@ -38,7 +38,7 @@ func TestLimits(t *testing.T) {
 			m := decode(t, listener(append([]string{rds, "http_filters: [" + routerFilter + "]"}, tc.fields...)...), new(listenerv3.Listener))
 			l, err := parser().Listener(m)
 			require.NoError(t, err)
-			require.Equal(t, tc.want, l.HTTP.Limits)
+			require.Equal(t, tc.want, l.Chains[0].HTTP.Limits)
 		})
 	}
 }
