@@ -46,6 +46,7 @@ func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) 
 		}
 		slow := &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: n, limit: limit}
 		slow.restrain(x)
+		slow.idle = min(x.Active.HTTP.Limits.StreamIdleTimeout, maxIdleBody) // nobody else ends this Read
 		if _, err := io.ReadFull(slow, b); err != nil {
 			return proxy.NoBody, err
 		}
@@ -56,10 +57,11 @@ func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) 
 	return b, nil
 }
 
-// restrain gives the body the listener's limits of time.
+// restrain gives the body the listener's limits of time. What ends an exchange that
+// stands still ends its body as well.
 func (b *requestBody) restrain(x *exchange.Exchange) {
 	l := &x.Active.HTTP.Limits
-	b.idle, b.x = min(l.StreamIdleTimeout, maxIdleBody), x
+	b.idle, b.x = maxIdleBody, x
 	if l.RequestTimeout < config.Unlimited {
 		b.until = x.Request.Start.Add(l.RequestTimeout)
 	}

@@ -38,6 +38,7 @@ func newBody(r *http.Request, x *exchange.Exchange, grpc bool) (proxy.Body, erro
 	if n < 0 || n > inMemory {
 		return b, nil
 	}
+	b.late.idle = min(x.Active.HTTP.Limits.StreamIdleTimeout, maxIdleBody) // nobody else ends this Read
 	whole := make([]byte, n)
 	if _, err := io.ReadFull(b, whole); err != nil {
 		return proxy.NoBody, err

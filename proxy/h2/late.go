@@ -21,16 +21,13 @@ type late struct {
 	fired atomic.Bool
 }
 
-// newLate returns nil where there is no limit.
 func newLate(l *config.Limits, start time.Time, grpc bool, end func()) *late {
-	t := &late{idle: min(l.StreamIdleTimeout, maxIdleBody)}
-	if grpc {
-		t.idle = l.StreamIdleTimeout
+	t := &late{idle: maxIdleBody}
+	if grpc || l.StreamIdleTimeout <= maxIdleBody { // what ends an exchange that stands still ends its body as well
+		t.idle = config.Unlimited
 	}
 	if l.RequestTimeout < config.Unlimited {
 		t.until = start.Add(l.RequestTimeout)
-	} else if t.idle >= config.Unlimited {
-		return nil
 	}
 	t.timer = time.AfterFunc(config.Unlimited, func() {
 		t.fired.Store(true)
@@ -42,9 +39,6 @@ func newLate(l *config.Limits, start time.Time, grpc bool, end func()) *late {
 
 // begin is called before a Read, end behind it.
 func (t *late) begin() {
-	if t == nil {
-		return
-	}
 	d := t.idle
 	if !t.until.IsZero() {
 		d = min(d, time.Until(t.until))
@@ -53,14 +47,12 @@ func (t *late) begin() {
 }
 
 func (t *late) end() {
-	if t != nil {
-		t.timer.Stop()
-	}
+	t.timer.Stop()
 }
 
 // err is not nil where a Read has waited too long.
 func (t *late) err() error {
-	if t == nil || !t.fired.Load() {
+	if !t.fired.Load() {
 		return nil
 	}
 	return exchange.ErrBodyIdle

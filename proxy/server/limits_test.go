@@ -52,18 +52,21 @@ func TestSlowBodies(t *testing.T) {
 				c.WaitClosed()
 			})
 		}
-		t.Run(name+" over HTTP/2", func(t *testing.T) {
-			h, _ := limited(t, l, nil)
-			pr, pw := io.Pipe()
-			defer pw.Close()
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+h.address(), pr)
-			require.NoError(t, err)
-			go io.WriteString(pw, "hello")
-			resp, err := http2Caller(t).Do(req)
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			require.Equal(t, 408, resp.StatusCode)
-		})
+		for _, length := range []int64{-1, 10} {
+			t.Run(name+" over HTTP/2", func(t *testing.T) {
+				h, _ := limited(t, l, nil)
+				pr, pw := io.Pipe()
+				defer pw.Close()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+h.address(), pr)
+				require.NoError(t, err)
+				req.ContentLength = length
+				go io.WriteString(pw, "hello")
+				resp, err := http2Caller(t).Do(req)
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				require.Equal(t, 408, resp.StatusCode)
+			})
+		}
 	}
 }
 
