@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -135,4 +136,45 @@ func BenchmarkScreen(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+// FuzzChunks: what passes as a chunked body is one for another reader, which takes the
+// same from it, and the next request begins where that ends.
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{
+		"5\r\nhello\r\n0\r\n\r\n", "005;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n", "A\r\n0123456789\r\n000\r\n\r\n", "5\nhello\r\n0\r\n\r\n",
+		"5 \r\nhello\r\n0\r\n\r\n", "fffffffffffffff\r\n", "1;a\rb\r\nx\r\n0\r\n\r\n", "2\r\nx\r\n0\r\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\n y\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := newScreen(nil, limits())
+		_, err := c.pass([]byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"))
+		require.NoError(t, err)
+		end := -1
+		for i := range in {
+			if _, err := c.pass(in[i : i+1]); err != nil {
+				return
+			}
+			if c.state == inStart {
+				end = i + 1
+				break
+			}
+		}
+		if end < 0 {
+			return // not whole
+		}
+		br := bufio.NewReaderSize(bytes.NewReader(in), 1<<20)
+		if _, err := io.Copy(io.Discard, httputil.NewChunkedReader(br)); err != nil {
+			require.ErrorContains(t, err, "chunked encoding contains too much non-data", "%q", in)
+			return
+		}
+		rest, err := io.ReadAll(br) // trailers, and what follows
+		require.NoError(t, err)
+		if _, after, ok := bytes.Cut(append([]byte("\r\n"), rest...), []byte("\r\n\r\n")); ok {
+			require.Equal(t, string(in[end:]), string(after))
+		} else {
+			t.Fatalf("no end of %q", in)
+		}
+	})
 }
