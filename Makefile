@@ -47,6 +47,10 @@ bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside
 	$(BIN)/simulate
 	$(BIN)/batchbench
 
+.PHONY: bench-upgrade
+bench-upgrade: build ## Friday replaced ten times under load; nothing may fail.
+	$(BIN)/upgradebench
+
 # What is not there is said and passed over: exit code 3.
 .PHONY: bench-real
 bench-real: build ## Real model servers with and without Friday, each about five minutes.
