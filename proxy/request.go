@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -17,6 +18,9 @@ type Request struct {
 	Body Body
 	// Remote is the caller's address, Local the one that it called.
 	Remote, Local net.Addr
+	// TLS is the state of the caller's connection; nil in cleartext. Its certificates
+	// have been verified as the filter chain asks.
+	TLS *tls.ConnectionState
 	// Protocol is the downstream codec: "http1", "http2" or "grpc".
 	Protocol string
 	// Start is when the head had been read.

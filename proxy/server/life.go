@@ -54,10 +54,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	l.door = &http.Server{
-		Handler:           admin.New(c.admin(l.s, l.xds, quit)), //nolint:contextcheck // the probe has a timeout of its own
-		ReadHeaderTimeout: 10 * time.Second,
-	}
+	l.door = adminDoor(admin.New(c.admin(l.s, l.xds, quit)), l.xds) //nolint:contextcheck // the probe has a timeout of its own
 	g, gctx := errgroup.WithContext(ctx)
 	xctx, stopXDS := context.WithCancel(gctx)
 	l.stopXDS = stopXDS

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
@@ -47,14 +48,30 @@ func (c *Sidecar) client(s *Server) *client.Client {
 		Log:       c.Log.Named("xds"),
 		Metrics:   s.Metrics(),
 		Apply:     s.Apply,
+		Servers:   map[string][]client.Target{},
+		Needs:     c.Bootstrap.Needs,
+	}
+	for name, t := range c.Bootstrap.Servers {
+		o.Servers[name] = targets(t)
 	}
 	if c.Bootstrap.ADS != nil {
-		o.Targets = c.Bootstrap.ADS.Targets
+		o.Targets, o.Delta = targets(c.Bootstrap.ADS.Targets), c.Bootstrap.ADS.Delta
 	}
 	if c.StateDir != "" {
 		o.StateFile = filepath.Join(c.StateDir, "xds.pb")
 	}
 	return client.New(o)
+}
+
+func targets(all []bootstrap.Target) []client.Target {
+	out := make([]client.Target, len(all))
+	for i, t := range all {
+		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
+		if t.TLS != nil {
+			out[i].Credentials = credentials.NewTLS(t.TLS.Config())
+		}
+	}
+	return out
 }
 
 // state is what /ready says.
