@@ -43,7 +43,7 @@ func slowStream() http.HandlerFunc {
 // short is a folder whose names are short enough for sockets.
 func short(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "f")
+	dir, err := os.MkdirTemp("", "f") //nolint:usetesting // t.TempDir's are too long
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
@@ -82,10 +82,11 @@ func TestTakeover(t *testing.T) {
 	require.Eventually(t, func() bool { return exists(socket) }, patience, time.Millisecond)
 	all := []*callers{load("http://"+listen, 4), freshCallers("http://"+listen, 4), http2Callers("http://"+listen, 4)}
 	var streams sync.WaitGroup
+	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := 1; i <= 3; i++ {
 		for range 4 {
 			streams.Go(func() {
-				resp, err := http.Get("http://" + listen + "/stream")
+				resp, err := once.Get("http://" + listen + "/stream")
 				if !assertNoError(t, err) {
 					return
 				}

@@ -68,7 +68,7 @@ func (x *Exchange) Receiving(on bool) {
 }
 
 // ErrBodyIdle is of a request whose body does not come.
-var ErrBodyIdle error = &proxy.Error{ //nolint:gochecknoglobals,errname // immutable, and an error
+var ErrBodyIdle error = &proxy.Error{ //nolint:errname // an error like another, with a status
 	Status: fasthttp.StatusRequestTimeout, Flag: proxy.FlagTimeout, Message: "request body timeout",
 }
 

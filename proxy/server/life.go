@@ -29,7 +29,6 @@ type life struct {
 	doorLn  net.Listener
 	claim   *takeover.Claim // nil: there is nobody to take over from
 	left    chan struct{}   // closed when a successor serves
-
 }
 
 // Run serves until ctx is done or a successor has taken over, then drains and returns

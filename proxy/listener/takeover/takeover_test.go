@@ -67,7 +67,7 @@ func offer(t *testing.T, path string, src Source) *Offer {
 
 func socket(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "take") // the name of a socket is short
+	dir, err := os.MkdirTemp("", "take") //nolint:usetesting // t.TempDir's are too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "s")
@@ -83,7 +83,7 @@ func TestNobodyIsLost(t *testing.T) {
 		for range 20 { // nobody has accepted them
 			c, err := net.Dial("tcp", ln.Addr().String())
 			require.NoError(t, err)
-			defer c.Close()
+			t.Cleanup(func() { c.Close() })
 			callers = append(callers, c)
 		}
 	}
@@ -115,7 +115,7 @@ func TestNobodyIsLost(t *testing.T) {
 				c.Close()
 			}
 		}()
-		defer ln.Close()
+		t.Cleanup(func() { ln.Close() })
 	}
 	for _, c := range callers {
 		require.NoError(t, c.SetDeadline(time.Now().Add(proxytest.Patience)))
