@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -97,7 +98,7 @@ func (o *Offer) serve(c *net.UnixConn) {
 	}
 	if err != nil {
 		o.log.Warn("takeover refused", zap.Error(err))
-		_ = send(c, message{Error: err.Error()}, nil) // it may have gone
+		refuse(c, err)
 		o.forget(c)
 		return
 	}
@@ -107,6 +108,16 @@ func (o *Offer) serve(c *net.UnixConn) {
 		return
 	}
 	o.log.Warn("takeover: the successor has gone before it was ready; going on", zap.Int("successor", pid), zap.Error(err))
+}
+
+// refuse answers the first question, which must be read before the connection is closed:
+// whoever asks would find it broken, and not hear why.
+func refuse(c *net.UnixConn, why error) {
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, f, _ := receive(c); f != nil {
+		_ = f.Close() // unasked for
+	}
+	_ = send(c, message{Error: why.Error()}, nil) // it may have gone
 }
 
 // begin takes pid for the successor, unless there is one.
