@@ -49,6 +49,14 @@ func (c *Client) save(s *state) {
 	}
 }
 
+// Resave writes the state file once more: another process may have written it. It does
+// not block.
+func (c *Client) Resave() {
+	if s := c.state.Load(); s.complete {
+		c.save(s)
+	}
+}
+
 // keep writes what save hands over until ctx ends.
 func (c *Client) keep(ctx context.Context) {
 	for {
