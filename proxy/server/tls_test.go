@@ -481,3 +481,41 @@ func (f whoFilter) Handle(ctx context.Context, req *proxy.Request, next proxy.Ha
 	f.who <- req.TLS.PeerCertificates[0]
 	return next.Handle(ctx, req)
 }
+
+// TestStreamsWithinTLS: pieces come as they are made, in either HTTP, and a caller that
+// leaves is noticed through TLS.
+func TestStreamsWithinTLS(t *testing.T) {
+	ca := tlstest.NewCA(t)
+	next, gone := make(chan struct{}), make(chan struct{}, 2)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for range 3 {
+			_, _ = io.WriteString(w, "data: x\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-next
+		}
+		<-r.Context().Done()
+		gone <- struct{}{}
+	}))
+	defer up.Close()
+	h := newHouse(t, Options{})
+	r := resources(up.URL)
+	permissive(r, mutual())
+	r.Secrets = mesh(ca, ca.Issue("in.test"))
+	require.NoError(t, h.Apply(r))
+	for _, p := range []string{"h2", "http/1.1"} {
+		c := secureCaller(t, ca, ca.Issue("spiffe://cluster.local/x"), p)
+		resp, err := c.Get("https://" + h.address() + "/")
+		require.NoError(t, err)
+		for range 3 {
+			piece := make([]byte, len("data: x\n\n"))
+			_, err := io.ReadFull(resp.Body, piece)
+			require.NoError(t, err)
+			require.Equal(t, "data: x\n\n", string(piece))
+			next <- struct{}{}
+		}
+		require.NoError(t, resp.Body.Close())
+		c.CloseIdleConnections()
+		<-gone
+	}
+}
