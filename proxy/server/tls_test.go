@@ -217,7 +217,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		pair := friend.TLS(t)
 		nc, err := tls.Dial("tcp", h.address(), &tls.Config{RootCAs: ca.Pool(), ServerName: "in.test", Certificates: []tls.Certificate{pair}})
 		require.NoError(t, err)
-		defer nc.Close()
+		t.Cleanup(func() { nc.Close() })
 		wg.Go(func() {
 			br := bufio.NewReader(nc)
 			for !stop.Load() {
