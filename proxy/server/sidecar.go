@@ -13,7 +13,6 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
@@ -104,7 +103,7 @@ func targets(all []bootstrap.Target) []client.Target {
 	for i, t := range all {
 		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
 		if t.TLS != nil {
-			out[i].Credentials = credentials.NewTLS(t.TLS.Config())
+			out[i].TLS = t.TLS.Config()
 		}
 	}
 	return out
