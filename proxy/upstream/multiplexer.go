@@ -33,7 +33,7 @@ type Multiplexer struct {
 	// Set once.
 	address string
 	scheme  string
-	choice  *choice // nil where the protocol is not the endpoint's choice
+	choice  *choice         // nil where the protocol is not the endpoint's choice
 	http    *http.Transport // makes connections; they are kept in links
 	links   links
 	fresh   prometheus.Counter
