@@ -39,7 +39,7 @@ func (s *state) accept(source string, u *update, now time.Time) error {
 		if r.name != "" && !k.whole() && !s.asksFor(k, source, r.name) {
 			continue // istiod sends more than it was asked for
 		}
-		switch err := s.acceptOne(source, u, col, r, named[r.name] > 1, now); {
+		switch err := s.acceptOne(u, col, r, named[r.name] > 1, now); {
 		case r.name == "" && err != nil:
 			nameless = true
 			errs = append(errs, fmt.Errorf("resources[%d]: %w", i, err))
@@ -71,7 +71,7 @@ func (s *state) accept(source string, u *update, now time.Time) error {
 }
 
 // acceptOne takes one resource, or says what is wrong with it.
-func (s *state) acceptOne(source string, u *update, col *collection, r received, twice bool, now time.Time) error {
+func (s *state) acceptOne(u *update, col *collection, r received, twice bool, now time.Time) error {
 	k, old := u.kind, col.items[r.name]
 	fresh := &item{raw: r.raw, version: r.version, from: u.target, updated: now, ttl: r.ttl}
 	if r.ttl > 0 {
