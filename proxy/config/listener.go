@@ -42,7 +42,7 @@ func (l *Listener) All() iter.Seq[*FilterChain] {
 }
 
 // HTTPs are what the chains do with HTTP, of those that do.
-func (l *Listener) HTTPs() iter.Seq[*HTTP] {
+func (l *Listener) HTTPs() iter.Seq[*HTTP] { //nolint:revive // HTTP, more than one
 	return func(yield func(*HTTP) bool) {
 		for c := range l.All() {
 			if c.HTTP != nil && !yield(c.HTTP) {

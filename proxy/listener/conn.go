@@ -99,7 +99,7 @@ func (c *Conn) Begins(prefix string, first, rest time.Duration) (bool, error) {
 			}
 		}
 		if c.more(len(prefix)-n) != nil {
-			return false, nil // whoever reads on meets it
+			return false, nil //nolint:nilerr // whoever reads on meets it
 		}
 	}
 }

@@ -149,12 +149,12 @@ func TestPermissive(t *testing.T) {
 			require.Equal(t, "GET /x ", body)
 		})
 	}
-	require.Equal(t, 3., value(t, h.metrics.DownstreamTLS.WithLabelValues("in", "failed")))
+	require.Equal(t, 3, value(t, h.metrics.DownstreamTLS.WithLabelValues("in", "failed")))
 }
 
-func value(t *testing.T, c prometheus.Collector) float64 {
+func value(t *testing.T, c prometheus.Collector) int {
 	t.Helper()
-	return testutil.ToFloat64(c)
+	return int(testutil.ToFloat64(c))
 }
 
 func cleartext2(t *testing.T) *http.Client {
@@ -394,7 +394,7 @@ func TestUpstreamTLS(t *testing.T) {
 			if tt.want == "" {
 				return
 			}
-			require.Equal(t, 1., value(t, h.metrics.UpstreamConnections.WithLabelValues("up")), "one connection serves all")
+			require.Equal(t, 1, value(t, h.metrics.UpstreamConnections.WithLabelValues("up")), "one connection serves all")
 		})
 	}
 }
@@ -425,8 +425,8 @@ func TestUpstreamSessionsAreResumed(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.Equal(t, fmt.Sprint(i > 0), body)
 	}
-	require.Equal(t, 19., value(t, h.metrics.UpstreamTLS.WithLabelValues("up", "resumed")))
-	require.Equal(t, 1., value(t, h.metrics.UpstreamTLS.WithLabelValues("up", "full")))
+	require.Equal(t, 19, value(t, h.metrics.UpstreamTLS.WithLabelValues("up", "resumed")))
+	require.Equal(t, 1, value(t, h.metrics.UpstreamTLS.WithLabelValues("up", "full")))
 	// The server closes idle connections under steady requests: none is lost.
 	closing.Store(false)
 	for range 50 {
