@@ -25,6 +25,9 @@ type HTTP struct {
 
 	// Codec is what callers may speak.
 	Codec Codec
+	// Upgrades are what a connection may become, in lower case: "websocket". What is
+	// not among them is passed over.
+	Upgrades []string
 	// HeadersTimeout is the longest time for a request's head to arrive, from its
 	// first byte. Default 10 s.
 	HeadersTimeout time.Duration

@@ -22,13 +22,15 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each
+	// tunnels are those that are no longer HTTP.
+	tunnels map[net.Conn]*serving
 }
 
 // New makes a Server. The limits that concern a whole connection (head size,
 // idle time) are those in force when it is made.
 func New(o exchange.Options) *Server {
 	active := o.Listener()
-	s := &Server{Codec: exchange.NewCodec(o), conns: make(map[net.Conn]fasthttp.ConnState)}
+	s := &Server{Codec: exchange.NewCodec(o), conns: make(map[net.Conn]fasthttp.ConnState), tunnels: make(map[net.Conn]*serving)}
 	s.fast = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.malformed,
@@ -80,6 +82,7 @@ func (s *Server) ServeConn(c net.Conn) {
 	if err := s.fast.ServeConn(c); err != nil {
 		s.Log.Debug("connection ended", zap.Error(err))
 	}
+	s.leave(c)
 }
 
 func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
@@ -102,9 +105,15 @@ const idleGrace = 10 * time.Millisecond
 func (s *Server) closeIdle(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
+	if state, ok := s.conns[c]; ok && !busy(state) {
 		_ = c.Close() // it may well be closed already
 	}
+}
+
+// busy says that a connection serves something: a request, or as a tunnel, which goes
+// on until the drain's time is over.
+func busy(state fasthttp.ConnState) bool {
+	return state == fasthttp.StateActive || state == fasthttp.StateHijacked
 }
 
 // Idle says that there are no connections.
@@ -121,7 +130,7 @@ func (s *Server) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, state := range s.conns {
-		if state != fasthttp.StateActive {
+		if !busy(state) {
 			_ = c.Close() // it may well be closed already
 		}
 	}

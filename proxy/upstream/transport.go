@@ -165,6 +165,9 @@ func (x *exchange) run() (*proxy.Response, error) {
 func (x *exchange) send() error {
 	h, body := x.req.Header, x.req.Body
 	n := body.Len()
+	if x.req.Upgrade != "" {
+		n = 0 // what comes before the server agrees may be another request
+	}
 	switch {
 	case n > 0 && int64(h.ContentLength()) != n:
 		h.SetContentLength(int(n))
@@ -175,6 +178,9 @@ func (x *exchange) send() error {
 	}
 	head := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	*head = appendHead((*head)[:0], h, x.t.address)
+	if x.req.Upgrade != "" {
+		*head = appendUpgrade(*head, x.req.Upgrade)
+	}
 	_, err := x.c.bw.Write(*head)
 	headBuffers.Put(head)
 	if err != nil {
@@ -270,8 +276,12 @@ func (x *exchange) receive() (*proxy.Response, error) {
 		if err := x.c.readHead(&resp.Header); err != nil {
 			return nil, errors.Join(err, resp.Close())
 		}
-		if s := resp.Header.StatusCode(); s >= 200 {
+		s := resp.Header.StatusCode()
+		if s >= 200 {
 			break
+		}
+		if s == fasthttp.StatusSwitchingProtocols {
+			return x.upgraded(resp)
 		}
 		resp.Reset()
 	}

@@ -120,6 +120,7 @@ func connectionManager(timeout time.Duration) (*anypb.Any, error) {
 				}},
 			}},
 		}},
+		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		HttpFilters: []*hcmv3.HttpFilter{
 			filter("friday.filters.http.batch", &batchv1.Batch{}),
 			filter("friday.filters.http.stream", &streamv1.Stream{}),

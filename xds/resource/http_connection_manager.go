@@ -2,7 +2,9 @@ package resource
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -32,8 +34,27 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		validate := m.GetRouteConfig().GetValidateClusters()
 		l.ValidateClusters = validate == nil || validate.GetValue()
 	}
+	h.Upgrades = p.upgrades(path+".upgrade_configs", m.GetUpgradeConfigs())
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
 	return h
+}
+
+// upgrades reads what a connection may become.
+func (p *problems) upgrades(path string, all []*hcmv3.HttpConnectionManager_UpgradeConfig) (kinds []string) {
+	for i, u := range all {
+		kind := strings.ToLower(u.GetUpgradeType())
+		switch at := path + "[" + strconv.Itoa(i) + "].upgrade_type"; {
+		case kind == "":
+			p.addf(at, "missing")
+		case kind == "connect" || kind == "connect-udp" || kind == "h2c":
+			p.add(at, strconv.Quote(u.GetUpgradeType()), "not supported")
+		case slices.Contains(kinds, kind):
+			p.add(at, strconv.Quote(u.GetUpgradeType()), "there already")
+		case u.GetEnabled() == nil || u.GetEnabled().GetValue():
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }
 
 // codec reads a codec_type; the table refuses the others.

@@ -80,6 +80,10 @@ func hcmRules() rules {
 		"common_http_protocol_options": within(rules{
 			"idle_timeout": honoured("1h where absent; 0s: none"),
 		}),
+		"upgrade_configs": within(rules{
+			"upgrade_type": honoured("websocket, or another that is not HTTP; asking for one that is not listed is passed over"),
+			"enabled":      honoured("true where absent"),
+		}),
 		"max_request_headers_kb":          honoured("16 where absent"),
 		"request_headers_timeout":         honoured("10s where absent; 0s: none"),
 		"access_log":                      honoured("every request is logged; without it, failures only"),
