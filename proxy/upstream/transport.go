@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	// Preconnect is how many connections of HTTP/1.1 there should be for each request
 	// that runs; up to 1: no more than that.
 	Preconnect float64
+	// Keepalive, where its interval is above 0, pings the server of an HTTP/2 connection
+	// that is silent.
+	Keepalive http2.Keepalive
 	// Limits, where not nil, bound the cluster's connections.
 	Limits *Limits
 }
@@ -342,11 +346,8 @@ func (x *exchange) fail() {
 // explain makes the error that the caller sees of why there was no answer. It is
 // called after fail.
 func (x *exchange) explain(err error) *proxy.Error {
-	if x.bodyErr != nil {
-		if pe, ok := errors.AsType[*proxy.Error](x.bodyErr); ok {
-			return pe
-		}
-		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "request body cut short", Err: x.bodyErr}
+	if pe := cutShortRequest(x.bodyErr); pe != nil {
+		return pe
 	}
 	if isReset(err) {
 		return &proxy.Error{
@@ -354,10 +355,7 @@ func (x *exchange) explain(err error) *proxy.Error {
 			Message: resetText + "connection termination", Unsent: x.c.unsent, Err: err,
 		}
 	}
-	return &proxy.Error{
-		Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol,
-		Message: resetText + "protocol error", Err: err,
-	}
+	return protocolError(err)
 }
 
 func isReset(err error) bool {
