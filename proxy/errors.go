@@ -14,6 +14,8 @@ var (
 	ErrCallerGone = errors.New("caller gone")
 	// ErrTimeout: the route's timeout has passed.
 	ErrTimeout = errors.New("request timeout")
+	// ErrStreamIdle: neither the request nor its answer has moved for too long.
+	ErrStreamIdle = errors.New("stream timeout")
 	// ErrDraining: the process ends and its drain timeout has passed.
 	ErrDraining = errors.New("draining")
 )
@@ -31,7 +33,9 @@ const (
 	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
+	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
+	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
@@ -85,6 +89,8 @@ func AsError(ctx context.Context, err error) *Error {
 		return &Error{Status: 499, Flag: FlagDownstreamGone, Message: "caller gone", Err: err}
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		return &Error{Status: 504, Flag: FlagTimeout, Message: "upstream request timeout", Err: err}
+	case errors.Is(cause, ErrStreamIdle):
+		return &Error{Status: 504, Flag: FlagStreamIdle, Message: "stream timeout", Err: err}
 	case errors.Is(cause, ErrDraining):
 		return &Error{Status: 503, Flag: FlagDraining, Message: "draining", Err: err}
 	}

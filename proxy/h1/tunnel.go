@@ -143,6 +143,7 @@ func (x *serving) upgraded(rc *fasthttp.RequestCtx) {
 		}
 	}
 	h.Set("Connection", "Upgrade")
+	rc.Conn().(*screen).Through() //nolint:forcetypeassert // ServeConn made it
 	x.s.enter(rc.Conn(), x)
 	rc.Hijack(func(c net.Conn) {
 		defer close(x.tunnel.done)

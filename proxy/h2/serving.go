@@ -56,6 +56,7 @@ func (x *serving) handle(c *conn) {
 		Remote: c.RemoteAddr(), Local: c.LocalAddr(),
 		Protocol: protocol, Start: time.Now(),
 	}
+	exchange.Connection(&x.Request, c.Conn)
 	if err == nil {
 		if proxy.IsGRPC(head) {
 			x.Request.Protocol = protocolGRPC

@@ -100,11 +100,7 @@ func NewConn(nc net.Conn, config Config) *Conn {
 		peerStreams: math.MaxUint32, peerWindow: firstWindow, peerFrame: maxFrame,
 		sendWindow: firstWindow, recvWindow: int64(config.ConnWindow),
 	}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-		}
-	}
+	c.raw = rawOf(nc)
 	c.br = bufio.NewReaderSize(nc, readBuffer)
 	c.fr = http2.NewFramer(nil, c.br)
 	c.fr.SetReuseFrames()
@@ -114,6 +110,24 @@ func NewConn(nc net.Conn, config Config) *Conn {
 	c.fw = http2.NewFramer((*appender)(&c.writer), nil)
 	c.enc = hpack.NewEncoder(&c.block)
 	return c
+}
+
+// rawOf is the socket of a connection that adds nothing to what is written to it; nil
+// where it has none, as TLS.
+func rawOf(nc net.Conn) syscall.RawConn {
+	for {
+		switch v := nc.(type) {
+		case interface{ Wrapped() net.Conn }:
+			nc = v.Wrapped()
+		case *net.TCPConn:
+			if raw, err := v.SyscallConn(); err == nil {
+				return raw
+			}
+			return nil
+		default:
+			return nil
+		}
+	}
 }
 
 // client says which end this is.

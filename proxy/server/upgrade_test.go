@@ -60,8 +60,8 @@ func upgrading(t *testing.T, opts Options, idle time.Duration, script func(head 
 	t.Helper()
 	h := newHouse(t, opts)
 	r := resources(scripted(t, script))
-	r.Listeners[0].HTTP.Upgrades = []string{"websocket"}
-	r.Listeners[0].HTTP.IdleTimeout = idle
+	r.Listeners[0].Default.HTTP.Upgrades = []string{"websocket"}
+	r.Listeners[0].Default.HTTP.IdleTimeout = idle
 	require.NoError(t, h.Apply(r))
 	return h
 }
@@ -229,8 +229,8 @@ func TestUpgradeCallerGone(t *testing.T) {
 func TestUpgradeOutlivesTheRoutesTimeout(t *testing.T) {
 	h := newHouse(t, Options{})
 	r := resources(scripted(t, echo))
-	r.Listeners[0].HTTP.Upgrades = []string{"websocket"}
-	r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout = time.Nanosecond
+	r.Listeners[0].Default.HTTP.Upgrades = []string{"websocket"}
+	r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Timeout = time.Nanosecond
 	require.NoError(t, h.Apply(r))
 	c, br := tunnelled(t, h, "")
 	_, err := io.WriteString(c, "on")

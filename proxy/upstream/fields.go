@@ -40,7 +40,7 @@ func (x *call) fields(n int64) *[]xhttp2Field {
 	} else {
 		f = append(f, xhttp2Field{Name: ":method", Value: intern(h.Method())})
 	}
-	f = append(f, xhttp2Field{Name: ":scheme", Value: "http"}, xhttp2Field{Name: ":path", Value: target})
+	f = append(f, xhttp2Field{Name: ":scheme", Value: x.t.scheme}, xhttp2Field{Name: ":path", Value: target})
 	if host != "" {
 		f = append(f, xhttp2Field{Name: ":authority", Value: host})
 	}

@@ -3,8 +3,10 @@ package upstream
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -203,4 +205,25 @@ func (l *links) close() {
 		k.conn.Retire()
 	}
 	l.freed.tell()
+}
+
+// countedConn is counted while it is open.
+type countedConn struct {
+	net.Conn
+
+	open   prometheus.Gauge
+	closed atomic.Bool
+}
+
+// CloseWrite ends the sending side.
+func (c *countedConn) CloseWrite() error {
+	return c.Conn.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // TCP, or TLS over it
+}
+
+// Close closes the connection.
+func (c *countedConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.open.Dec()
+	}
+	return c.Conn.Close()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,14 +26,16 @@ const (
 	idleHTTP2 = time.Minute
 )
 
-// Multiplexer makes round trips to one address over HTTP/2 in cleartext, with prior
+// Multiplexer makes round trips to one address over HTTP/2, in cleartext with prior
 // knowledge: all of them over one connection, and over another only where the server
 // allows no more on the first. It is safe for concurrent use.
 type Multiplexer struct {
 	// Set once.
 	address string
+	scheme  string
 	config  Config
-	dialer  net.Dialer
+	door    *door
+	choice  *choice // nil where the protocol is not the endpoint's choice
 	open    prometheus.Gauge
 	links   links
 	fresh   prometheus.Counter
@@ -48,19 +49,21 @@ var (
 
 // NewMultiplexer makes a Multiplexer to address (host:port). It dials nothing yet.
 func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multiplexer {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
+	config.ConnectTimeout = config.connectTimeout()
 	if config.IdleTimeout == 0 {
 		config.IdleTimeout = idleHTTP2
 	}
 	t := &Multiplexer{
 		address: address,
+		scheme:  "http",
 		config:  config,
-		dialer:  net.Dialer{Timeout: config.ConnectTimeout},
+		door:    newDoor(address, &config, m),
 		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
 		reused:  m.UpstreamRequests.WithLabelValues(config.Cluster, "true"),
+	}
+	if config.TLS != nil {
+		t.scheme = "https"
 	}
 	t.links = links{
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
@@ -76,10 +79,14 @@ func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multip
 // dial makes a connection, for which the limits have a place, and waits until the
 // server has said how many streams it takes.
 func (t *Multiplexer) dial(ctx context.Context) (*http2.Conn, error) {
-	nc, err := t.dialer.DialContext(ctx, "tcp", t.address)
-	if err != nil {
-		t.config.Limits.disconnect()
-		return nil, err
+	nc := t.choice.take()
+	if nc == nil {
+		var err error
+		if nc, err = t.door.dial(ctx, forHTTP2); err != nil {
+			t.config.Limits.disconnect()
+			t.choice.forget()
+			return nil, err
+		}
 	}
 	c := http2.NewConn(nc, http2.Config{
 		StreamWindow: streamWindow, ConnWindow: connWindow, MaxHeaderBytes: maxHead,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Config is what a Transport needs to know.
@@ -31,6 +33,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxRequests closes a connection after so many requests; 0: no limit.
 	MaxRequests uint32
+	// Source is the address to connect from; the zero one is the system's choice.
+	Source netip.AddrPort
 	// Preconnect is how many connections of HTTP/1.1 there should be for each request
 	// that runs; up to 1: no more than that.
 	Preconnect float64
@@ -39,6 +43,25 @@ type Config struct {
 	Keepalive http2.Keepalive
 	// Limits, where not nil, bound the cluster's connections.
 	Limits *Limits
+	// TLS, where not nil, is spoken with the endpoint; AutoSNI makes the caller's Host
+	// the server's name in it, which AutoSAN demands of the certificate.
+	TLS              *tlscontext.Client
+	AutoSNI, AutoSAN bool
+}
+
+func (c *Config) connectTimeout() time.Duration {
+	if c.ConnectTimeout == 0 {
+		return 5 * time.Second
+	}
+	return c.ConnectTimeout
+}
+
+func (c *Config) dialer() net.Dialer {
+	d := net.Dialer{Timeout: c.connectTimeout()}
+	if c.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(c.Source)
+	}
+	return d
 }
 
 // Transport makes round trips to one address. It is safe for concurrent use.
@@ -46,7 +69,8 @@ type Transport struct {
 	// Set once.
 	address string
 	config  Config
-	dialer  net.Dialer
+	door    *door
+	choice  *choice // nil where the protocol is not the endpoint's choice
 	opened  prometheus.Counter
 	open    prometheus.Gauge
 	fresh   prometheus.Counter
@@ -64,13 +88,11 @@ var (
 
 // New makes a Transport to address (host:port). It dials nothing yet.
 func New(address string, config Config, m *telemetry.Metrics) *Transport {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
+	config.ConnectTimeout = config.connectTimeout()
 	return &Transport{
 		address: address,
 		config:  config,
-		dialer:  net.Dialer{Timeout: config.ConnectTimeout},
+		door:    newDoor(address, &config, m),
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
 		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
