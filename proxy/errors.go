@@ -83,6 +83,9 @@ func AsError(ctx context.Context, err error) *Error {
 	cause := err
 	if ctx.Err() != nil {
 		cause = context.Cause(ctx)
+		if pe, ok := errors.AsType[*Error](cause); ok {
+			return pe
+		}
 	}
 	switch {
 	case errors.Is(cause, ErrCallerGone), errors.Is(cause, context.Canceled):

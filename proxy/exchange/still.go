@@ -2,7 +2,10 @@ package exchange
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
@@ -10,8 +13,9 @@ import (
 
 // still ends an exchange in which nothing moves any more.
 type still struct {
-	after time.Duration
-	timer *time.Timer
+	after     time.Duration
+	timer     *time.Timer
+	receiving atomic.Bool // somebody waits for the request's body
 
 	mu   sync.Mutex
 	over bool // the exchange has finished
@@ -34,7 +38,11 @@ func (x *Exchange) Watch(stuck func()) {
 		if s.over {
 			return
 		}
-		x.cancel(proxy.ErrStreamIdle)
+		if s.receiving.Load() {
+			x.cancel(ErrBodyIdle)
+		} else {
+			x.cancel(proxy.ErrStreamIdle)
+		}
 		if stuck != nil {
 			stuck()
 		}
@@ -48,6 +56,20 @@ func (x *Exchange) Moved() {
 	if x.still != nil {
 		x.still.timer.Reset(x.still.after)
 	}
+}
+
+// Receiving says whether somebody waits for the request's body, which is then what does
+// not move.
+func (x *Exchange) Receiving(on bool) {
+	if x.still != nil {
+		x.still.receiving.Store(on)
+		x.Moved()
+	}
+}
+
+// ErrBodyIdle is of a request whose body does not come.
+var ErrBodyIdle error = &proxy.Error{ //nolint:gochecknoglobals,errname // immutable, and an error
+	Status: fasthttp.StatusRequestTimeout, Flag: proxy.FlagTimeout, Message: "request body timeout",
 }
 
 func (s *still) end() {

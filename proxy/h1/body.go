@@ -59,7 +59,7 @@ func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) 
 // restrain gives the body the listener's limits of time.
 func (b *requestBody) restrain(x *exchange.Exchange) {
 	l := &x.Active.HTTP.Limits
-	b.idle, b.moved = min(l.StreamIdleTimeout, maxIdleBody), x.Moved
+	b.idle, b.x = min(l.StreamIdleTimeout, maxIdleBody), x
 	if l.RequestTimeout < config.Unlimited {
 		b.until = x.Request.Start.Add(l.RequestTimeout)
 	}
@@ -73,7 +73,7 @@ type requestBody struct {
 	limit  int64
 	idle   time.Duration
 	until  time.Time // when all of it must have come; zero: none
-	moved  func()    // nil: nobody asks
+	x      *exchange.Exchange
 
 	closed, ended atomic.Bool
 
@@ -111,11 +111,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = explain(err)
 		return 0, b.err
 	}
+	b.x.Receiving(true)
 	n, err := b.stream.Read(p)
 	b.read += int64(n)
-	if b.moved != nil {
-		b.moved()
-	}
+	b.x.Receiving(false)
 	switch {
 	case b.read > b.limit:
 		b.err = exchange.TooLarge(b.limit)

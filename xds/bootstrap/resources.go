@@ -105,7 +105,8 @@ func connectionManager(timeout time.Duration) (*anypb.Any, error) {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(m)}}
 	}
 	hcm := pack(&hcmv3.HttpConnectionManager{
-		StatPrefix: inbound,
+		StatPrefix:        inbound,
+		StreamIdleTimeout: durationpb.New(0), // a model may think for as long as it likes
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
 			Name: inbound,
 			VirtualHosts: []*routev3.VirtualHost{{

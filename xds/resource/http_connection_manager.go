@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
@@ -21,6 +22,7 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
 		AccessLog:      accessLog(m.GetAccessLog()),
+		Limits:         limits(m),
 	}
 	switch {
 	case m.GetRds() != nil:
@@ -56,6 +58,30 @@ func (p *problems) upgrades(path string, all []*hcmv3.HttpConnectionManager_Upgr
 		}
 	}
 	return kinds
+}
+
+// limits reads what a caller may take.
+func limits(m *hcmv3.HttpConnectionManager) config.Limits {
+	o := m.GetCommonHttpProtocolOptions()
+	l := config.Limits{
+		MaxHeaders:               int(o.GetMaxHeadersCount().GetValue()),
+		RequestTimeout:           timeout(m.GetRequestTimeout()),
+		StreamIdleTimeout:        timeout(m.GetStreamIdleTimeout()),
+		MaxConnectionDuration:    timeout(o.GetMaxConnectionDuration()),
+		MaxRequestsPerConnection: int(o.GetMaxRequestsPerConnection().GetValue()),
+		DelayedCloseTimeout:      timeout(m.GetDelayedCloseTimeout()),
+	}
+	if l.DelayedCloseTimeout == Unlimited { // 0s: no delay
+		l.DelayedCloseTimeout = -1
+	}
+	switch o.GetHeadersWithUnderscoresAction() {
+	case corev3.HttpProtocolOptions_ALLOW:
+	case corev3.HttpProtocolOptions_REJECT_REQUEST:
+		l.Underscores = config.RefuseUnderscores
+	case corev3.HttpProtocolOptions_DROP_HEADER:
+		l.Underscores = config.DropUnderscores
+	}
+	return l
 }
 
 // codec reads a codec_type; the table refuses the others.
