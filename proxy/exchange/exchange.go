@@ -42,9 +42,6 @@ func (x *Exchange) Begin(c *Codec) {
 // Gone ends the request's context: its caller has left.
 func (x *Exchange) Gone() { x.cancel(proxy.ErrCallerGone) }
 
-// Expire ends the request's context: nothing has passed for too long.
-func (x *Exchange) Expire() { x.cancel(proxy.ErrTimeout) }
-
 // Limit ends the request's context when d has passed, as the caller has asked for.
 // It is called before Handle.
 func (x *Exchange) Limit(d time.Duration) {

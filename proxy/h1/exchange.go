@@ -61,7 +61,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
 	if kind := upgradeOf(&rc.Request.Header, &x.Active.HTTP); kind != "" {
-		x.tunnel = newTunnel(rc.Conn(), x.Active.HTTP.IdleTimeout)
+		x.tunnel = newTunnel(rc.Conn(), x.Moved)
 		x.Request.Upgrade, x.Request.Body = kind, x.tunnel
 	}
 	if pe := x.Handle(err); pe != nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -50,8 +49,7 @@ func upgradeOf(h *fasthttp.RequestHeader, limits *config.HTTP) string {
 // nothing to read, for what comes may be the next request.
 type tunnel struct {
 	conn  net.Conn
-	idle  time.Duration
-	moved atomic.Int64 // when a byte last passed, in nanoseconds since 1970
+	moved func() // something has come
 
 	agreed, closed, done chan struct{}
 	once                 sync.Once // closes closed
@@ -62,8 +60,8 @@ type tunnel struct {
 
 var _ proxy.Body = (*tunnel)(nil)
 
-func newTunnel(c net.Conn, idle time.Duration) *tunnel {
-	return &tunnel{conn: c, idle: idle, agreed: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{})}
+func newTunnel(c net.Conn, moved func()) *tunnel {
+	return &tunnel{conn: c, moved: moved, agreed: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Len is not known.
@@ -82,7 +80,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, err := t.in.Read(p)
-	t.touch()
+	t.moved()
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -113,26 +111,6 @@ func (t *tunnel) Close() error {
 	return err
 }
 
-func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
-
-// watch calls end where nothing has passed either way for the idle time. stop ends the
-// watch.
-func (t *tunnel) watch(end func()) (stop func() bool) {
-	t.touch()
-	var timer *time.Timer
-	ready := make(chan struct{})
-	timer = time.AfterFunc(t.idle, func() {
-		<-ready
-		if left := t.idle - time.Since(time.Unix(0, t.moved.Load())); left > 0 {
-			timer.Reset(left)
-			return
-		}
-		end()
-	})
-	close(ready)
-	return timer.Stop
-}
-
 // upgraded hands the connection over, after the head of the answer.
 func (x *serving) upgraded(rc *fasthttp.RequestCtx) {
 	h := &rc.Response.Header
@@ -160,24 +138,17 @@ func (x *serving) relay(c net.Conn) {
 	if x.teller != nil {
 		x.teller.OnGone(nil) // what it had sent before still has to get there
 	}
-	stop := t.watch(func() {
-		x.Expire()
-		_ = t.conn.Close() // ends a Write in flight
-	})
-	defer stop()
 	t.in = c
 	close(t.agreed)
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := x.Exchange.Read(buf)
-		t.touch()
 		if n > 0 {
 			if _, werr := c.Write(buf[:n]); werr != nil {
 				x.Gone()
 				x.Fail(werr)
 				return
 			}
-			t.touch()
 		}
 		if err != nil {
 			return

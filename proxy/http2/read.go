@@ -200,8 +200,12 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		s.in = s.in[:copy(s.in, s.in[s.off:])]
 		s.off = 0
 	}
-	s.in = append(s.in, data...)
 	s.got += int64(len(data))
+	if s.err == nil {
+		s.in = append(s.in, data...)
+	} else if c.creditConn(int64(len(data))) { // nobody reads it any more
+		c.flush()
+	}
 	if s.bodyless && s.got > 0 || !s.bodyless && s.declared >= 0 && (s.got > s.declared || f.StreamEnded() && s.got != s.declared) {
 		c.refuse(f.StreamID, http2.ErrCodeProtocol, fmt.Errorf("a body of %d bytes, where %d were declared", s.got, max(s.declared, 0)))
 		return nil

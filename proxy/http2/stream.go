@@ -208,6 +208,33 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// CloseRead ends reading, and drops what comes. The answer goes on.
+func (s *Stream) CloseRead() {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.err == nil {
+		s.err = &Error{Err: ErrClosed}
+		s.recv.Broadcast()
+	}
+	said := c.creditConn(int64(len(s.in) - s.off))
+	s.in, s.off = nil, 0
+	if said {
+		c.flush()
+	}
+}
+
+// Continue tells a client that waits with its body to send it (RFC 9110 section 15.2.1).
+func (s *Stream) Continue() {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.sendErr == nil && !s.answered && !s.recvEnded && len(s.in) == 0 {
+		c.headers(s.id, []hpack.HeaderField{{Name: ":status", Value: "100"}}, false)
+		c.flush()
+	}
+}
+
 // credit lets the peer send on. REQUIRES c.mu.
 func (s *Stream) credit(n int64) {
 	c := s.c

@@ -61,7 +61,7 @@ func upgrading(t *testing.T, opts Options, idle time.Duration, script func(head 
 	h := newHouse(t, opts)
 	r := resources(scripted(t, script))
 	r.Listeners[0].Default.HTTP.Upgrades = []string{"websocket"}
-	r.Listeners[0].Default.HTTP.IdleTimeout = idle
+	r.Listeners[0].Default.HTTP.Limits.StreamIdleTimeout = idle
 	require.NoError(t, h.Apply(r))
 	return h
 }
@@ -190,7 +190,7 @@ func TestUpgradeIdle(t *testing.T) {
 	rest, _ := io.ReadAll(br) // the end may be a reset
 	require.Equal(t, "x", string(rest))
 	require.Eventually(t, func() bool { return h.access.Len() == 1 }, 5*time.Second, time.Millisecond)
-	require.Equal(t, "UT", h.access.All()[0].ContextMap()["response_flag"])
+	require.Equal(t, "SI", h.access.All()[0].ContextMap()["response_flag"])
 }
 
 // A drain leaves a tunnel alone until its time is over.

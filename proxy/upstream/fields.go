@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/http2"
 )
 
 type xhttp2Field = hpack.HeaderField
@@ -38,14 +39,14 @@ func (x *call) fields(n int64) *[]xhttp2Field {
 	if kind := x.req.Upgrade; kind != "" {
 		f = append(f, xhttp2Field{Name: ":method", Value: "CONNECT"}, xhttp2Field{Name: ":protocol", Value: kind})
 	} else {
-		f = append(f, xhttp2Field{Name: ":method", Value: intern(h.Method())})
+		f = append(f, xhttp2Field{Name: ":method", Value: http2.Word(h.Method())})
 	}
 	f = append(f, xhttp2Field{Name: ":scheme", Value: x.t.scheme}, xhttp2Field{Name: ":path", Value: target})
 	if host != "" {
 		f = append(f, xhttp2Field{Name: ":authority", Value: host})
 	}
 	for name, value := range proxy.Fields(*text) {
-		lower := lowered(name)
+		lower := http2.Name(name)
 		switch lower {
 		case "host", "transfer-encoding", "connection", "upgrade":
 			continue
@@ -58,7 +59,7 @@ func (x *call) fields(n int64) *[]xhttp2Field {
 				continue // HTTP/2 needs no such proof (RFC 8441 section 5)
 			}
 		}
-		f = append(f, xhttp2Field{Name: lower, Value: intern(value)})
+		f = append(f, xhttp2Field{Name: lower, Value: http2.Word(value)})
 	}
 	if n > 0 {
 		f = append(f, xhttp2Field{Name: "content-length", Value: strconv.FormatInt(n, 10)})
@@ -123,42 +124,6 @@ func (x *call) websocketKey() string {
 func websocketAccept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // #nosec G401 -- what RFC 6455 has
 	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// intern makes a string of b without making one where it is usual.
-func intern(b []byte) string {
-	if s, ok := usual[string(b)]; ok {
-		return s
-	}
-	return string(b)
-}
-
-// lowered is a field's name as HTTP/2 has it.
-func lowered(name []byte) string {
-	if s, ok := usual[string(name)]; ok {
-		return s
-	}
-	return strings.ToLower(string(name))
-}
-
-// usual are the words that requests are mostly made of, and how HTTP/2 writes names.
-var usual = words( //nolint:gochecknoglobals // immutable
-	[]string{"GET", "POST", "application/json", "application/grpc", "application/grpc+proto", "trailers", "gzip", "*/*", "identity"},
-	"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Connection", "Cookie", "Grpc-Accept-Encoding",
-	"Grpc-Encoding", "Grpc-Timeout", "Host", "Te", "Traceparent", "Tracestate", "Transfer-Encoding", "User-Agent", "X-Forwarded-For",
-	"X-Forwarded-Proto", "X-Request-Id",
-)
-
-func words(values []string, names ...string) map[string]string {
-	m := make(map[string]string)
-	for _, v := range values {
-		m[v] = v
-	}
-	for _, n := range names {
-		lower := strings.ToLower(n)
-		m[n], m[lower] = lower, lower
-	}
-	return m
 }
 
 // fieldLists serve the heads that are written.
