@@ -29,6 +29,8 @@ func (c *Conn) Serve() error {
 	defer c.mu.Unlock()
 	if ce, ok := errors.AsType[http2.ConnectionError](err); ok {
 		c.abandon(http2.ErrCode(ce), err)
+	} else if errors.Is(err, http2.ErrFrameTooLarge) {
+		c.abandon(http2.ErrCodeFrameSize, err)
 	}
 	c.fail(err)
 	return c.err
@@ -418,6 +420,10 @@ func (c *Conn) ping(f *http2.PingFrame) error {
 		_ = c.fw.WritePing(true, f.Data) // into memory
 		c.flush()
 		return c.busy(1)
+	}
+	if f.Data == alivePing && c.timers.asked {
+		c.timers.asked = false
+		c.timers.keepalive.Reset(c.config.Keepalive.Interval)
 	}
 	if f.Data == goodbyePing && c.goodbye == saidSoon {
 		c.goodbye = saidAll
