@@ -44,6 +44,9 @@ const (
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )
 
+// FlagNoFilterConfig says that a filter's configuration has not come (ECDS).
+const FlagNoFilterConfig Flag = "NFCF"
+
 // Error is why a request is answered by Friday rather than by the server.
 type Error struct {
 	// Status is the HTTP status that the caller gets; 499 where it has left.

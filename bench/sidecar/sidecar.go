@@ -57,6 +57,12 @@ func Meshed(ctx context.Context, g *process.Group, bin, node, xds, stateDir, lis
 	})
 }
 
+// Configured starts "friday proxy --config" and returns when it is ready. listen is
+// what the file, or its control plane, says.
+func Configured(ctx context.Context, g *process.Group, bin, name, file, listen, admin string, args ...string) (*Sidecar, error) {
+	return start(ctx, g, bin, name, listen, admin, append([]string{"proxy", "--config", file, "--admin", admin}, args...))
+}
+
 func start(ctx context.Context, g *process.Group, bin, name, listen, admin string, args []string) (*Sidecar, error) {
 	p, err := g.Start(name, nil, filepath.Join(bin, "friday"), args...)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
@@ -29,6 +28,7 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
 	limits   limits
@@ -65,6 +65,7 @@ type Change struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 }
 
@@ -76,6 +77,7 @@ func (b *Builder) Build(r *Resources) (*Change, error) {
 		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
 		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
 		kept:     make(map[string]io.Closer),
+		compiled: make(map[compiledKey]*compiled),
 		servers:  make(map[string]*tlscontext.Server),
 	}
 	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*ActiveListener, len(r.Listeners)), Clusters: c.clusters}
@@ -177,11 +179,6 @@ func (c *Change) keep(name string, build func() (io.Closer, error)) (io.Closer, 
 	return k, nil
 }
 
-func (c *Change) picker(name string) (proxy.Picker, bool) {
-	cl, ok := c.clusters[name]
-	return cl, ok
-}
-
 // Commit puts the change in force: clusters that stay are re-tuned in place, and
 // what the snapshot does not name any more is let go of.
 func (c *Change) Commit() {
@@ -195,6 +192,7 @@ func (c *Change) Commit() {
 	closeGone(c.b.log, c.b.clusters, c.clusters)
 	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
+	c.commitCompiled()
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }
 

@@ -82,7 +82,7 @@ func (c *Conn) proxied(p proxied, n int, how *config.ProxyProtocol) error {
 // returned.
 func (c *Conn) Look(i *config.Inspect, deadline time.Time) (Seen, error) {
 	s := Seen{
-		Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Peer: addrPort(c.Conn.RemoteAddr()),
+		Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Peer: c.peer(),
 		Transport: transportRaw,
 	}
 	asks := func(in *config.Inspection) bool { return in != nil && (in.Skip == nil || !in.Skip(s.Local.Port())) }
@@ -120,6 +120,14 @@ func (c *Conn) Look(i *config.Inspect, deadline time.Time) (Seen, error) {
 			return s, err
 		}
 	}
+}
+
+// peer is who has connected, which may be a proxy.
+func (c *Conn) peer() netip.AddrPort {
+	if c.remote == nil {
+		return addrPort(c.RemoteAddr())
+	}
+	return addrPort(c.Conn.RemoteAddr())
 }
 
 // lookAt is how much is read at a time.

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
@@ -52,10 +53,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	door := &http.Server{
-		Handler:           admin.New(c.admin(s, xds, quit)), //nolint:contextcheck // the probe has a timeout of its own
-		ReadHeaderTimeout: 10 * time.Second,
-	}
+	door := adminDoor(admin.New(c.admin(s, xds, quit)), xds) //nolint:contextcheck // the probe has a timeout of its own
 	c.Log.Info("admin door open", zap.Stringer("address", ln.Addr()))
 
 	g, gctx := errgroup.WithContext(ctx)
@@ -86,14 +84,30 @@ func (c *Sidecar) client(s *Server) *client.Client {
 		Log:       c.Log.Named("xds"),
 		Metrics:   s.Metrics(),
 		Apply:     s.Apply,
+		Servers:   map[string][]client.Target{},
+		Needs:     c.Bootstrap.Needs,
+	}
+	for name, t := range c.Bootstrap.Servers {
+		o.Servers[name] = targets(t)
 	}
 	if c.Bootstrap.ADS != nil {
-		o.Targets = c.Bootstrap.ADS.Targets
+		o.Targets, o.Delta = targets(c.Bootstrap.ADS.Targets), c.Bootstrap.ADS.Delta
 	}
 	if c.StateDir != "" {
 		o.StateFile = filepath.Join(c.StateDir, "xds.pb")
 	}
 	return client.New(o)
+}
+
+func targets(all []bootstrap.Target) []client.Target {
+	out := make([]client.Target, len(all))
+	for i, t := range all {
+		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
+		if t.TLS != nil {
+			out[i].Credentials = credentials.NewTLS(t.TLS.Config())
+		}
+	}
+	return out
 }
 
 // state is what /ready says.

@@ -60,10 +60,7 @@ func (p *problems) eds(m *clusterv3.Cluster, c *Cluster) {
 	if c.EDS == "" {
 		c.EDS = m.GetName()
 	}
-	c.FetchTimeout = FetchTimeout
-	if d := source.GetInitialFetchTimeout(); d != nil {
-		c.FetchTimeout = max(0, min(d.AsDuration(), Unlimited))
-	}
+	c.FetchTimeout = patience(source)
 }
 
 // ads refuses every source of configuration but ADS.

@@ -31,14 +31,23 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			p.addf(path+".rds.route_config_name", "missing")
 		}
 		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
+		l.RoutesTimeout = longer(l.RoutesTimeout, patience(m.GetRds().GetConfigSource()), len(l.Tables) == 0)
+		l.Tables = append(l.Tables, h.RouteName)
 	case m.GetRouteConfig() != nil:
 		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
+		if h.Table != nil {
+			l.Clusters = append(l.Clusters, clusterNames(h.Table)...)
+		}
 		if validate := m.GetRouteConfig().GetValidateClusters(); validate == nil || validate.GetValue() {
 			l.Validated = append(l.Validated, h.Table)
 		}
 	}
 	h.Upgrades = p.upgrades(path+".upgrade_configs", m.GetUpgradeConfigs())
-	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
+	before := len(l.Extensions)
+	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
+	for _, use := range l.Extensions[before:] {
+		use.of = h
+	}
 	return h
 }
 
@@ -96,7 +105,7 @@ func codec(t hcmv3.HttpConnectionManager_CodecType) config.Codec {
 }
 
 // httpFilters reads a chain of HTTP filters, which a router ends.
-func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) (chain []config.Filter) {
+func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, l *Listener) (chain []config.Filter) {
 	if len(all) == 0 {
 		p.addf(path, "missing: the last filter must be envoy.filters.http.router")
 		return nil
@@ -113,6 +122,11 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) 
 			p.router(at, f)
 		case i == last:
 			p.add(at, strconv.Quote(f.GetName()), "the last filter must be envoy.filters.http.router")
+		case f.GetConfigDiscovery() != nil:
+			use := p.discovery(at, f, r)
+			use.at = len(chain)
+			l.Extensions = append(l.Extensions, use)
+			chain = append(chain, config.Filter{Name: f.GetName(), Disabled: f.GetDisabled()})
 		default:
 			if filter, ok := p.httpFilter(at, f, r); ok {
 				chain = append(chain, filter)

@@ -111,30 +111,29 @@ func TestListenerErrors(t *testing.T) {
 		}},
 		"a name for an address": {yaml: `{name: x, address: {socket_address: {address: localhost, port_value: 1}}, filter_chains: [{}, {}]}`, want: []string{
 			`address.socket_address.address: "localhost": not an IP address`,
-			`filter_chains: 2 chains: not supported yet, only one`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`filter_chains[1].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`filter_chains[1].filter_chain_match: has the same matching rules as filter_chains[0]`,
 		}},
 		"both chains": {yaml: `{name: x, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, filter_chains: [{}], default_filter_chain: {}}`, want: []string{
-			`default_filter_chain: not supported beside filter_chains`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`default_filter_chain.filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
 		"no port, a pipe": {yaml: `{name: x, address: {pipe: {path: /x}}, filter_chains: [{}]}`, want: []string{
 			`address.pipe: not supported`,
 			`address: missing`,
-			`filter_chains[0].filters: 0 filters: exactly one is needed, an HttpConnectionManager`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
-		"listener fields": {yaml: `{use_original_dst: true, listener_filters: [{name: x}], tcp_backlog_size: 5, ` + strings.TrimSpace(strings.ReplaceAll(`name: x, address: {socket_address: {address: 1.2.3.4, protocol: UDP, port_value: 70000}}, filter_chains: [{filter_chain_match: {server_names: [a]}, transport_socket: {name: tls}}]}`, "\n", "")), want: []string{
+		"listener fields": {yaml: `{transparent: true, use_original_dst: true, listener_filters: [{name: x}], tcp_backlog_size: 5, ` + strings.TrimSpace(strings.ReplaceAll(`name: x, address: {socket_address: {address: 1.2.3.4, protocol: UDP, port_value: 70000}}, filter_chains: [{filter_chain_match: {server_names: [a]}, transport_socket: {name: tls}}]}`, "\n", "")), want: []string{
 			`address.socket_address.protocol: UDP: not supported yet, only TCP`,
-			`filter_chains[0].filter_chain_match.server_names: not supported`,
-			`filter_chains[0].transport_socket: not supported`,
-			`use_original_dst: true: not supported yet, only false`,
-			`listener_filters: not supported`,
-			`tcp_backlog_size: 5: not supported`,
+			`transparent: true: not supported yet, only false`,
 			`address.socket_address.port_value: 70000: value must be less than or equal to 65535`,
-			`filter_chains[0].filters: 0 filters: exactly one is needed, an HttpConnectionManager`,
+			`listener_filters[0].typed_config: missing`,
+			`filter_chains[0].transport_socket.typed_config: missing`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
 		"another network filter": {yaml: `{name: x, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, filter_chains: [{filters: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.config.core.v3.Address}}]}]}`, want: []string{
-			// A type of the table, but not one that may stand there.
-			`filter_chains[0].filters[0].typed_config.socket_address: value is required`,
-			`filter_chains[0].filters[0].typed_config: "type.googleapis.com/envoy.config.core.v3.Address": not an HttpConnectionManager`,
+			`filter_chains[0].filters[0].typed_config: "type.googleapis.com/envoy.config.core.v3.Address": not supported`,
 		}},
 		"no routes":  {yaml: listener(good), want: []string{at + `rds|route_config: value is required`}},
 		"no filters": {yaml: listener(rds), want: []string{at + `http_filters: missing: the last filter must be envoy.filters.http.router`}},

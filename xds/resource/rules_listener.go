@@ -105,15 +105,26 @@ func listenerRules() map[protoreflect.FullName]rules {
 			"config_source": within(rules{
 				"ads":                   honoured(),
 				"resource_api_version":  only("V3"),
-				"initial_fetch_timeout": ignored("a listener opens when its routes are there, however long it takes"),
+				"initial_fetch_timeout": honoured("15s where absent; then a new listener opens without routes; 0s: it waits for ever"),
 			}),
 		},
 		"envoy.config.core.v3.AggregatedConfigSource": {},
 		"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {
-			"name":         honoured("what typed_per_filter_config refers to"),
-			"typed_config": opaque("of a type below, or a TypedStruct that names one"),
-			"is_optional":  honoured("excuses an unknown filter, never a bad configuration of a known one"),
-			"disabled":     honoured(),
+			"name":             honoured("what typed_per_filter_config refers to"),
+			"typed_config":     opaque("of a type below, or a TypedStruct that names one"),
+			"config_discovery": honoured("asked for by the filter's name, over ADS; not for the router"),
+			"is_optional":      honoured("excuses an unknown filter, never a bad configuration of a known one"),
+			"disabled":         honoured(),
+		},
+		"envoy.config.core.v3.ExtensionConfigSource": {
+			"config_source":                        honoured("ADS; until it has come, or initial_fetch_timeout has passed, the listener waits"),
+			"default_config":                       opaque("serves where nothing has come in time, or what came was refused; without it such requests are answered 500"),
+			"apply_default_config_without_warming": honoured(),
+			"type_urls":                            honoured(),
+		},
+		"envoy.config.core.v3.TypedExtensionConfig": {
+			"name":         honoured("of the filter that it is for"),
+			"typed_config": opaque("as a filter's"),
 		},
 		"envoy.extensions.filters.http.router.v3.Router": {
 			"dynamic_stats":                            ignored("the metrics are always kept"),
