@@ -47,7 +47,7 @@ func New(o exchange.Options) *Server {
 			MaxStreams: maxStreams, StreamWindow: streamWindow, ConnWindow: connWindow,
 			MaxHeaderBytes: uint32(active.HTTP.MaxHeaderBytes), // #nosec G115 -- at most 8 MiB
 			IdleTimeout:    active.HTTP.IdleTimeout,
-			Connect:        len(active.HTTP.Upgrades) > 0,
+			Connect:        active.HTTP.AllowConnect && len(active.HTTP.Upgrades) > 0,
 		},
 		conns: make(map[*conn]struct{}),
 	}

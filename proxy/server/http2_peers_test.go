@@ -206,6 +206,7 @@ func upgradingTo(t *testing.T, p proxy.UpstreamProtocol, address string) *house 
 	r := resources(address)
 	r.Clusters[0].Protocol = p
 	r.Listeners[0].Default.HTTP.Upgrades = []string{"websocket"}
+	r.Listeners[0].Default.HTTP.AllowConnect = true
 	require.NoError(t, h.Apply(r))
 	return h
 }

@@ -21,6 +21,7 @@ type links struct {
 	dial    func(context.Context) (*http2.Conn, error)
 	timeout time.Duration // of a dial
 	most    uint32        // requests on a connection; 0: no limit
+	longest time.Duration // of a connection's use; 0: no limit
 	limits  *Limits
 	opened  prometheus.Counter
 	waiting prometheus.Gauge
@@ -61,6 +62,7 @@ func (f *freed) tell() {
 // link is one connection.
 type link struct {
 	conn     *http2.Conn
+	born     time.Time
 	requests uint32 // guarded by links.mu
 }
 
@@ -122,6 +124,15 @@ const maxDials = 64
 func (l *links) reserve() (k *link, used bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.longest > 0 {
+		l.all = slices.DeleteFunc(l.all, func(k *link) bool {
+			if time.Since(k.born) < l.longest {
+				return false
+			}
+			k.conn.Retire()
+			return true
+		})
+	}
 	for i, k := range l.all {
 		if !k.conn.Reserve() {
 			continue
@@ -171,7 +182,7 @@ func (l *links) connect(d *dialing) {
 		conn.Retire() // whoever still waits dials alone
 	default:
 		l.opened.Inc()
-		l.all = append(l.all, &link{conn: conn})
+		l.all = append(l.all, &link{conn: conn, born: time.Now()})
 	}
 	close(d.done)
 }

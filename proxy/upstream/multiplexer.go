@@ -69,6 +69,7 @@ func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multip
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
 		waiting: m.UpstreamPending.WithLabelValues(config.Cluster),
 		most:    config.MaxRequests,
+		longest: config.MaxDuration,
 		limits:  config.Limits,
 		timeout: config.ConnectTimeout,
 		dial:    t.dial,

@@ -33,6 +33,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxRequests closes a connection after so many requests; 0: no limit.
 	MaxRequests uint32
+	// MaxDuration lets a connection serve no new request after so long; 0: no limit.
+	MaxDuration time.Duration
 	// Source is the address to connect from; the zero one is the system's choice.
 	Source netip.AddrPort
 	// Preconnect is how many connections of HTTP/1.1 there should be for each request
@@ -346,7 +348,8 @@ func (x *exchange) finish() {
 		}
 	}
 	if !x.stop() || x.c.unfit || x.c.br.Buffered() > 0 ||
-		(x.t.config.MaxRequests > 0 && x.c.requests >= x.t.config.MaxRequests) {
+		(x.t.config.MaxRequests > 0 && x.c.requests >= x.t.config.MaxRequests) ||
+		(x.t.config.MaxDuration > 0 && time.Since(x.c.born) >= x.t.config.MaxDuration) {
 		x.c.close()
 		return
 	}

@@ -42,6 +42,7 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			l.Validated = append(l.Validated, h.Table)
 		}
 	}
+	h.AllowConnect = m.GetHttp2ProtocolOptions().GetAllowConnect()
 	h.Upgrades = p.upgrades(path+".upgrade_configs", m.GetUpgradeConfigs())
 	before := len(l.Extensions)
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
