@@ -68,8 +68,12 @@ func (c *Callers) Run(ctx context.Context, total int64) error {
 	all := make([]caller, c.Number)
 	for i := range all {
 		all[i].c = c
-		defer all[i].close()
 	}
+	defer func() {
+		for i := range all {
+			all[i].close()
+		}
+	}()
 	for c.Done.Load() < total && ctx.Err() == nil {
 		n := total/int64(c.Number) + 1
 		if c.Burst > 0 {

@@ -312,7 +312,7 @@ func (c *Conn) answer(s *Stream, f *http2.MetaHeadersFrame) error {
 	n, err := strconv.ParseUint(status, 10, 10)
 	if err != nil || n < 200 || n > 999 || f.Truncated {
 		c.refuse(s.id, http2.ErrCodeProtocol, errors.New("bad head of an answer"))
-		return nil
+		return nil //nolint:nilerr // it is the stream's
 	}
 	s.head = f.Fields
 	s.bodyless = s.bodyless || n == 204 || n == 304
@@ -393,7 +393,7 @@ func (c *Conn) setting(s http2.Setting) error {
 	if err := s.Valid(); err != nil {
 		return err
 	}
-	switch s.ID {
+	switch s.ID { //nolint:exhaustive // the others are for whoever sends
 	case http2.SettingMaxConcurrentStreams:
 		c.peerStreams = s.Val
 	case http2.SettingInitialWindowSize:
