@@ -217,7 +217,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 	heads := make(chan string, 10)
 	last := upgradingTo(t, proxy.UpstreamHTTP1, scripted(t, func(head string, c *net.TCPConn, br *bufio.Reader) {
 		heads <- head
-		echo(head, c, br)
+		echoBytes(head, c, br)
 	}))
 	first := upgradingTo(t, proxy.UpstreamHTTP2, last.address())
 	for name, h := range map[string]*house{"directly": last, "through HTTP/2": first} {
@@ -256,7 +256,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 }
 
 func TestUpgradeOverHTTP2Refused(t *testing.T) {
-	h := upgradingTo(t, proxy.UpstreamHTTP1, scripted(t, echo))
+	h := upgradingTo(t, proxy.UpstreamHTTP1, scripted(t, echoBytes))
 	head, ok := openTunnel2(t, h.address(), "chat").next().(*http2.MetaHeadersFrame)
 	require.True(t, ok)
 	require.Equal(t, "501", head.PseudoValue("status"), "not configured")

@@ -66,7 +66,7 @@ func upgrading(t *testing.T, opts Options, idle time.Duration, script func(head 
 	return h
 }
 
-func echo(_ string, c *net.TCPConn, br *bufio.Reader) {
+func echoBytes(_ string, c *net.TCPConn, br *bufio.Reader) {
 	io.WriteString(c, agreeUpgrade)
 	io.Copy(c, br)
 }
@@ -177,7 +177,7 @@ func TestUpgradePassedOver(t *testing.T) {
 
 // A server that changes the protocol unasked is broken.
 func TestUpgradeNobodyAskedFor(t *testing.T) {
-	h := upgrading(t, Options{}, 0, echo)
+	h := upgrading(t, Options{}, 0, echoBytes)
 	_, br := raw(t, h.address(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	resp, err := http.ReadResponse(br, nil)
 	require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestUpgradeNobodyAskedFor(t *testing.T) {
 }
 
 func TestUpgradeIdle(t *testing.T) {
-	h := upgrading(t, Options{}, 100*time.Millisecond, echo)
+	h := upgrading(t, Options{}, 100*time.Millisecond, echoBytes)
 	_, br := tunnelled(t, h, "x")
 	rest, _ := io.ReadAll(br) // the end may be a reset
 	require.Equal(t, "x", string(rest))
@@ -195,7 +195,7 @@ func TestUpgradeIdle(t *testing.T) {
 
 // A drain leaves a tunnel alone until its time is over.
 func TestUpgradeDrain(t *testing.T) {
-	h := upgrading(t, Options{DrainTimeout: 200 * time.Millisecond}, 0, echo)
+	h := upgrading(t, Options{DrainTimeout: 200 * time.Millisecond}, 0, echoBytes)
 	c, br := tunnelled(t, h, "")
 	h.Drain()
 	_, err := io.WriteString(c, "on")
@@ -228,7 +228,7 @@ func TestUpgradeCallerGone(t *testing.T) {
 // A route's timeout is a request's, not a tunnel's.
 func TestUpgradeOutlivesTheRoutesTimeout(t *testing.T) {
 	h := newHouse(t, Options{})
-	r := resources(scripted(t, echo))
+	r := resources(scripted(t, echoBytes))
 	r.Listeners[0].Default.HTTP.Upgrades = []string{"websocket"}
 	r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Timeout = time.Nanosecond
 	require.NoError(t, h.Apply(r))
