@@ -43,13 +43,13 @@ func (s *Server) serve(c *conn, st *http2.Stream) {
 	// The stream was reset, or its connection closed.
 	st.OnGone(x.Gone)
 	x.handle(c)
+	if s.Closing() || c.last(&x.Active.HTTP.Limits) {
+		c.Shutdown() // before the answer: who has it knows
+	}
 	_ = x.write() // Record has it; what is not whole is reset
 	st.OnGone(nil)
 	x.Finish()
 	st.Finish()
-	if s.Closing() || c.last(&x.Active.HTTP.Limits) {
-		c.Shutdown()
-	}
 }
 
 func (x *serving) handle(c *conn) {
