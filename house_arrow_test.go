@@ -18,7 +18,7 @@ func arrow() [][]string {
 	return [][]string{
 		{"xds/api/..."},
 		{"proxy"},
-		{"proxy/stream", "proxy/telemetry", "proxy/tlscontext", "filters/inference/..."},
+		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "filters/inference/..."},
 		{"proxy/cluster/...", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},

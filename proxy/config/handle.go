@@ -20,7 +20,7 @@ func (a *Active) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	}
 	t := r.choose()
 	req.Route, req.Cluster = r.name, t.cluster
-	if r.timeout <= 0 {
+	if r.timeout <= 0 || req.Upgrade != "" { // a tunnel's time is not a request's
 		return t.chain.Handle(ctx, req)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, proxy.ErrTimeout)

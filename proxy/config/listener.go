@@ -79,6 +79,11 @@ type HTTP struct {
 
 	// Codec is what callers may speak.
 	Codec Codec
+	// Upgrades are what a connection may become, in lower case: "websocket". What is
+	// not among them is passed over.
+	Upgrades []string
+	// AllowConnect allows them over HTTP/2, too (RFC 8441).
+	AllowConnect bool
 	// HeadersTimeout is the longest time for a request's head to arrive, from its
 	// first byte. Default 10 s.
 	HeadersTimeout time.Duration

@@ -75,6 +75,7 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 	options := m.GetTypedExtensionProtocolOptions()
 	if len(options) == 0 && m.GetHttp2ProtocolOptions() != nil {
 		c.Protocol = proxy.UpstreamHTTP2
+		keepalive(m.GetHttp2ProtocolOptions(), c.Config)
 	}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		path := "typed_extension_protocol_options[" + strconv.Quote(key) + "]"
@@ -92,12 +93,21 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 		switch {
 		case h.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
 			c.Protocol = proxy.UpstreamHTTP2
+			keepalive(h.GetExplicitHttpConfig().GetHttp2ProtocolOptions(), c.Config)
 		case h.GetUseDownstreamProtocolConfig() != nil:
 			c.Protocol = proxy.UpstreamAsCaller
+			keepalive(h.GetUseDownstreamProtocolConfig().GetHttp2ProtocolOptions(), c.Config)
 		case h.GetAutoConfig() != nil:
 			c.Protocol = proxy.UpstreamByALPN
+			keepalive(h.GetAutoConfig().GetHttp2ProtocolOptions(), c.Config)
 		}
 		c.AutoSNI = h.GetUpstreamHttpProtocolOptions().GetAutoSni()
 		c.AutoSAN = h.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
 	}
+}
+
+// keepalive reads when servers are pinged.
+func keepalive(o *corev3.Http2ProtocolOptions, c *cluster.Config) {
+	k := o.GetConnectionKeepalive()
+	c.KeepaliveInterval, c.KeepaliveTimeout = k.GetInterval().AsDuration(), k.GetTimeout().AsDuration()
 }
