@@ -180,7 +180,7 @@ func (c *Cluster) leave(next *set, members map[string]*member, let *[]EndpointHa
 
 // keeps says whether a member outlives its removal: it passes its health checks.
 func (c *Cluster) keeps(m *member) bool {
-	return c.cfg.Check != nil && c.cfg.KeepWhileHealthy && m.check != nil && m.health()&(failedActive|pendingActive) == 0
+	return c.cfg.Check != nil && !c.cfg.LeaveAtOnce && m.check != nil && m.health()&(failedActive|pendingActive) == 0
 }
 
 // drop ends what the cluster does for a member.
