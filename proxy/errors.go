@@ -32,6 +32,7 @@ const (
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
+	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own

@@ -29,6 +29,19 @@ type Request struct {
 	// goes to. The cluster sets it where nobody did before.
 	Endpoint *Endpoint
 
+	// Hash, where Hashed, is what consistent hashing goes by: what the route's hash
+	// policies made of the request.
+	Hash   uint64
+	Hashed bool
+	// HighPriority is the route's priority: the cluster's limits of that priority count.
+	HighPriority bool
+	// OriginalDestination is the host:port that the caller's connection was meant for
+	// before it was redirected here; empty where it was not.
+	OriginalDestination string
+	// Avoid are the endpoints that earlier attempts went to; others are picked where
+	// there are any.
+	Avoid []*Endpoint
+
 	// Call is what filters/inference made of the request, computed at most once,
 	// on the first filter's ask. Nobody else reads or writes it.
 	Call any

@@ -44,6 +44,8 @@ type Cluster struct {
 
 	set  atomic.Pointer[set]
 	turn atomic.Uint64 // of the round robin; it goes on across updates
+
+	usage [2]usage // by priority
 }
 
 var (
@@ -98,7 +100,7 @@ func (c *Cluster) Update(cfg *Config) {
 			let = append(let, connectionOf(ep).replace(c.dial(cfg, e.Address)))
 		}
 		delete(byAddress, e.Address)
-		ep.Healthy.Store(!e.Unhealthy)
+		ep.Healthy.Store(e.Health.usable())
 		next.add(ep, max(1, e.Weight))
 	}
 	next.finish()

@@ -143,7 +143,7 @@ func TestUnhealthyAreSkipped(t *testing.T) {
 // The one that is healthy is found however little it weighs.
 func TestUnhealthyHeavyweight(t *testing.T) {
 	endpoints := weighted(1<<20, 1<<31, 1<<18)
-	endpoints[1].Unhealthy = true
+	endpoints[1].Health = cluster.HealthUnhealthy
 	for _, policy := range []cluster.Policy{cluster.RoundRobin, cluster.LeastRequest, cluster.Random} {
 		c := open(t, &network{}, of(policy, endpoints...))
 		counts := draws(t, c, 200)

@@ -127,8 +127,8 @@ endpoints:
 	require.NoError(t, err)
 	require.Equal(t, []cluster.EndpointConfig{
 		{Address: "10.0.0.1:80", Weight: 1},
-		{Address: "[fd00::1]:8000", Weight: 5},
-		{Address: "10.0.0.3:80", Weight: 1, Unhealthy: true},
+		{Address: "[fd00::1]:8000", Weight: 5, Health: cluster.HealthDegraded},
+		{Address: "10.0.0.3:80", Weight: 1, Health: cluster.HealthDraining},
 	}, got)
 }
 
