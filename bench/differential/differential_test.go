@@ -115,7 +115,9 @@ func (a *answer) outcome(r *Request) outcome {
 		}
 	}
 	if r.Settle > 0 { // who comes first does not matter
-		slices.SortFunc(o.Seen, func(a, b seen) int { return len(a.Host) - len(b.Host) + 1000*int(a.Endpoint[0]) - 1000*int(b.Endpoint[0]) })
+		slices.SortFunc(o.Seen, func(a, b seen) int {
+			return len(a.Host) - len(b.Host) + 1000*int(a.Endpoint[0]) - 1000*int(b.Endpoint[0])
+		})
 	}
 	return o
 }

