@@ -76,31 +76,9 @@ type Request struct {
 func cases() []Case {
 	var all []Case
 	for _, part := range [][]Case{
-		firstCases(),
+		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), pushCases(),
 	} {
 		all = append(all, part...)
 	}
 	return all
-}
-
-func firstCases() []Case {
-	return []Case{
-		{
-			Name: "prefix before path in order",
-			Config: Config{Routes: `
-- match: {prefix: /a}
-  route: {cluster: a}
-- match: {path: /b}
-  route: {cluster: b}
-- match: {prefix: /}
-  route: {cluster: c}
-`},
-			Requests: []Request{{Path: "/a"}, {Path: "/ab?x=1"}, {Path: "/b"}, {Path: "/b/"}, {Path: "/", HTTP2: true}, {Method: "POST", Path: "/x", Body: "hello"}},
-		},
-		{
-			Name:     "no route",
-			Config:   Config{Routes: `[{match: {prefix: /a}, route: {cluster: a}}]`},
-			Requests: []Request{{Path: "/b"}},
-		},
-	}
 }

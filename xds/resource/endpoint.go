@@ -32,9 +32,9 @@ func (p *problems) endpoints(path string, m *endpointv3.ClusterLoadAssignment) (
 				continue
 			}
 			e := cluster.EndpointConfig{
-				Address:   p.address(at+".endpoint.address", lb.GetEndpoint().GetAddress(), false),
-				Weight:    1,
-				Health:    health(lb.GetHealthStatus()),
+				Address: p.address(at+".endpoint.address", lb.GetEndpoint().GetAddress(), false),
+				Weight:  1,
+				Health:  health(lb.GetHealthStatus()),
 			}
 			if lb.GetLoadBalancingWeight() != nil {
 				e.Weight = lb.GetLoadBalancingWeight().GetValue()
