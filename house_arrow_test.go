@@ -18,8 +18,8 @@ func arrow() [][]string {
 	return [][]string{
 		{"xds/api/..."},
 		{"proxy"},
-		{"proxy/stream", "proxy/telemetry", "filters/inference/..."},
-		{"proxy/cluster/...", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
+		{"proxy/stream", "proxy/telemetry", "proxy/router", "proxy/format", "filters/inference/..."},
+		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{"proxy/exchange"},

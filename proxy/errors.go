@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Causes of a request's cancelled context.
@@ -14,6 +16,10 @@ var (
 	ErrCallerGone = errors.New("caller gone")
 	// ErrTimeout: the route's timeout has passed.
 	ErrTimeout = errors.New("request timeout")
+	// ErrIdle: nothing has moved either way for the route's idle timeout.
+	ErrIdle = errors.New("stream idle timeout")
+	// ErrDuration: the longest duration that the route allows has passed.
+	ErrDuration = errors.New("stream duration")
 	// ErrDraining: the process ends and its drain timeout has passed.
 	ErrDraining = errors.New("draining")
 )
@@ -31,6 +37,8 @@ const (
 	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
+	FlagIdle               Flag = "SI"  // nothing moved for the idle timeout
+	FlagDuration           Flag = "DT"  // the longest duration has passed
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
 	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
@@ -55,6 +63,9 @@ type Error struct {
 	// Unsent says that no byte of the request can have been acted on, so that
 	// sending it once more, elsewhere too, is safe.
 	Unsent bool
+	// Decorate, where not nil, changes the head of the answer that is made of the error:
+	// what the route adds to every answer.
+	Decorate func(h *fasthttp.ResponseHeader)
 	// Err is the cause, for the log.
 	Err error
 }
@@ -86,6 +97,10 @@ func AsError(ctx context.Context, err error) *Error {
 		return &Error{Status: 499, Flag: FlagDownstreamGone, Message: "caller gone", Err: err}
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		return &Error{Status: 504, Flag: FlagTimeout, Message: "upstream request timeout", Err: err}
+	case errors.Is(cause, ErrIdle):
+		return &Error{Status: 408, Flag: FlagIdle, Message: "stream timeout", Err: err}
+	case errors.Is(cause, ErrDuration):
+		return &Error{Status: 408, Flag: FlagDuration, Message: "downstream duration timeout", Err: err}
 	case errors.Is(cause, ErrDraining):
 		return &Error{Status: 503, Flag: FlagDraining, Message: "draining", Err: err}
 	}
@@ -103,6 +118,9 @@ func (e *Error) Response() *Response {
 	if e.Message != "" {
 		r.Header.SetContentType("text/plain")
 		r.Body = NewBytesBody([]byte(e.Message))
+	}
+	if e.Decorate != nil {
+		e.Decorate(&r.Header)
 	}
 	return r
 }

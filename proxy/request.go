@@ -25,6 +25,8 @@ type Request struct {
 	// Route and Cluster are the names of what the router chose, set before the
 	// route's chain runs.
 	Route, Cluster string
+	// VirtualHost is the name of the virtual host that Route is of.
+	VirtualHost string
 	// Endpoint, where not nil, pins the endpoint that the upstream round trip
 	// goes to. The cluster sets it where nobody did before.
 	Endpoint *Endpoint

@@ -33,6 +33,11 @@ func PrepareVenv(ctx context.Context, what, requirements string, progress func(s
 	if err != nil {
 		return nil, err
 	}
+	return PrepareVenvIn(ctx, cache, what, requirements, progress)
+}
+
+// PrepareVenvIn is PrepareVenv with a cache directory of the caller's choice.
+func PrepareVenvIn(ctx context.Context, cache, what, requirements string, progress func(string)) (*Venv, error) {
 	python, version, err := findPython(ctx)
 	if err != nil {
 		return nil, err

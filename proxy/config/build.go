@@ -28,7 +28,7 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
-	limits   limits
+	limits   connectionLimits
 }
 
 // Defaults are for what a listener does not say.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // headerName finds a header by name in any case.
@@ -29,8 +31,8 @@ func (n headerName) value(h *fasthttp.RequestHeader) (value []byte, ok bool) {
 	var v joined
 	spelling, uniform := n.spelling(h.RawHeaders())
 	if !uniform {
-		n.received(h.RawHeaders(), &v)
-		return v.value, true
+		joined, ok := proxy.FieldValue(h, n.lower)
+		return []byte(joined), ok
 	}
 	if spelling != nil && string(spelling) != n.canonical && string(spelling) != n.lower {
 		v.add(h.PeekAll(string(spelling))...)
@@ -58,24 +60,6 @@ func (n headerName) spelling(raw []byte) (spelling []byte, uniform bool) {
 		spelling = this
 	}
 	return spelling, true
-}
-
-// received takes the lines as they were received. What has been changed since is
-// not seen; nobody changes headers before the route is known.
-func (n headerName) received(raw []byte, v *joined) {
-	for len(raw) > 0 {
-		var line []byte
-		line, raw = cutLine(raw)
-		if !n.names(line) {
-			continue
-		}
-		value := append([]byte(nil), bytes.TrimSpace(line[len(n.lower)+1:])...)
-		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // folded (RFC 9112 section 5.2)
-			line, raw = cutLine(raw)
-			value = append(append(value, ' '), bytes.TrimSpace(line)...)
-		}
-		v.add(value)
-	}
 }
 
 func (n headerName) names(line []byte) bool {

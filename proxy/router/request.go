@@ -76,8 +76,25 @@ func (r *request) param(name string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// cookie returns the value of the first cookie of a name.
+func (r *request) cookie(name string) (value []byte, ok bool) {
+	rest, _ := cookieName.value(r.header)
+	for len(rest) > 0 {
+		var one []byte
+		one, rest, _ = bytes.Cut(rest, semicolon)
+		key, value, found := bytes.Cut(bytes.TrimSpace(one), equals)
+		if found && string(key) == name {
+			return bytes.Trim(value, `"`), true
+		}
+	}
+	return nil, false
+}
+
 //nolint:gochecknoglobals // never written
 var (
+	cookieName = headerName{"cookie", "Cookie"}
+
+	semicolon = []byte(";")
 	ampersand = []byte("&")
 	equals    = []byte("=")
 )

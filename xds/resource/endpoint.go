@@ -6,7 +6,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/fridaymesh/friday/proxy/cluster"
 )
@@ -119,21 +118,11 @@ func metadata(m *corev3.Metadata) (out map[string]map[string]any) {
 func load(m *endpointv3.ClusterLoadAssignment_Policy) cluster.Load {
 	out := cluster.Load{Overprovisioning: m.GetOverprovisioningFactor().GetValue(), WeightedHealth: m.GetWeightedPriorityHealth()}
 	for _, d := range m.GetDropOverloads() {
-		out.Drops = append(out.Drops, cluster.Drop{Category: d.GetCategory(), PerMillion: perMillion(d.GetDropPercentage())})
+		if d.GetDropPercentage() != nil {
+			out.Drops = append(out.Drops, cluster.Drop{Category: d.GetCategory(), PerMillion: perMillion(d.GetDropPercentage())})
+		}
 	}
 	return out
-}
-
-func perMillion(f *typev3.FractionalPercent) uint32 {
-	n := uint64(f.GetNumerator())
-	switch f.GetDenominator() {
-	case typev3.FractionalPercent_HUNDRED:
-		n *= 10_000
-	case typev3.FractionalPercent_TEN_THOUSAND:
-		n *= 100
-	case typev3.FractionalPercent_MILLION:
-	}
-	return uint32(min(n, 1_000_000)) // #nosec G115 -- just bounded
 }
 
 func health(s corev3.HealthStatus) cluster.Health {
