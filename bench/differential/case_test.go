@@ -77,6 +77,7 @@ func cases() []Case {
 	var all []Case
 	for _, part := range [][]Case{
 		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), pushCases(),
+		hashCases(), balanceCases(), limitCases(), outlierCases(), checkCases(), discoveryCases(),
 	} {
 		all = append(all, part...)
 	}

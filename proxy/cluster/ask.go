@@ -112,7 +112,7 @@ func (k *checker) askHTTP(ctx context.Context, cfg *HTTPCheck) (verdict, error) 
 	in := func(r StatusRange) bool { return status >= r.Start && status < r.End }
 	good := slices.ContainsFunc(cfg.Expected, in) || len(cfg.Expected) == 0 && status == fasthttp.StatusOK
 	switch {
-	case len(resp.Header.Peek(immediateFail)) > 0:
+	case has(resp, immediateFail):
 		k.m.mark(excludedImmediate, excludedImmediate)
 		return failsNow, errors.New("the answer asks for it")
 	case !good && slices.ContainsFunc(cfg.Retriable, in):
@@ -121,7 +121,7 @@ func (k *checker) askHTTP(ctx context.Context, cfg *HTTPCheck) (verdict, error) 
 		return failsNow, fmt.Errorf("status %d", status)
 	case !follow(text, cfg.Receive):
 		return failsNow, errors.New("the answer is not what was expected")
-	case len(resp.Header.Peek(degradedBy)) > 0:
+	case has(resp, degradedBy):
 		return passesDegraded, nil
 	}
 	return passes, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -22,13 +23,12 @@ func (c *Cluster) judge(ctx context.Context, ep *proxy.Endpoint, resp *proxy.Res
 		} else {
 			m.stats.failed.Add(1)
 		}
-		if c.outliers.config.Load() == nil && m.flags.Load() == 0 && c.Config().Check == nil {
-			return
-		}
-		if len(resp.Header.Peek(immediateFail)) > 0 {
+		if c.Config().Check != nil && has(resp, immediateFail) {
 			c.failImmediately(m)
 		}
-		c.outliers.note(m, outcome{status: grpcStatus(resp, status)})
+		if c.outliers.config.Load() != nil {
+			c.outliers.note(m, outcome{status: grpcStatus(resp, status)})
+		}
 		return
 	}
 	o, tells := failure(ctx, err)
@@ -43,6 +43,16 @@ func (c *Cluster) judge(ctx context.Context, ep *proxy.Endpoint, resp *proxy.Res
 		m.stats.timeouts.Add(1)
 	}
 	c.outliers.note(m, o)
+}
+
+// has says whether an answer has a field, in whatever case.
+func has(resp *proxy.Response, name string) bool {
+	for k := range resp.Header.All() {
+		if len(k) == len(name) && strings.EqualFold(string(k), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // failure says what an attempt that failed stands for, or that it tells nothing.

@@ -46,8 +46,8 @@ func (c *Cluster) original(cfg *Config, req *proxy.Request) *proxy.Endpoint {
 func (o *Original) destination(req *proxy.Request) string {
 	address := req.OriginalDestination
 	if o.Header != "" && req.Header != nil {
-		if h := req.Header.Peek(o.Header); len(h) > 0 {
-			address = string(h)
+		if h, ok := proxy.FieldValue(req.Header, o.Header); ok {
+			address = h
 		}
 	}
 	ip, err := netip.ParseAddrPort(address)

@@ -17,6 +17,11 @@ import (
 func (p *problems) balance(m *clusterv3.Cluster, c *cluster.Config) {
 	p.common(m.GetCommonLbConfig(), c)
 	c.LeaveAtOnce = m.GetIgnoreHealthOnHostRemoval()
+	defer func() {
+		if c.Balance.ByHostname && c.Discovery != cluster.StrictDNS {
+			p.addf("use_hostname_for_hashing", "needs type STRICT_DNS, as in Envoy")
+		}
+	}()
 	if m.GetLoadBalancingPolicy() != nil {
 		p.typedBalance("load_balancing_policy", m.GetLoadBalancingPolicy(), c)
 		return
