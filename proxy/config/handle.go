@@ -33,10 +33,12 @@ func (a *Active) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	l := &limit{ctx: ctx}
 	l.after(timeout, proxy.ErrTimeout)
 	l.after(r.duration, proxy.ErrDuration)
-	l.watch(req, r.idle)
+	if r.idle > 0 || r.duration > 0 {
+		l.watch(req, r.idle)
+	}
 	resp, err := t.chain.Handle(l.ctx, req)
 	if err != nil {
-		err = proxy.AsError(l.ctx, err)
+		err = l.judge(err)
 		l.end()
 		return nil, err
 	}

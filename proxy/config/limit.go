@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
@@ -10,6 +12,7 @@ import (
 // limit ends a request's context when one of its times has passed.
 type limit struct {
 	ctx     context.Context //nolint:containedctx // the request's
+	request *movingBody     // nil where all of it was there from the start
 	cancels []context.CancelFunc
 	idle    *time.Timer
 	silence time.Duration // after which idle fires
@@ -26,16 +29,27 @@ func (l *limit) after(d time.Duration, cause error) {
 
 // watch ends the context when nothing has moved for d.
 func (l *limit) watch(req *proxy.Request, d time.Duration) {
-	if d <= 0 {
-		return
+	if d > 0 {
+		ctx, cancel := context.WithCancelCause(l.ctx)
+		l.ctx, l.cancels = ctx, append(l.cancels, func() { cancel(nil) })
+		l.silence = d
+		l.idle = time.AfterFunc(d, func() { cancel(proxy.ErrIdle) })
 	}
-	ctx, cancel := context.WithCancelCause(l.ctx)
-	l.ctx, l.cancels = ctx, append(l.cancels, func() { cancel(nil) })
-	l.silence = d
-	l.idle = time.AfterFunc(d, func() { cancel(proxy.ErrIdle) })
 	if _, whole := req.Body.(*proxy.BytesBody); !whole && req.Body != proxy.NoBody {
-		req.Body = &movingBody{Body: req.Body, limit: l}
+		l.request = &movingBody{Body: req.Body, limit: l}
+		req.Body = l.request
 	}
+}
+
+// judge makes 504 of a limit's 408 where the caller has sent all of its request.
+func (l *limit) judge(err error) error {
+	pe := proxy.AsError(l.ctx, err)
+	if (pe.Flag != proxy.FlagIdle && pe.Flag != proxy.FlagDuration) || l.request != nil && !l.request.ended.Load() {
+		return pe
+	}
+	late := *pe
+	late.Status = http.StatusGatewayTimeout
+	return &late
 }
 
 // moved says that something has.
@@ -59,11 +73,15 @@ type movingBody struct {
 	proxy.Body
 
 	limit *limit
+	ended atomic.Bool
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
 	b.limit.moved()
+	if err != nil {
+		b.ended.Store(true)
+	}
 	return n, err
 }
 

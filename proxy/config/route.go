@@ -15,8 +15,8 @@ type RouteTable struct {
 	IgnorePort bool
 
 	Headers action.Headers
-	// SpecificLast has the header mutations of the table come first and those of the
-	// cluster last, so that the most specific ones win.
+	// SpecificLast has the header mutations of the table come before those of the virtual
+	// host, and those of the route last, so that the most specific ones win.
 	SpecificLast bool
 }
 

@@ -115,7 +115,7 @@ func (r *tableReader) rewrite(path string, m *routev3.RouteAction, match *routev
 	case *routev3.RouteAction_HostRewritePathRegex:
 		w.HostRegex = r.substitution(path+".host_rewrite_path_regex", spec.HostRewritePathRegex)
 	case *routev3.RouteAction_HostRewrite:
-		w.HostFormat = r.format(path+".host_rewrite", spec.HostRewrite, "")
+		w.HostFormat = r.format(path+".host_rewrite", spec.HostRewrite, "-") // as in Envoy
 	}
 	w.ForwardHost = m.GetAppendXForwardedHost()
 }
