@@ -55,9 +55,11 @@ type Config struct {
 	Outliers *Outliers
 	// Check, where not nil, asks the endpoints how they are.
 	Check *Check
-	// KeepWhileHealthy keeps an endpoint that the control plane has taken away until a
-	// health check fails, as Envoy does unless ignore_health_on_host_removal is set.
-	KeepWhileHealthy bool
+	// IgnoreNew leaves endpoints out of the count for Panic until their first health check.
+	IgnoreNew bool
+	// LeaveAtOnce lets an endpoint go that the control plane has taken away; else it stays until a
+	// health check fails, where there are any, as in Envoy.
+	LeaveAtOnce bool
 	// CloseOnChange closes idle connections whenever the endpoints change.
 	CloseOnChange bool
 
@@ -75,6 +77,9 @@ type Config struct {
 	// MaxConnectionDuration lets a connection serve no new request after so long; 0: no
 	// limit.
 	MaxConnectionDuration time.Duration
+	// Preconnect is how many connections there should be for each request that runs; up
+	// to 1: no more than that.
+	Preconnect float64
 	// Source is the address that connections come from; the zero one is the system's
 	// choice.
 	Source netip.AddrPort
@@ -150,6 +155,11 @@ type Limits struct {
 	MaxRequests, MaxRetries *uint32
 	// Budget, where not nil, takes the place of MaxRetries.
 	Budget *Budget
+}
+
+// LimitsConnections says whether there is a limit for the round trip to keep.
+func (c *Config) LimitsConnections() bool {
+	return c.Limits[0].MaxConnections != nil || c.Limits[0].MaxPending != nil
 }
 
 // Budget bounds the retries in flight by a percentage of the requests in flight.

@@ -57,6 +57,7 @@ func (c *Cluster) BeginRetry(req *proxy.Request) bool {
 		return true
 	}
 	u.retries.Add(-1)
+	c.metrics.overflow(p, limitRetries)
 	return false
 }
 

@@ -28,6 +28,7 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	limits   connectionLimits
 }
 
 // Defaults are for what a listener does not say.
@@ -106,12 +107,15 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	return nil
 }
 
-func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
-	return upstream.NewPair(address, cfg.Protocol, upstream.Config{
+func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxRequests:    cfg.MaxRequestsPerConnection,
+		Preconnect:     cfg.Preconnect,
+		Source:         cfg.Source,
+		Limits:         b.limits.of(cfg),
 	}, b.metrics)
 }
 
@@ -176,9 +180,11 @@ func (c *Change) Commit() {
 	for name, cl := range c.clusters {
 		if c.b.clusters[name] == cl && c.b.configs[name] != c.configs[name] {
 			cl.Update(c.configs[name])
+			c.b.limits.of(c.configs[name])
 		}
 	}
 	closeGone(c.b.log, c.b.clusters, c.clusters)
+	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
 	c.b.clusters, c.b.configs, c.b.kept = c.clusters, c.configs, c.kept
 }

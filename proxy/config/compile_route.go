@@ -127,6 +127,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 		if err != nil {
 			return nil, err
 		}
+		chain = cc.pinned(chain, last, r, wc.Name)
 		out.targets = append(out.targets, target{cluster: wc.Name, header: wc.Header, weight: wc.Weight, chain: chain})
 	}
 	if len(out.targets) > 1 && out.total == 0 {

@@ -24,11 +24,27 @@ type Metrics struct {
 	UpstreamConnections *prometheus.CounterVec // cluster
 	// UpstreamOpen is how many connections are open.
 	UpstreamOpen *prometheus.GaugeVec // cluster
+	// UpstreamPending is how many requests wait for a connection.
+	UpstreamPending *prometheus.GaugeVec // cluster
 	// UpstreamRequests counts the requests sent, by whether their connection had
 	// served one before.
 	UpstreamRequests *prometheus.CounterVec // cluster, reused
 	// UpstreamRetries counts the requests sent once more.
 	UpstreamRetries *prometheus.CounterVec // cluster, reason
+	// UpstreamOverflow counts what a cluster's limits refused: requests, retries.
+	UpstreamOverflow *prometheus.CounterVec // cluster, priority, limit
+	// Dropped counts the requests dropped because the control plane asked for it.
+	Dropped *prometheus.CounterVec // cluster, category
+
+	// Endpoints is how many endpoints there are: healthy, degraded, unhealthy, ejected.
+	Endpoints *prometheus.GaugeVec // cluster, state
+	// Ejections counts the endpoints ejected by outlier detection, by why; overflow:
+	// not ejected, for too many were away.
+	Ejections *prometheus.CounterVec // cluster, reason
+	// HealthChecks counts active health checks.
+	HealthChecks *prometheus.CounterVec // cluster, result
+	// Resolutions counts the lookups of endpoints' names.
+	Resolutions *prometheus.CounterVec // cluster, result
 
 	// BatchSize is the items of each upstream call of the batcher.
 	BatchSize *prometheus.HistogramVec // cluster, model
@@ -97,8 +113,16 @@ func New(reg prometheus.Registerer) *Metrics {
 
 		UpstreamConnections: c("friday_upstream_connections_total", "Connections opened to endpoints.", "cluster"),
 		UpstreamOpen:        g("friday_upstream_connections_open", "Connections open to endpoints.", "cluster"),
+		UpstreamPending:     g("friday_upstream_requests_pending", "Requests waiting for a connection.", "cluster"),
 		UpstreamRequests:    c("friday_upstream_requests_total", "Requests sent to endpoints, by whether the connection had served one before.", "cluster", "reused"),
 		UpstreamRetries:     c("friday_upstream_retries_total", "Requests sent once more.", "cluster", "reason"),
+		UpstreamOverflow:    c("friday_upstream_overflow_total", "Requests and retries that a cluster's limits refused.", "cluster", "priority", "limit"),
+		Dropped:             c("friday_upstream_dropped_total", "Requests dropped because the control plane asked for it.", "cluster", "category"),
+
+		Endpoints:    g("friday_endpoints", "Endpoints by state: healthy, degraded, unhealthy, ejected.", "cluster", "state"),
+		Ejections:    c("friday_endpoint_ejections_total", "Endpoints ejected by outlier detection, by why.", "cluster", "reason"),
+		HealthChecks: c("friday_health_checks_total", "Active health checks, by result.", "cluster", "result"),
+		Resolutions:  c("friday_dns_resolutions_total", "Lookups of endpoints' names, by result.", "cluster", "result"),
 
 		BatchSize:     h("friday_batch_size", "Items in an upstream call of the batcher.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 1024}, "cluster", "model"),
 		BatchWait:     h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),

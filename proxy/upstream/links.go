@@ -160,8 +160,7 @@ func (k *link) retire() {
 }
 
 // dialCounted dials connections that are counted while they are open.
-func dialCounted(timeout time.Duration, open prometheus.Gauge) func(context.Context, string, string) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
+func dialCounted(d net.Dialer, open prometheus.Gauge) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := d.DialContext(ctx, network, address)
 		if err != nil {

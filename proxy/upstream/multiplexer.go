@@ -59,7 +59,7 @@ func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multip
 	open := m.UpstreamOpen.WithLabelValues(config.Cluster)
 	t.http = &http.Transport{
 		Protocols:              new(http.Protocols),
-		DialContext:            dialCounted(config.ConnectTimeout, open),
+		DialContext:            dialCounted(config.dialer(), open),
 		DisableCompression:     true, // nothing is asked for that the caller did not ask for
 		IdleConnTimeout:        config.IdleTimeout,
 		MaxResponseHeaderBytes: maxHead,

@@ -19,7 +19,7 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 		},
 		"envoy.config.bootstrap.v3.Bootstrap.StaticResources": {
 			"listeners": opaque("as below, without rds"),
-			"clusters":  opaque("as below, without EDS; the control plane's own cluster may be STRICT_DNS or LOGICAL_DNS and has http2_protocol_options"),
+			"clusters":  opaque("as below, without EDS; the control plane's own cluster has http2_protocol_options"),
 		},
 		"envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
 			"ads_config": honoured(),
