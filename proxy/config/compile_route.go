@@ -30,9 +30,9 @@ type route struct {
 
 // limits are a route's limits of time.
 type limits struct {
-	timeout, idle, duration time.Duration
-	grpc                    *time.Duration
-	offset                  time.Duration
+	timeout, duration time.Duration
+	idle, grpc        *time.Duration
+	offset            time.Duration
 }
 
 // target is where a route leads: a cluster, or an answer of its own.

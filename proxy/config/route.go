@@ -60,8 +60,9 @@ type Route struct {
 	GRPCTimeout *time.Duration
 	// GRPCOffset is taken off the caller's grpc-timeout.
 	GRPCOffset time.Duration
-	// IdleTimeout ends a request on which nothing moves either way; 0: none.
-	IdleTimeout time.Duration
+	// IdleTimeout, where not nil, takes the place of the listener's StreamIdleTimeout; 0:
+	// none.
+	IdleTimeout *time.Duration
 	// MaxDuration ends a request after so long, whatever moves; 0: never.
 	MaxDuration time.Duration
 
