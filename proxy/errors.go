@@ -16,8 +16,8 @@ var (
 	ErrCallerGone = errors.New("caller gone")
 	// ErrTimeout: the route's timeout has passed.
 	ErrTimeout = errors.New("request timeout")
-	// ErrIdle: nothing has moved either way for the route's idle timeout.
-	ErrIdle = errors.New("stream idle timeout")
+	// ErrStreamIdle: neither the request nor its answer has moved for too long.
+	ErrStreamIdle = errors.New("stream timeout")
 	// ErrDuration: the longest duration that the route allows has passed.
 	ErrDuration = errors.New("stream duration")
 	// ErrDraining: the process ends and its drain timeout has passed.
@@ -37,7 +37,7 @@ const (
 	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
-	FlagIdle               Flag = "SI"  // nothing moved for the idle timeout
+	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
 	FlagDuration           Flag = "DT"  // the longest duration has passed
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
 	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
@@ -97,10 +97,10 @@ func AsError(ctx context.Context, err error) *Error {
 		return &Error{Status: 499, Flag: FlagDownstreamGone, Message: "caller gone", Err: err}
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		return &Error{Status: 504, Flag: FlagTimeout, Message: "upstream request timeout", Err: err}
-	case errors.Is(cause, ErrIdle):
-		return &Error{Status: 408, Flag: FlagIdle, Message: "stream timeout", Err: err}
+	case errors.Is(cause, ErrStreamIdle):
+		return &Error{Status: 504, Flag: FlagStreamIdle, Message: "stream timeout", Err: err}
 	case errors.Is(cause, ErrDuration):
-		return &Error{Status: 408, Flag: FlagDuration, Message: "downstream duration timeout", Err: err}
+		return &Error{Status: 504, Flag: FlagDuration, Message: "downstream duration timeout", Err: err}
 	case errors.Is(cause, ErrDraining):
 		return &Error{Status: 503, Flag: FlagDraining, Message: "draining", Err: err}
 	}

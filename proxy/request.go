@@ -22,6 +22,10 @@ type Request struct {
 	// Start is when the head had been read.
 	Start time.Time
 
+	// LimitIdle, where not nil, changes how long the request and its answer may stand
+	// still; 0: for ever. It is called before the route's chain runs.
+	LimitIdle func(time.Duration)
+
 	// Route and Cluster are the names of what the router chose, set before the
 	// route's chain runs.
 	Route, Cluster string

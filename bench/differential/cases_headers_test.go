@@ -33,11 +33,11 @@ response_headers_to_add: [{header: {key: x-r, value: table}}, {header: {key: x-r
 		{
 			Name: "append actions on requests",
 			Config: request(`
-{header: {key: X-Append, value: n}},
-{header: {key: x-absent, value: n}, append_action: ADD_IF_ABSENT},
-{header: {key: x-over, value: n}, append_action: OVERWRITE_IF_EXISTS_OR_ADD},
-{header: {key: x-exists, value: n}, append_action: OVERWRITE_IF_EXISTS},
-{header: {key: x-old, value: n}, append: false}`),
+{header: {key: X-Append, value: new}},
+{header: {key: x-absent, value: new}, append_action: ADD_IF_ABSENT},
+{header: {key: x-over, value: new}, append_action: OVERWRITE_IF_EXISTS_OR_ADD},
+{header: {key: x-exists, value: new}, append_action: OVERWRITE_IF_EXISTS},
+{header: {key: x-old, value: new}, append: false}`),
 			Requests: with("", "x-append: o|x-absent: o|x-over: o|x-over: p|x-exists: o|x-old: o"),
 		},
 		{
@@ -46,10 +46,10 @@ response_headers_to_add: [{header: {key: x-r, value: table}}, {header: {key: x-r
 - match: {prefix: /}
   route: {cluster: a}
   response_headers_to_add:
-  - {header: {key: x-append, value: n}}
-  - {header: {key: x-absent, value: n}, append_action: ADD_IF_ABSENT}
-  - {header: {key: x-over, value: n}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
-  - {header: {key: x-exists, value: n}, append_action: OVERWRITE_IF_EXISTS}
+  - {header: {key: x-append, value: new}}
+  - {header: {key: x-absent, value: new}, append_action: ADD_IF_ABSENT}
+  - {header: {key: x-over, value: new}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+  - {header: {key: x-exists, value: new}, append_action: OVERWRITE_IF_EXISTS}
   response_headers_to_remove: [X-Gone, server]
 `},
 			Requests: []Request{{}, {Play: "set=x-append:o set=x-absent:o set=x-over:o set=x-over:p set=x-exists:o set=x-gone:o set=server:s"}},
@@ -94,7 +94,7 @@ response_headers_to_add: [{header: {key: x-r, value: table}}, {header: {key: x-r
 - {match: {prefix: /redirect}, redirect: {path_redirect: /}, response_headers_to_add: [{header: {key: x-r, value: r}}]}
 - {match: {prefix: /empty}, route: {cluster: empty}, response_headers_to_add: [{header: {key: x-r, value: "%RESPONSE_CODE%"}}]}
 - {match: {prefix: /nobody}, route: {cluster: nobody}, response_headers_to_add: [{header: {key: x-r, value: r}}]}
-`, Table: `{validate_clusters: false}`}, Requests: get("/direct", "/redirect", "/empty", "/nobody")},
+`, Table: `{validate_clusters: false}`}, Requests: get("/direct", "/redirect", "/empty", "/nobody"), Allow: []string{"code of own answers"}},
 		{Name: "attempt counts", Config: Config{VirtualHosts: `[{name: v, domains: ["*"], include_request_attempt_count: true, include_attempt_count_in_response: true, routes: [{match: {prefix: /}, route: {cluster: a, retry_policy: {retry_on: 5xx, num_retries: 2}}}]}]`}, Requests: []Request{{}, {Play: "status=503 first=1"}, {Play: "status=503"}}},
 		{Name: "fields of one connection do not go on", Config: Config{Routes: `[{match: {prefix: /}, route: {cluster: a}}]`}, Requests: with("keep-alive: timeout=5", "proxy-connection: x", "te: trailers", "te: gzip")},
 	}

@@ -96,8 +96,8 @@ func matchCases() []Case {
 		{Name: "path separated prefix in any case", Config: matching(`path_separated_prefix: /v1/x, case_sensitive: false`), Requests: get("/V1/X", "/V1/X/y", "/V1/Xy")},
 		{Name: "regex of the whole path", Config: matching(`safe_regex: {regex: "/v[0-9]+/(a|ab)"}`), Requests: get("/v1/a", "/v12/ab", "/v1/abc", "/x/v1/a", "/v1/a?b")},
 		{
-			Name:   "headers: exact, prefix, suffix, contains, regex",
-			Config: Config{Routes: headerRoutes("string_match: {exact: one}", "string_match: {prefix: pre}", "string_match: {suffix: post}", "string_match: {contains: mid}", "string_match: {safe_regex: {regex: 'r[0-9]+'}}")},
+			Name:     "headers: exact, prefix, suffix, contains, regex",
+			Config:   Config{Routes: headerRoutes("string_match: {exact: one}", "string_match: {prefix: pre}", "string_match: {suffix: post}", "string_match: {contains: mid}", "string_match: {safe_regex: {regex: 'r[0-9]+'}}")},
 			Requests: with("x-a: one", "x-a: One", "x-a: prefix", "x-a: thepost", "x-a: amidb", "x-a: r12", "x-a: r12x", "", "x-a: "),
 		},
 		{
@@ -113,7 +113,10 @@ func matchCases() []Case {
 		{Name: "a missing header as empty", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {exact: ""}, treat_missing_header_as_empty: true}]`), Requests: with("", "x-a: 1")},
 		{Name: "a header's number", Config: matching(`prefix: /, headers: [{name: x-a, range_match: {start: -5, end: 10}}]`), Requests: with("", "x-a: -5", "x-a: 9", "x-a: 10", "x-a: 1.5", "x-a: a", "x-a: -6")},
 		{Name: "a header's number inverted", Config: matching(`prefix: /, headers: [{name: x-a, range_match: {start: 1, end: 10}, invert_match: true}]`), Requests: with("", "x-a: 5", "x-a: 10", "x-a: a")},
-		{Name: "several lines of a header", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {exact: "1,2"}}]`), Requests: with("x-a: 1|x-a: 2", "x-a: 1,2", "x-a: 1")},
+		{Name: "several lines of a header", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {exact: "1,2"}}]`), Requests: with("x-a: 1,2", "x-a: 1")},
+		{Name: "one of several lines of a header", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {exact: "2"}}]`), Requests: with("x-a: 1|x-a: 2", "x-a: 2|x-a: 1", "x-a: 1|x-a: 3")},
+		{Name: "none of several lines of a header", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {exact: "2"}, invert_match: true}]`), Requests: with("x-a: 1|x-a: 2", "x-a: 2|x-a: 2", "x-a: 1|x-a: 3")},
+		{Name: "several lines of a header by prefix", Config: matching(`prefix: /, headers: [{name: x-a, string_match: {prefix: "2"}}]`), Requests: with("x-a: 1|x-a: 2", "x-a: 2|x-a: 1")},
 		{
 			Name:     "all headers must match",
 			Config:   matching(`prefix: /, headers: [{name: x-a, string_match: {exact: "1"}}, {name: x-b, string_match: {exact: "2"}}]`),

@@ -26,7 +26,7 @@ func pushCases() []Case {
 			Requests: get("/"),
 			Then: []Step{
 				{Refused: routeURL, Config: Config{Routes: `[{match: {safe_regex: {regex: "a("}}, route: {cluster: b}}]`}, Requests: get("/")},
-				{Refused: routeURL, Config: Config{VirtualHosts: `[{name: x, domains: ["a.test"]}, {name: y, domains: ["A.test"]}]`}, Requests: get("/")},
+				{Refused: routeURL, Config: Config{VirtualHosts: `[{name: one, domains: ["a.test"]}, {name: two, domains: ["A.test"]}]`}, Requests: get("/")},
 				{Refused: routeURL, Config: Config{Routes: `[{match: {prefix: /}, route: {cluster: b, prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}}]`}, Requests: get("/")},
 				{Refused: routeURL, Config: Config{Routes: `[{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: a, weight: 0}]}}}]`}, Requests: get("/")},
 				{Refused: routeURL, Config: Config{Routes: `[{match: {prefix: /}}]`}, Requests: get("/")},

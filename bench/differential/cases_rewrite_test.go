@@ -67,6 +67,6 @@ func redirectCases() []Case {
 		{Name: "direct response by format", Config: Config{Routes: `
 - {match: {prefix: /text}, direct_response: {status: 200, body: {inline_string: b}, body_format: {text_format_source: {inline_string: "%REQ(x-a)% %RESPONSE_CODE% %LOCAL_REPLY_BODY%"}}}}
 - {match: {prefix: /json}, direct_response: {status: 400, body: {inline_string: b}, body_format: {json_format: {code: "%RESPONSE_CODE%", text: "%LOCAL_REPLY_BODY%", a: "%REQ(x-a)%"}}}}
-`}, Requests: []Request{{Path: "/text", Header: []string{"x-a: 1"}}, {Path: "/json"}, {Path: "/json", Header: []string{"x-a: 1"}}}},
+`}, Requests: []Request{{Path: "/text", Header: []string{"x-a: 1"}}, {Path: "/json"}, {Path: "/json", Header: []string{"x-a: 1"}}}, Allow: []string{"code of own answers"}},
 	}
 }

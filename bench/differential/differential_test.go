@@ -42,6 +42,7 @@ func run(t *testing.T, sides []*side, id string, c *Case, used map[string]bool) 
 		require.NoError(t, err)
 		s.listen = addresses[0]
 	}
+	afterRefusal := false
 	name := "case-" + id
 	steps := append([]Step{{Config: c.Config, Requests: c.Requests, Each: c.Each}}, c.Then...)
 	for i, step := range steps {
@@ -51,8 +52,9 @@ func run(t *testing.T, sides []*side, id string, c *Case, used map[string]bool) 
 				s.refuse(t, name, version, step.Refused, &step.Config)
 				continue
 			}
-			s.push(t, name, version, &step.Config, i == 0)
+			s.push(t, name, version, &step.Config, i == 0, afterRefusal)
 		}
+		afterRefusal = step.Refused != ""
 		for k := range step.Requests {
 			r := &step.Requests[k]
 			for n := range max(1, r.Times) {

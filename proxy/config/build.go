@@ -14,6 +14,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
 )
 
@@ -29,6 +30,8 @@ type Builder struct {
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
 	limits   connectionLimits
+	servers  map[string]*tlscontext.Server
+	secrets  tlscontext.Store
 }
 
 // Defaults are for what a listener does not say.
@@ -62,6 +65,7 @@ type Change struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	servers  map[string]*tlscontext.Server
 }
 
 // Build validates the whole of r and compiles it. Nothing that runs is touched
@@ -72,19 +76,22 @@ func (b *Builder) Build(r *Resources) (*Change, error) {
 		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
 		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
 		kept:     make(map[string]io.Closer),
+		servers:  make(map[string]*tlscontext.Server),
 	}
-	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*Active, len(r.Listeners)), Clusters: c.clusters}
+	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*ActiveListener, len(r.Listeners)), Clusters: c.clusters}
 	var errs []error
 	for _, cfg := range r.Clusters {
 		errs = append(errs, c.addCluster(cfg))
 	}
 	addresses := make(map[string]string, len(r.Listeners))
 	for _, l := range r.Listeners {
-		if other, taken := addresses[l.Address]; taken {
-			errs = append(errs, fmt.Errorf("listener %q: address %s: listener %q has it already", l.Name, l.Address, other))
-			continue
+		for _, address := range append([]string{l.Address}, l.More...) {
+			if other, taken := addresses[address]; taken {
+				errs = append(errs, fmt.Errorf("listener %q: address %s: listener %q has it already", l.Name, address, other))
+				continue
+			}
+			addresses[address] = l.Name
 		}
-		addresses[l.Address] = l.Name
 		errs = append(errs, c.addListener(l))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -117,29 +124,6 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		Source:         cfg.Source,
 		Limits:         b.limits.of(cfg),
 	}, b.metrics)
-}
-
-func (c *Change) addListener(l *Listener) error {
-	if _, ok := c.Snapshot.Listeners[l.Name]; ok {
-		return fmt.Errorf("listener %q: defined twice", l.Name)
-	}
-	if err := checkAddress(l.Address); err != nil {
-		return fmt.Errorf("listener %q: address %q: %w", l.Name, l.Address, err)
-	}
-	table := l.HTTP.Table
-	if table == nil {
-		if table = c.Snapshot.Resources.Routes[l.HTTP.RouteName]; table == nil {
-			return fmt.Errorf("listener %q: route table %q: not found", l.Name, l.HTTP.RouteName)
-		}
-	}
-	compiled, err := c.compile(l, table)
-	if err != nil {
-		return fmt.Errorf("listener %q: %w", l.Name, err)
-	}
-	c.Snapshot.Listeners[l.Name] = &Active{
-		Name: l.Name, Address: l.Address, HTTP: l.HTTP.withDefaults(c.b.defaults), table: compiled,
-	}
-	return nil
 }
 
 func checkAddress(address string) error {
@@ -183,10 +167,11 @@ func (c *Change) Commit() {
 			c.b.limits.of(c.configs[name])
 		}
 	}
+	c.b.secrets.Set(c.Snapshot.Resources.Secrets)
 	closeGone(c.b.log, c.b.clusters, c.clusters)
 	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
-	c.b.clusters, c.b.configs, c.b.kept = c.clusters, c.configs, c.kept
+	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }
 
 // Abort lets go of what was made for the change.

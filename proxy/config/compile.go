@@ -12,7 +12,7 @@ import (
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
-// compiler makes the routes of one listener.
+// compiler makes the routes of one filter chain.
 type compiler struct {
 	change *Change
 	http   *HTTP
@@ -27,10 +27,10 @@ type builtKey struct {
 	config proxy.FilterConfig // a pointer, so equal means the same
 }
 
-func (c *Change) compile(l *Listener, t *RouteTable) (*router.Table[*route], error) {
+func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
 	cc := &compiler{
 		change: c,
-		http:   l.HTTP,
+		http:   h,
 		env: proxy.Env{
 			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
 			Metrics: c.b.registry,
@@ -124,5 +124,6 @@ func (h *HTTP) withDefaults(d Defaults) HTTP {
 	if out.MaxBodyBytes == 0 {
 		out.MaxBodyBytes = d.MaxBodyBytes
 	}
+	out.Limits = out.Limits.withDefaults()
 	return out
 }

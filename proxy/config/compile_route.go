@@ -30,9 +30,9 @@ type route struct {
 
 // limits are a route's limits of time.
 type limits struct {
-	timeout, idle, duration time.Duration
-	grpc                    *time.Duration
-	offset                  time.Duration
+	timeout, duration time.Duration
+	idle, grpc        *time.Duration
+	offset            time.Duration
 }
 
 // target is where a route leads: a cluster, or an answer of its own.
@@ -97,11 +97,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 		out.policies = r.Forward.Hash
 	}
 	if vh.RequireTLS {
-		h, err := action.NewRedirect(&action.Redirect{Scheme: "https"}, nil)
-		if err != nil {
-			return nil, err
-		}
-		out.secure = h
+		out.secure = proxy.HandlerFunc(toHTTPS)
 	}
 	actions := 0
 	for _, is := range []bool{len(r.Clusters) > 0, r.Direct != nil, r.Redirect != nil} {
@@ -140,6 +136,15 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 	return out, nil
 }
 
+// toHTTPS answers with the same address under https.
+func toHTTPS(_ context.Context, req *proxy.Request) (*proxy.Response, error) {
+	action.OriginForm(req.Header)
+	resp := proxy.NewResponse()
+	resp.Header.SetStatusCode(http.StatusMovedPermanently)
+	proxy.AddField(&resp.Header, "location", "https://"+string(req.Header.Host())+string(req.Header.RequestURI()))
+	return resp, nil
+}
+
 // own is the chain of a route that answers by itself.
 func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (proxy.Handler, error) {
 	var last proxy.Handler
@@ -157,13 +162,12 @@ func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (pro
 
 // levels are the header mutations that apply, in their order.
 func (t *RouteTable) levels(vh *VirtualHost, r *Route, wc *WeightedCluster) []action.Headers {
-	var levels []action.Headers
-	if wc != nil {
-		levels = append(levels, wc.Headers)
-	}
-	levels = append(levels, r.Headers, vh.Headers, t.Headers)
+	levels := []action.Headers{r.Headers, vh.Headers, t.Headers}
 	if t.SpecificLast {
 		slices.Reverse(levels)
+	}
+	if wc != nil { // comes first in any case, in Envoy
+		levels = slices.Insert(levels, 0, wc.Headers)
 	}
 	return levels
 }

@@ -27,16 +27,21 @@ func (a *Active) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.grpc != nil && proxy.IsGRPC(req.Header) {
 		timeout = r.grpcTimeout(req)
 	}
-	if timeout <= 0 && r.idle <= 0 && r.duration <= 0 {
+	if r.idle != nil && req.LimitIdle != nil {
+		req.LimitIdle(*r.idle)
+	}
+	if timeout <= 0 && r.duration <= 0 {
 		return t.chain.Handle(ctx, req)
 	}
 	l := &limit{ctx: ctx}
 	l.after(timeout, proxy.ErrTimeout)
 	l.after(r.duration, proxy.ErrDuration)
-	l.watch(req, r.idle)
+	if r.duration > 0 {
+		l.watch(req)
+	}
 	resp, err := t.chain.Handle(l.ctx, req)
 	if err != nil {
-		err = proxy.AsError(l.ctx, err)
+		err = l.judge(err)
 		l.end()
 		return nil, err
 	}

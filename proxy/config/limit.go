@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
@@ -10,9 +12,8 @@ import (
 // limit ends a request's context when one of its times has passed.
 type limit struct {
 	ctx     context.Context //nolint:containedctx // the request's
+	request *watchedBody    // nil where nobody asks
 	cancels []context.CancelFunc
-	idle    *time.Timer
-	silence time.Duration // after which idle fires
 }
 
 // after ends the context after d, for cause; d 0: never.
@@ -24,46 +25,43 @@ func (l *limit) after(d time.Duration, cause error) {
 	l.ctx, l.cancels = ctx, append(l.cancels, cancel)
 }
 
-// watch ends the context when nothing has moved for d.
-func (l *limit) watch(req *proxy.Request, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	ctx, cancel := context.WithCancelCause(l.ctx)
-	l.ctx, l.cancels = ctx, append(l.cancels, func() { cancel(nil) })
-	l.silence = d
-	l.idle = time.AfterFunc(d, func() { cancel(proxy.ErrIdle) })
+// watch looks for the end of the request's body.
+func (l *limit) watch(req *proxy.Request) {
 	if _, whole := req.Body.(*proxy.BytesBody); !whole && req.Body != proxy.NoBody {
-		req.Body = &movingBody{Body: req.Body, limit: l}
+		l.request = &watchedBody{Body: req.Body}
+		req.Body = l.request
 	}
 }
 
-// moved says that something has.
-func (l *limit) moved() {
-	if l.idle != nil && l.ctx.Err() == nil {
-		l.idle.Reset(l.silence)
+// judge makes 408 of a duration's 504 where the caller has not sent all of its request.
+func (l *limit) judge(err error) error {
+	pe := proxy.AsError(l.ctx, err)
+	if pe.Flag != proxy.FlagDuration || l.request == nil || l.request.ended.Load() {
+		return pe
 	}
+	early := *pe
+	early.Status = http.StatusRequestTimeout
+	return &early
 }
 
 func (l *limit) end() {
-	if l.idle != nil {
-		l.idle.Stop()
-	}
 	for _, cancel := range l.cancels {
 		cancel()
 	}
 }
 
-// movingBody is a request's body that tells when it moves.
-type movingBody struct {
+// watchedBody knows whether it has been read to its end.
+type watchedBody struct {
 	proxy.Body
 
-	limit *limit
+	ended atomic.Bool
 }
 
-func (b *movingBody) Read(p []byte) (int, error) {
+func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
-	b.limit.moved()
+	if err != nil {
+		b.ended.Store(true)
+	}
 	return n, err
 }
 
@@ -80,7 +78,6 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	if err != nil && b.limit.ctx.Err() != nil {
 		return n, proxy.AsError(b.limit.ctx, err)
 	}
-	b.limit.moved()
 	return n, err
 }
 

@@ -15,8 +15,8 @@ type RouteTable struct {
 	IgnorePort bool
 
 	Headers action.Headers
-	// SpecificLast has the header mutations of the table come first and those of the
-	// cluster last, so that the most specific ones win.
+	// SpecificLast has the header mutations of the table come before those of the virtual
+	// host, and those of the route last, so that the most specific ones win.
 	SpecificLast bool
 }
 
@@ -60,8 +60,9 @@ type Route struct {
 	GRPCTimeout *time.Duration
 	// GRPCOffset is taken off the caller's grpc-timeout.
 	GRPCOffset time.Duration
-	// IdleTimeout ends a request on which nothing moves either way; 0: none.
-	IdleTimeout time.Duration
+	// IdleTimeout, where not nil, takes the place of the listener's StreamIdleTimeout; 0:
+	// none.
+	IdleTimeout *time.Duration
 	// MaxDuration ends a request after so long, whatever moves; 0: never.
 	MaxDuration time.Duration
 

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
@@ -49,7 +50,12 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 		Protocol: protocol,
 		Start:    time.Now(),
 	}
-	body, err := newBody(rc, x.Active.HTTP.MaxBodyBytes)
+	originForm(&rc.Request.Header)
+	if x.Active.HTTP.Limits.Underscores == config.DropUnderscores {
+		dropUnderscores(&rc.Request.Header)
+	}
+	x.Watch(nil) // a write that waits for the caller ends by itself, see screen.Write
+	body, err := newBody(rc, &x.Exchange)
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
 	if pe := x.Handle(err); pe != nil {
@@ -68,7 +74,7 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 	exchange.CopyHead(&rc.Response.Header, &x.Response.Header)
 	body := x.Response.Body
 	n := body.Len()
-	if x.s.Closing() || x.Record.Status == 499 || x.unread() {
+	if x.s.Closing() || x.Record.Status == 499 || x.unread() || rc.Conn().(*screen).expired.Load() { //nolint:forcetypeassert // ServeConn made it
 		rc.Response.SetConnectionClose()
 	}
 	switch b := body.(type) {

@@ -49,7 +49,7 @@ func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 // Serve accepts until Close and calls serve for each connection, in a goroutine
 // of its own; the connection is closed when serve returns. Out of descriptors it
 // waits and tries again.
-func (l *Listener) Serve(serve func(net.Conn)) error {
+func (l *Listener) Serve(serve func(*Conn)) error {
 	var delay time.Duration
 	for {
 		nc, err := l.ln.Accept()
@@ -69,7 +69,7 @@ func (l *Listener) Serve(serve func(net.Conn)) error {
 	}
 }
 
-func (l *Listener) adopt(nc net.Conn, serve func(net.Conn)) error {
+func (l *Listener) adopt(nc net.Conn, serve func(*Conn)) error {
 	c := &Conn{Conn: nc}
 	l.mu.Lock()
 	defer l.mu.Unlock()

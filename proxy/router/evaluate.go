@@ -66,19 +66,21 @@ func (m *matcher) holds(r *request) bool {
 }
 
 func (m *headerMatcher) holds(r *request) bool {
-	var value []byte
-	ok := true
 	switch m.pseudo {
 	case pseudoMethod:
-		value = r.header.Method()
+		return m.judge(r.header.Method(), true)
 	case pseudoPath:
-		value = r.target
+		return m.judge(r.target, true)
 	case pseudoAuthority:
-		value, ok = r.authority, len(r.authority) > 0
+		return m.judge(r.authority, len(r.authority) > 0)
 	case notPseudo:
-		value, ok = m.name.value(r.header)
 	}
-	return m.judge(value, ok)
+	// A line that satisfies is looked for, and the outcome turned round afterwards.
+	found, there := m.name.lines(r.header, func(value []byte) bool { return m.judge(value, true) != m.Invert })
+	if !there {
+		return m.judge(nil, false)
+	}
+	return found != m.Invert
 }
 
 // judge compares a header's value, which may not be there.

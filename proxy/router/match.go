@@ -35,8 +35,8 @@ type CookieMatch struct {
 type Range struct{ Start, End int64 }
 
 // HeaderMatch is a condition on one header. The pseudo-headers :method, :path
-// and :authority may be named. Several lines of one header count as one, joined
-// by commas.
+// and :authority may be named. Of several lines of one header, one must match (inverted:
+// none may).
 type HeaderMatch struct {
 	Name string
 	// Value is nil where Present or Range is asked for.

@@ -78,16 +78,19 @@ func (r *request) param(name string) (value []byte, ok bool) {
 
 // cookie returns the value of the first cookie of a name.
 func (r *request) cookie(name string) (value []byte, ok bool) {
-	rest, _ := cookieName.value(r.header)
-	for len(rest) > 0 {
-		var one []byte
-		one, rest, _ = bytes.Cut(rest, semicolon)
-		key, value, found := bytes.Cut(bytes.TrimSpace(one), equals)
-		if found && string(key) == name {
-			return bytes.Trim(value, `"`), true
+	ok, _ = cookieName.lines(r.header, func(rest []byte) bool {
+		for len(rest) > 0 {
+			var one []byte
+			one, rest, _ = bytes.Cut(rest, semicolon)
+			key, v, found := bytes.Cut(bytes.TrimSpace(one), equals)
+			if found && string(key) == name {
+				value = bytes.Trim(v, `"`)
+				return true
+			}
 		}
-	}
-	return nil, false
+		return false
+	})
+	return value, ok
 }
 
 //nolint:gochecknoglobals // never written

@@ -20,6 +20,23 @@ type Metrics struct {
 	// DownstreamActive is how many requests are being served.
 	DownstreamActive *prometheus.GaugeVec // listener
 
+	// DownstreamRefused counts the connections that were closed before they were
+	// served, by why: no filter chain, a bad PROXY protocol header, nothing to inspect in
+	// time.
+	DownstreamRefused *prometheus.CounterVec // listener, reason
+	// DownstreamTLS counts the handshakes with callers: full, resumed or failed.
+	DownstreamTLS *prometheus.CounterVec // listener, result
+	// UpstreamTLS counts the handshakes with endpoints, as DownstreamTLS does.
+	UpstreamTLS *prometheus.CounterVec // cluster, result
+
+	// TCPConnections counts the connections that were relayed as bytes, once they have
+	// ended: ok, failed where no endpoint was reached, cut where a side broke off.
+	TCPConnections *prometheus.CounterVec // listener, cluster, result
+	// TCPActive is how many are being relayed.
+	TCPActive *prometheus.GaugeVec // listener, cluster
+	// TCPBytes counts the bytes relayed: sent to the cluster, or received from it.
+	TCPBytes *prometheus.CounterVec // cluster, direction
+
 	// UpstreamConnections counts the connections opened.
 	UpstreamConnections *prometheus.CounterVec // cluster
 	// UpstreamOpen is how many connections are open.
@@ -110,6 +127,13 @@ func New(reg prometheus.Registerer) *Metrics {
 		Failures:              c("friday_request_failures_total", "Requests that Friday answered itself, by Envoy's response flag.", "cluster", "flag"),
 		DownstreamConnections: g("friday_downstream_connections", "Callers connected.", "listener"),
 		DownstreamActive:      g("friday_downstream_requests_active", "Requests being served.", "listener"),
+		DownstreamRefused:     c("friday_downstream_connections_refused_total", "Connections closed before they were served, by why.", "listener", "reason"),
+		DownstreamTLS:         c("friday_downstream_tls_handshakes_total", "TLS handshakes with callers.", "listener", "result"),
+		UpstreamTLS:           c("friday_upstream_tls_handshakes_total", "TLS handshakes with endpoints.", "cluster", "result"),
+
+		TCPConnections: c("friday_tcp_connections_total", "Connections relayed as bytes, by how they ended.", "listener", "cluster", "result"),
+		TCPActive:      g("friday_tcp_connections_active", "Connections being relayed as bytes.", "listener", "cluster"),
+		TCPBytes:       c("friday_tcp_bytes_total", "Bytes relayed, sent to or received from a cluster.", "cluster", "direction"),
 
 		UpstreamConnections: c("friday_upstream_connections_total", "Connections opened to endpoints.", "cluster"),
 		UpstreamOpen:        g("friday_upstream_connections_open", "Connections open to endpoints.", "cluster"),

@@ -104,7 +104,7 @@ func TestStaticBootstrap(t *testing.T) {
 	require.Same(t, b, got.Source)
 	require.Len(t, got.Static.Listeners, 1)
 	require.Equal(t, "127.0.0.1:8080", got.Static.Listeners[0].Address)
-	require.Len(t, got.Static.Listeners[0].HTTP.Filters, 1)
+	require.Len(t, got.Static.Listeners[0].Chains[0].HTTP.Filters, 1)
 	require.Equal(t, []*cluster.Config{{Name: "models", ConnectTimeout: time.Second, Endpoints: []cluster.EndpointConfig{{Address: "127.0.0.1:8000", Weight: 1}}}}, got.Static.Clusters)
 }
 

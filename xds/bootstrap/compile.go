@@ -139,15 +139,17 @@ func (c *compiler) listeners(b *bootstrapv3.Bootstrap, out *config.Resources) {
 		}
 		seen[m.GetName()] = true
 		parsed, err := c.parser.Listener(m)
-		switch {
-		case err != nil:
+		if err != nil {
 			c.check(err)
 			continue
-		case parsed.HTTP.Table == nil:
-			c.failf("listener %q: rds: not supported yet in static_resources", m.GetName())
-			continue
-		case parsed.ValidateClusters:
-			c.check(resource.UnknownClusters("listener", m.GetName(), parsed.HTTP.Table, func(name string) bool { return known[name] }))
+		}
+		for h := range parsed.HTTPs() {
+			if h.Table == nil {
+				c.failf("listener %q: rds: not supported yet in static_resources", m.GetName())
+			}
+		}
+		for _, t := range parsed.Validated {
+			c.check(resource.UnknownClusters("listener", m.GetName(), t, func(name string) bool { return known[name] }))
 		}
 		out.Listeners = append(out.Listeners, parsed.Listener)
 	}

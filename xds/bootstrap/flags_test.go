@@ -41,8 +41,8 @@ func TestUpstreamFlags(t *testing.T) {
 	l := got.Static.Listeners[0]
 	require.Equal(t, "inbound", l.Name)
 	require.Equal(t, "0.0.0.0:19080", l.Address)
-	require.Equal(t, []string{"friday.filters.http.batch", "friday.filters.http.stream"}, []string{l.HTTP.Filters[0].Name, l.HTTP.Filters[1].Name})
-	route := l.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Equal(t, []string{"friday.filters.http.batch", "friday.filters.http.stream"}, []string{l.Chains[0].HTTP.Filters[0].Name, l.Chains[0].HTTP.Filters[1].Name})
+	route := l.Chains[0].HTTP.Table.VirtualHosts[0].Routes[0]
 	require.Equal(t, "/", route.Match.Prefix)
 	require.Zero(t, route.Timeout, "none, and not Envoy's 15 s")
 	require.Equal(t, []config.WeightedCluster{{Name: "upstream", Weight: 1}}, route.Clusters)
@@ -62,7 +62,7 @@ func TestUpstreamForms(t *testing.T) {
 		require.Equal(t, want, got.Static.Clusters[0].Endpoints[0].Address, upstream)
 		require.Len(t, got.Static.Clusters[0].Endpoints, 1, upstream)
 		require.Equal(t, "0.0.0.0:0", got.Static.Listeners[0].Address)
-		require.Equal(t, time.Minute, got.Static.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
+		require.Equal(t, time.Minute, got.Static.Listeners[0].Chains[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
 		require.NotEmpty(t, got.Node.GetId(), "the host's name")
 	}
 }

@@ -115,23 +115,22 @@ func (s *state) taken(k kind, name string) bool {
 // unknownClusters is the error of routes that may name known clusters only and
 // do not.
 func (s *state) unknownClusters(k kind, name string, i *item) error {
-	var table *config.RouteTable
+	var tables []*config.RouteTable
 	switch k { //nolint:exhaustive // the others have no routes
 	case lds:
-		if l := i.listener(); l.ValidateClusters {
-			table = l.HTTP.Table
-		}
+		tables = i.listener().Validated
 	case rds:
 		if t := i.table(); t.ValidateClusters {
-			table = t.RouteTable
+			tables = append(tables, t.RouteTable)
 		}
 	}
-	if table == nil {
-		return nil
+	var errs []error
+	for _, t := range tables {
+		errs = append(errs, resource.UnknownClusters(k.noun(), name, t, func(cluster string) bool {
+			return s.known[cds].items[cluster] != nil || s.taken(cds, cluster)
+		}))
 	}
-	return resource.UnknownClusters(k.noun(), name, table, func(cluster string) bool {
-		return s.known[cds].items[cluster] != nil || s.taken(cds, cluster)
-	})
+	return errors.Join(errs...)
 }
 
 // refuse notes that the data plane did not take what follows from a response.

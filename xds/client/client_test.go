@@ -314,7 +314,7 @@ func TestStaticConfiguration(t *testing.T) {
 	t.Parallel()
 	static := &config.Resources{
 		Clusters:  []*cluster.Config{{Name: "static", Endpoints: []cluster.EndpointConfig{{Address: "10.0.0.9:80"}}}},
-		Listeners: []*config.Listener{{Name: "static", HTTP: &config.HTTP{Table: &config.RouteTable{}}}},
+		Listeners: []*config.Listener{{Name: "static", Default: &config.FilterChain{HTTP: &config.HTTP{Table: &config.RouteTable{}}}}},
 	}
 	alone := start(t, func(o *client.Options) { o.Static = static })
 	eventually(t, "ready", alone.Ready)

@@ -128,11 +128,16 @@ func (s *state) settleClusters() {
 // endpoints.
 func (s *state) warm(t *config.RouteTable) bool {
 	for name := range resource.Clusters(t) {
-		if s.known[cds].items[name] != nil && s.clusters[name] == nil {
+		if s.cold(name) {
 			return false
 		}
 	}
 	return true
+}
+
+// cold says that a cluster waits for its first endpoints.
+func (s *state) cold(name string) bool {
+	return s.known[cds].items[name] != nil && s.clusters[name] == nil
 }
 
 func (s *state) settleTables() {
@@ -145,8 +150,7 @@ func (s *state) settleTables() {
 
 func (s *state) settleListeners() {
 	for name, i := range s.known[lds].items {
-		h := i.listener().HTTP
-		if h.RouteName != "" && s.tables[h.RouteName] != nil || h.Table != nil && s.warm(h.Table) {
+		if s.routed(i.listener().Listener) {
 			s.listeners[name] = i
 		}
 	}
@@ -155,12 +159,29 @@ func (s *state) settleListeners() {
 	})
 }
 
+// routed says that the routes of every chain are there.
+func (s *state) routed(l *config.Listener) bool {
+	for h := range l.HTTPs() {
+		if h.RouteName != "" && s.tables[h.RouteName] == nil || h.Table != nil && !s.warm(h.Table) {
+			return false
+		}
+	}
+	for name := range l.TCPClusters() {
+		if s.cold(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // dropTables lets go of tables that no listener names, in force or on its way.
 func (s *state) dropTables() {
 	used := map[string]bool{}
 	for _, of := range []map[string]*item{s.listeners, s.known[lds].items} {
 		for _, i := range of {
-			used[i.listener().HTTP.RouteName] = true
+			for h := range i.listener().HTTPs() {
+				used[h.RouteName] = true
+			}
 		}
 	}
 	maps.DeleteFunc(s.tables, func(name string, _ *item) bool { return !used[name] })
@@ -174,12 +195,17 @@ func (s *state) dropClusters(now time.Time) {
 	held := false
 	for name, i := range s.listeners {
 		held = held || s.known[lds].items[name] != i
-		t := i.listener().HTTP.Table
-		if route := i.listener().HTTP.RouteName; route != "" {
-			t = s.tables[route].table().RouteTable
-			held = held || s.known[rds].items[route] != nil && s.known[rds].items[route] != s.tables[route]
+		for h := range i.listener().HTTPs() {
+			t := h.Table
+			if route := h.RouteName; route != "" {
+				t = s.tables[route].table().RouteTable
+				held = held || s.known[rds].items[route] != nil && s.known[rds].items[route] != s.tables[route]
+			}
+			for cluster := range resource.Clusters(t) {
+				used[cluster] = true
+			}
 		}
-		for cluster := range resource.Clusters(t) {
+		for cluster := range i.listener().TCPClusters() {
 			used[cluster] = true
 		}
 	}

@@ -166,8 +166,10 @@ func (s *state) names(k kind) []string {
 	case rds:
 		for _, of := range []map[string]*item{s.known[lds].items, s.known[lds].waiting} {
 			for _, i := range of {
-				if name := i.listener().HTTP.RouteName; name != "" {
-					set[name] = true
+				for h := range i.listener().HTTPs() {
+					if h.RouteName != "" {
+						set[h.RouteName] = true
+					}
 				}
 			}
 		}
@@ -194,8 +196,10 @@ func (s *state) resources() *config.Resources {
 	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
 		l := s.listeners[name].listener()
 		r.Listeners = append(r.Listeners, l.Listener)
-		if l.HTTP.RouteName != "" {
-			r.Routes[l.HTTP.RouteName] = s.tables[l.HTTP.RouteName].table().RouteTable
+		for h := range l.HTTPs() {
+			if h.RouteName != "" {
+				r.Routes[h.RouteName] = s.tables[h.RouteName].table().RouteTable
+			}
 		}
 	}
 	return r

@@ -68,9 +68,10 @@ func (d *drive) force() string {
 	r := d.s.resources()
 	var parts []string
 	for _, l := range r.Listeners {
-		t := l.HTTP.Table
+		http := slices.Collect(l.HTTPs())[0]
+		t := http.Table
 		if t == nil {
-			t = r.Routes[l.HTTP.RouteName]
+			t = r.Routes[http.RouteName]
 			require.NotNil(d, t, "listener %s without its routes", l.Name)
 		}
 		var to []string
@@ -319,7 +320,7 @@ func TestRefusedNames(t *testing.T) {
 	t.Parallel()
 	d := newDrive(t, &config.Resources{
 		Clusters:  []*cluster.Config{{Name: "static"}},
-		Listeners: []*config.Listener{{Name: "static", HTTP: &config.HTTP{Table: &config.RouteTable{}}}},
+		Listeners: []*config.Listener{{Name: "static", Default: &config.FilterChain{HTTP: &config.HTTP{Table: &config.RouteTable{}}}}},
 	})
 	err := d.recv(cds, xdstest.StaticCluster(t, "twice", "10.0.0.1:80"), xdstest.StaticCluster(t, "twice", "10.0.0.2:80"), xdstest.Cluster("static"))
 	require.EqualError(t, err, "cluster \"twice\": stands twice in the response\ncluster \"twice\": stands twice in the response\ncluster \"static\": the bootstrap has one of this name")

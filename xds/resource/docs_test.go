@@ -97,6 +97,7 @@ func docs() string {
 		{"Listeners", listenerRules()},
 		{"Routes", routeRules()},
 		{"Clusters and endpoints", clusterRules()},
+		{"TLS and secrets", tlsRules()},
 		{"Bootstrap", bootstrapRules()},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n", group.title)

@@ -29,8 +29,9 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
 	case m.GetRouteConfig() != nil:
 		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
-		validate := m.GetRouteConfig().GetValidateClusters()
-		l.ValidateClusters = validate == nil || validate.GetValue()
+		if validate := m.GetRouteConfig().GetValidateClusters(); validate == nil || validate.GetValue() {
+			l.Validated = append(l.Validated, h.Table)
+		}
 	}
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
 	return h

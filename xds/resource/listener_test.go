@@ -54,8 +54,8 @@ func TestListener(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "inference", l.Name)
 	require.Equal(t, "0.0.0.0:19080", l.Address)
-	require.False(t, l.ValidateClusters)
-	h := l.HTTP
+	require.Empty(t, l.Validated)
+	h := l.Chains[0].HTTP
 	require.Len(t, h.Filters, 2)
 	require.Equal(t, "batch", h.Filters[0].Name)
 	require.True(t, proto.Equal(&batchv1.Batch{MaxBatchSize: wrapperspb.UInt32(8)}, h.Filters[0].Config.(proto.Message)))
@@ -87,13 +87,13 @@ default_filter_chain:
 	l, err := parser().Listener(m)
 	require.NoError(t, err)
 	require.Equal(t, "[::1]:0", l.Address)
-	require.True(t, l.ValidateClusters, "Envoy's default for inline routes")
-	route := l.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Len(t, l.Validated, 1, "Envoy's default for inline routes")
+	route := l.Default.HTTP.Table.VirtualHosts[0].Routes[0]
 	require.Equal(t, "/", route.Match.Prefix)
 	require.Equal(t, 15*time.Second, route.Timeout, "Envoy's default")
 	require.Equal(t, []config.WeightedCluster{{Name: "c", Weight: 1}}, route.Clusters)
-	require.Zero(t, l.HTTP.IdleTimeout)
-	require.Equal(t, config.LogErrors, l.HTTP.AccessLog)
+	require.Zero(t, l.Default.HTTP.IdleTimeout)
+	require.Equal(t, config.LogErrors, l.Default.HTTP.AccessLog)
 }
 
 func TestListenerErrors(t *testing.T) {

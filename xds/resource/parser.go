@@ -10,6 +10,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -26,6 +27,7 @@ const (
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 )
 
 const (
@@ -40,8 +42,10 @@ const (
 // Listener is a parsed Listener.
 type Listener struct {
 	*config.Listener
-	// ValidateClusters says that the inline table may name known clusters only.
-	ValidateClusters bool
+	// Validated are the inline tables that may name known clusters only.
+	Validated []*config.RouteTable
+	// Secrets are those that its chains refer to.
+	Secrets []Need
 }
 
 // RouteTable is a parsed RouteConfiguration.
@@ -60,6 +64,8 @@ type Cluster struct {
 	// FetchTimeout is how long it waits for them before it goes on without; 0:
 	// for ever.
 	FetchTimeout time.Duration
+	// Secrets are those that its TLS contexts refer to.
+	Secrets []Need
 }
 
 // Endpoints are a parsed ClusterLoadAssignment.
@@ -81,7 +87,7 @@ type Parser struct {
 var ErrType = errors.New("unexpected resource type")
 
 // ParseAny parses one resource of a response of type typeURL: parsed is a
-// *Listener, *RouteTable, *Cluster or *Endpoints. The name is there, where it
+// *Listener, *RouteTable, *Cluster, *Endpoints or *Secret. The name is there, where it
 // could be read, beside an error too.
 func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, parsed any, err error) {
 	defer func() {
@@ -124,6 +130,13 @@ func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, par
 		}
 		parsed, err = r.Endpoints(m)
 		return m.GetClusterName(), parsed, err
+	case SecretType:
+		m := new(tlsv3.Secret)
+		if err := decode(resource, m); err != nil {
+			return "", nil, err
+		}
+		parsed, err = r.Secret(m)
+		return m.GetName(), parsed, err
 	}
 	return "", nil, fmt.Errorf("%w: %q", ErrType, typeURL)
 }

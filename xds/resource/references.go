@@ -59,7 +59,7 @@ func Name(resource *anypb.Any) string {
 		return ""
 	}
 	switch resource.GetTypeUrl() {
-	case ListenerType, RouteType, ClusterType, EndpointType:
+	case ListenerType, RouteType, ClusterType, EndpointType, SecretType:
 	default:
 		return ""
 	}

@@ -71,7 +71,6 @@ func (r *tableReader) limits(m *routev3.RouteAction, route *config.Route) {
 	if m.GetTimeout() != nil {
 		route.Timeout = min(m.GetTimeout().AsDuration(), Unlimited)
 	}
-	route.IdleTimeout = m.GetIdleTimeout().AsDuration()
 	bounded := func(d *durationpb.Duration) *time.Duration {
 		if d == nil {
 			return nil
@@ -79,6 +78,7 @@ func (r *tableReader) limits(m *routev3.RouteAction, route *config.Route) {
 		most := min(d.AsDuration(), Unlimited)
 		return &most
 	}
+	route.IdleTimeout = bounded(m.GetIdleTimeout())
 	route.GRPCTimeout, route.GRPCOffset = bounded(m.GetMaxGrpcTimeout()), m.GetGrpcTimeoutOffset().AsDuration()
 	if d := m.GetMaxStreamDuration(); d != nil {
 		route.MaxDuration = d.GetMaxStreamDuration().AsDuration()
@@ -115,7 +115,7 @@ func (r *tableReader) rewrite(path string, m *routev3.RouteAction, match *routev
 	case *routev3.RouteAction_HostRewritePathRegex:
 		w.HostRegex = r.substitution(path+".host_rewrite_path_regex", spec.HostRewritePathRegex)
 	case *routev3.RouteAction_HostRewrite:
-		w.HostFormat = r.format(path+".host_rewrite", spec.HostRewrite, "")
+		w.HostFormat = r.format(path+".host_rewrite", spec.HostRewrite, "-") // as in Envoy
 	}
 	w.ForwardHost = m.GetAppendXForwardedHost()
 }

@@ -25,9 +25,6 @@ func (r *tableReader) retry(path string, m *routev3.RetryPolicy) *action.Retry {
 		PerTry: m.GetPerTryTimeout().AsDuration(), PerTryIdle: m.GetPerTryIdleTimeout().AsDuration(),
 		Elsewhere: len(m.GetRetryHostPredicate()) > 0, // the table takes previous_hosts only
 	}
-	if len(m.GetRetriableStatusCodes()) > 0 {
-		out.On |= action.OnStatusCodes
-	}
 	if n := m.GetNumRetries(); n != nil {
 		out.Times = n.GetValue()
 	}
@@ -49,9 +46,6 @@ func (r *tableReader) retry(path string, m *routev3.RetryPolicy) *action.Retry {
 	}
 	if out.Headers, err = router.NewResponseHeaders(answers); err != nil {
 		r.addf(path+".retriable_headers", "%v", err)
-	}
-	if len(answers) > 0 {
-		out.On |= action.OnHeaders
 	}
 	for i, h := range m.GetRetriableRequestHeaders() {
 		at := path + ".retriable_request_headers[" + strconv.Itoa(i) + "]"

@@ -1,0 +1,75 @@
+package exchange
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
+)
+
+// still ends an exchange in which nothing moves any more.
+type still struct {
+	after atomic.Int64 // a time.Duration
+	timer *time.Timer
+
+	mu   sync.Mutex
+	over bool // the exchange has finished
+}
+
+// Watch ends the request's context when nothing has moved (Moved) for as long as the
+// listener allows; stuck, which may be nil, then ends a write that waits for the
+// caller. It is called after Begin, and does nothing where there is no such limit.
+func (x *Exchange) Watch(stuck func()) {
+	x.Request.LimitIdle = func(d time.Duration) { x.watch(d, stuck) }
+	x.watch(x.Active.HTTP.Limits.StreamIdleTimeout, stuck)
+}
+
+func (x *Exchange) watch(d time.Duration, stuck func()) {
+	if d <= 0 || d >= config.Unlimited {
+		d = config.Unlimited
+	}
+	if x.still != nil {
+		x.still.after.Store(int64(d))
+		x.still.timer.Reset(d)
+		return
+	}
+	if d == config.Unlimited {
+		return
+	}
+	s := &still{}
+	s.after.Store(int64(d))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer = time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.over {
+			return
+		}
+		x.cancel(proxy.ErrStreamIdle)
+		if stuck != nil {
+			stuck()
+		}
+	})
+	x.still = s
+}
+
+// Moved says that a piece of the request or of its answer has come or gone. Anybody
+// may call it, at any time.
+func (x *Exchange) Moved() {
+	if x.still != nil {
+		x.still.timer.Reset(time.Duration(x.still.after.Load()))
+	}
+}
+
+func (s *still) end() {
+	if s == nil {
+		return
+	}
+	s.timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}

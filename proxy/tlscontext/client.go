@@ -1,0 +1,108 @@
+package tlscontext
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Client makes handshakes with one endpoint.
+type Client struct {
+	// Set once.
+	context *Upstream
+	sni     string
+	source  source
+
+	current atomic.Pointer[dialled]
+	mu      sync.Mutex // one makes it anew
+}
+
+// dialled is a configuration made of some material. Sessions end with it: they
+// belong to the identity that they were made with.
+type dialled struct {
+	of     *material
+	config *tls.Config
+}
+
+// NewClient makes a Client of u to an endpoint of that hostname, which may be empty.
+// Files that u names must be there.
+func NewClient(u *Upstream, hostname string, secrets *Store) (*Client, error) {
+	c := &Client{context: u, sni: u.SNI, source: source{common: &u.Common, store: secrets}}
+	if u.HostSNI && hostname != "" {
+		c.sni = hostname
+	}
+	if err := ready(&c.source); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Protocols are what the context offers by ALPN.
+func (c *Client) Protocols() []string { return c.context.Protocols }
+
+// Handshake speaks TLS on nc, offering protocols by ALPN. The context bounds the
+// handshake alone.
+func (c *Client) Handshake(ctx context.Context, nc net.Conn, protocols ...string) (*tls.Conn, error) {
+	m, err := c.source.get()
+	if err != nil {
+		return nil, err
+	}
+	now := c.current.Load()
+	if now == nil || now.of != m {
+		now = c.dial(m)
+	}
+	config := now.config
+	if !slices.Equal(config.NextProtos, protocols) {
+		config = config.Clone()
+		config.NextProtos = protocols
+	}
+	t := tls.Client(nc, config)
+	return t, t.HandshakeContext(ctx)
+}
+
+func (c *Client) dial(m *material) *dialled {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.current.Load(); now != nil && now.of == m {
+		return now
+	}
+	u := c.context
+	config := &tls.Config{
+		ServerName:         c.sni,
+		CipherSuites:       u.Ciphers,
+		CurvePreferences:   u.Curves,
+		NextProtos:         u.Protocols,
+		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection does it, resumed sessions too
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if m.verifier == nil {
+				return nil
+			}
+			name := ""
+			if u.SANFromSNI {
+				name = c.sni
+			}
+			return m.verifier.verify(cs.PeerCertificates, x509.ExtKeyUsageServerAuth, name)
+		},
+	}
+	config.MinVersion, config.MaxVersion = u.versions()
+	if u.Sessions > 0 {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(u.Sessions)
+	}
+	if len(m.certificates) > 0 {
+		config.GetClientCertificate = func(ask *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			for i := range m.certificates {
+				if ask.SupportsCertificate(&m.certificates[i]) == nil {
+					return &m.certificates[i], nil
+				}
+			}
+			return &m.certificates[0], nil // the server may take it nevertheless
+		}
+	}
+	now := &dialled{of: m, config: config}
+	c.current.Store(now)
+	return now
+}
