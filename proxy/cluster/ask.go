@@ -34,7 +34,7 @@ func (k *checker) ask(ctx context.Context) (verdict, error) {
 // waits for a request nor takes a place from one.
 func (k *checker) connections(http2 bool) EndpointHandler {
 	if k.via == nil {
-		cfg := *k.c.Config()
+		cfg := *k.base
 		cfg.Limits = [2]Limits{}
 		cfg.ConnectTimeout = k.cfg.Timeout
 		cfg.IdleTimeout = 2*k.cfg.Interval + time.Minute
@@ -142,7 +142,7 @@ func follow(text []byte, parts [][]byte) bool {
 // askTCP connects, sends and waits for what must come.
 func (k *checker) askTCP(ctx context.Context, cfg *TCPCheck) (verdict, error) {
 	d := net.Dialer{}
-	if source := k.c.Config().Source; source.IsValid() {
+	if source := k.base.Source; source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(source)
 	}
 	conn, err := d.DialContext(ctx, "tcp", k.target.Address)

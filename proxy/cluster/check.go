@@ -25,6 +25,7 @@ type checker struct {
 	c      *Cluster
 	m      *member
 	cfg    *Check
+	base   *Config // of the cluster
 	target EndpointConfig
 	ctx    context.Context //nolint:containedctx // of all that the checker does
 	cancel context.CancelFunc
@@ -58,7 +59,7 @@ func (c *Cluster) checkAll() {
 			cfg = nil
 		}
 		if old := m.check; old != nil {
-			if cfg != nil && (old.cfg == cfg || reflect.DeepEqual(old.cfg, cfg)) && reflect.DeepEqual(old.target, m.target()) {
+			if cfg != nil && (old.cfg == cfg || reflect.DeepEqual(old.cfg, cfg)) && !dialDiffers(old.base, c.cfg) && reflect.DeepEqual(old.target, m.target()) {
 				continue
 			}
 			c.stopCheck(m)
@@ -84,7 +85,7 @@ func (m *member) target() EndpointConfig {
 
 func (c *Cluster) startCheck(m *member, cfg *Check) {
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &checker{c: c, m: m, cfg: cfg, target: m.target(), ctx: ctx, cancel: cancel, first: true}
+	k := &checker{c: c, m: m, cfg: cfg, base: c.cfg, target: m.target(), ctx: ctx, cancel: cancel, first: true}
 	if m.health()&(failedActive|pendingActive) == 0 {
 		// Until it has shown that it is well it is not.
 		m.mark(failedActive|pendingActive, failedActive|pendingActive)

@@ -78,6 +78,7 @@ func New(cfg *Config, dial Dial, log *zap.Logger, m *telemetry.Metrics) *Cluster
 	c.names.c = c
 	c.outliers.c = c
 	c.cold.Store(true)
+	c.view.Store(&view{set: &set{cfg: cfg}}) // for those who are quicker than Update
 	c.Update(cfg)
 	return c
 }

@@ -60,14 +60,15 @@ func failure(ctx context.Context, err error) (o outcome, tells bool) {
 	pe := proxy.AsError(ctx, err)
 	switch pe.Flag {
 	case proxy.FlagUpstreamConnection, proxy.FlagUpstreamReset:
+		o := outcome{status: 503, local: true, connected: pe.Flag == proxy.FlagUpstreamReset}
 		if ne, ok := errors.AsType[net.Error](pe.Err); ok && ne.Timeout() {
-			return outcome{504, true}, true
+			o.status = 504
 		}
-		return outcome{503, true}, true
+		return o, true
 	case proxy.FlagTimeout:
-		return outcome{504, true}, true
+		return outcome{status: 504, local: true, connected: true}, true
 	case proxy.FlagUpstreamProtocol:
-		return outcome{502, false}, true
+		return outcome{status: 502}, true
 	}
 	return outcome{}, false // the caller's, or Friday's own
 }

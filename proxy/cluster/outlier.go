@@ -94,6 +94,8 @@ func (d *detector) forget(m *member) {
 type outcome struct {
 	status int  // of the answer, gRPC's made one of HTTP; or what stands for the failure
 	local  bool // there was no answer
+	// connected says that it got as far as a connection, which is a success of its own.
+	connected bool
 }
 
 // note counts an outcome.
@@ -106,6 +108,9 @@ func (d *detector) note(m *member, o outcome) {
 	if cfg.SplitLocal {
 		t.localTotal.Add(1)
 		if o.local {
+			if o.connected {
+				t.inLocal.Store(0)
+			}
 			if t.inLocal.Add(1) == cfg.ConsecutiveLocal.Count {
 				t.inLocal.Store(0)
 				d.eject(m, cfg, cfg.ConsecutiveLocal.Enforce, "consecutive_local_origin_failure")

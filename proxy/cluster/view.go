@@ -127,7 +127,7 @@ func (b *viewBuilder) split(s *set) []group {
 		case f.healthy():
 			g.healthy = append(g.healthy, m)
 			g.available.healthy += n
-		case f&excludedImmediate != 0, f&pendingActive != 0 && s.cfg.IgnoreNew:
+		case f&(excludedImmediate|drainingEDS) != 0, f&pendingActive != 0 && s.cfg.IgnoreNew:
 			g.available.excluded += n
 		}
 	}
