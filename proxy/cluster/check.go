@@ -141,7 +141,9 @@ func (k *checker) run() {
 	changed := k.take(v, late, err)
 	if k.first {
 		k.first = false
-		c.asked--
+		if c.asked--; c.asked == 0 && c.cold.Load() {
+			c.look() // those who waited must see it
+		}
 		c.settle()
 	}
 	if k.m.check != k {

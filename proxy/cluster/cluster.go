@@ -120,20 +120,20 @@ func (c *Cluster) apply(redial bool) {
 	var let []EndpointHandler // what is not used any more, closed after the swap
 	added := 0
 	for i := range want {
-		e := want[i]
+		e := &want[i]
 		if members[e.Address] != nil {
 			continue // the first of equal addresses counts
 		}
 		m := c.members[e.Address]
 		switch {
 		case m == nil:
-			m = newMember(c.name, e, c.dial(c.cfg, &e))
+			m = newMember(c.name, e, c.dial(c.cfg, e))
 			added++
 		case redial:
-			let = append(let, m.replace(c.dial(c.cfg, &e)))
+			let = append(let, m.replace(c.dial(c.cfg, e)))
 		}
-		e.Weight = max(1, e.Weight)
-		m.config = e
+		m.config = *e
+		m.config.Weight = max(1, e.Weight)
 		m.mark(controlFlags|pendingRemoval, e.Health.flags())
 		members[e.Address] = m
 		next.members = append(next.members, m)

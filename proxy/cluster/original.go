@@ -70,8 +70,8 @@ func (c *Cluster) visit(address string) any {
 	if found, ok := c.originals.Load(address); ok {
 		return found
 	}
-	e := EndpointConfig{Address: address, Weight: 1}
-	o := &original{member: newMember(c.name, e, c.dial(c.cfg, &e))}
+	e := &EndpointConfig{Address: address, Weight: 1}
+	o := &original{member: newMember(c.name, e, c.dial(c.cfg, e))}
 	o.used.Store(true)
 	if c.closed {
 		return o // an old snapshot's request is still served

@@ -43,7 +43,7 @@ type tally struct {
 	in5xx, inGateway, inLocal atomic.Uint32
 	total, good               atomic.Uint64
 	localTotal, localGood     atomic.Uint64
-	rate, localRate           atomic.Uint64 // bits of the last interval's rates, as percentages; 0: not known
+	rate, localRate           atomic.Uint64 // bits of the last interval's rates, as percentages, and 1; 0: not known
 	ejections                 int           // guarded by detector.mu, as what follows
 	backoff                   uint64        // how often in a row
 	ejectedAt                 time.Time
@@ -236,8 +236,8 @@ func (d *detector) look() {
 		t := &m.tally
 		answers[i] = sample{m, t.total.Swap(0), t.good.Swap(0)}
 		local[i] = sample{m, t.localTotal.Swap(0), t.localGood.Swap(0)}
-		t.rate.Store(math.Float64bits(answers[i].rate(cfg.SuccessRate.Volume)))
-		t.localRate.Store(math.Float64bits(local[i].rate(cfg.LocalSuccessRate.Volume)))
+		t.rate.Store(math.Float64bits(1+answers[i].rate(cfg.SuccessRate.Volume)))
+		t.localRate.Store(math.Float64bits(1+local[i].rate(cfg.LocalSuccessRate.Volume)))
 	}
 	d.average[0] = d.judge(cfg, answers, cfg.SuccessRate, cfg.FailureRate, "")
 	if cfg.SplitLocal {

@@ -61,7 +61,7 @@ func (d *detector) averages() (answers, local [2]float64) {
 
 func rateOf(bits interface{ Load() uint64 }) float64 {
 	if b := bits.Load(); b != 0 {
-		return math.Float64frombits(b)
+		return math.Float64frombits(b) - 1
 	}
 	return -1
 }
