@@ -316,6 +316,9 @@ func (c *Cluster) Pick(_ context.Context, req *proxy.Request) (*proxy.Endpoint, 
 
 func (c *Cluster) pick(req *proxy.Request, tried []*proxy.Endpoint) *proxy.Endpoint {
 	v := c.view.Load()
+	if v.lone != nil {
+		return v.lone
+	}
 	if v.set.cfg.Discovery == OriginalDestination {
 		return c.original(v.set.cfg, req)
 	}
