@@ -181,7 +181,7 @@ func TestEndpointParts(t *testing.T) {
 	t.Parallel()
 	got, err := parser().Endpoints(decode(t, `
 cluster_name: c
-policy: {overprovisioning_factor: 150, weighted_priority_health: true, drop_overloads: [{category: x, drop_percentage: {numerator: 5}}, {category: y, drop_percentage: {numerator: 5, denominator: TEN_THOUSAND}}]}
+policy: {overprovisioning_factor: 150, weighted_priority_health: true, drop_overloads: [{category: x, drop_percentage: {numerator: 5}}, {category: z, drop_percentage: {numerator: 5, denominator: TEN_THOUSAND}}]}
 endpoints:
 - locality: {region: r, zone: z, sub_zone: s}
   priority: 2
@@ -195,7 +195,7 @@ endpoints:
     metadata: {filter_metadata: {envoy.lb: {hash_key: k}, istio: {workload: x}, envoy.transport_socket_match: {tlsMode: istio}}}
 `, new(endpointv3.ClusterLoadAssignment)))
 	require.NoError(t, err)
-	require.Equal(t, cluster.Load{Overprovisioning: 150, WeightedHealth: true, Drops: []cluster.Drop{{Category: "x", PerMillion: 50_000}, {Category: "y", PerMillion: 500}}}, got.Load)
+	require.Equal(t, cluster.Load{Overprovisioning: 150, WeightedHealth: true, Drops: []cluster.Drop{{Category: "x", PerMillion: 50_000}, {Category: "z", PerMillion: 500}}}, got.Load)
 	require.Equal(t, []cluster.EndpointConfig{{
 		Address: "10.0.0.1:80", Hostname: "h", Weight: 1, Health: cluster.HealthTimeout, Priority: 2,
 		Locality: cluster.Locality{Region: "r", Zone: "z", SubZone: "s"}, LocalityWeight: 4,
