@@ -126,7 +126,7 @@ func (s *side) read(t *testing.T, text string, m proto.Message) {
 		return
 	}
 	part := m.ProtoReflect().New().Interface()
-	require.NoError(t, protojson.Unmarshal([]byte(asJSON(t, s.stage.fill(text))), part), "%s", text)
+	require.NoError(t, protojson.Unmarshal([]byte(asJSON(t, strings.ReplaceAll(s.stage.fill(text), "${side}", s.name))), part), "%s", text)
 	proto.Merge(m, part)
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/accesslog"
+	"github.com/fridaymesh/friday/proxy/edge"
 )
 
 // Listener is an address that is listened on, and what to do with what comes.
@@ -92,8 +94,12 @@ type HTTP struct {
 	// bounds each message of a gRPC stream.
 	MaxBodyBytes int64
 	Limits       Limits
-	// AccessLog is which requests are logged.
+	// AccessLog is which requests are logged in Friday's own format, Logs are access logs
+	// in formats of the configuration.
 	AccessLog AccessLog
+	Logs      []accesslog.Config
+	// Edge is what is done to every request and every answer.
+	Edge edge.Config
 }
 
 // Codec is what callers of a listener may speak.

@@ -66,6 +66,9 @@ func grpcAnswer(pe *proxy.Error) *proxy.Response {
 		// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
 		r.Header.Set("grpc-retry-pushback-ms", strconv.FormatInt(pe.RetryAfter.Milliseconds(), 10))
 	}
+	if pe.Decorate != nil {
+		pe.Decorate(&r.Header)
+	}
 	return r
 }
 

@@ -18,8 +18,9 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		HeadersTimeout: timeout(m.GetRequestHeadersTimeout()),
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
-		AccessLog:      accessLog(m.GetAccessLog()),
 	}
+	p.accessLogs(path, m, h)
+	h.Edge = p.edge(path, m)
 	switch {
 	case m.GetRds() != nil:
 		h.RouteName = m.GetRds().GetRouteConfigName()
