@@ -21,7 +21,7 @@ const toA = `[{match: {prefix: /}, route: {cluster: a}}]`
 func edged(hcm string) Config { return Config{Routes: toA, HCM: `{` + hcm + `}`} }
 
 func edgeCases() []Case {
-	odd := get("/a/../b", "/a/./b", "/a/b/..", "/a/b/.", "/../a", "/a//b", "/a/%2e%2e/b", "/a/%2E/b", "/%7Ea", "/%41bc", "/a%2Fb", "/a%2fb/../c", `/a\b`, "/a%5Cb", "/a%20b", "/a/..;/b", "/a?x=/../y", "/", "/a/...", "/a%", "/a%zz", "/a%00b", "/.", "/..", "/a/../../b")
+	odd := get("/a/../b", "/a/./b", "/a/b/..", "/a/b/.", "/../a", "/a//b", "/a/%2e%2e/b", "/a/%2E/b", "/%7Ea", "/%41bc", "/a%2Fb", "/a%2fb/../c", `/a\b`, "/a%5Cb", "/a%20b", "/a/..;/b", "/a/.;x/b", "/a/..;x=1/b", "/a?x=/../y", "/", "/a/...", "/a%", "/a%zz", "/a%00b", "/.", "/..", "/a/../../b")
 	return []Case{
 		{Name: "paths as they are", Config: edged(`normalize_path: false`), Requests: odd},
 		{Name: "normalised paths", Config: edged(`normalize_path: true`), Requests: odd},
@@ -47,13 +47,13 @@ func edgeCases() []Case {
 		{Name: "the server's own name", Config: edged(`server_name: mesh, server_header_transformation: PASS_THROUGH`), Requests: []Request{{}, {Play: "set=server:own"}}},
 		{Name: "the server's name on own answers", Config: Config{Routes: `[{match: {prefix: /d}, direct_response: {status: 200}}]`, HCM: `{server_name: mesh, server_header_transformation: OVERWRITE}`}, Requests: get("/d", "/none")},
 		{Name: "via", Config: edged(`via: "1.1 mesh"`), Requests: []Request{{}, {Header: []string{"via: 1.0 a"}, Play: "set=via:x"}}},
-		{Name: "x-forwarded-for by the connection", Config: edged(`use_remote_address: true`), Requests: with("", "x-forwarded-for: 1.2.3.4", "x-forwarded-for: 1.2.3.4, 5.6.7.8"), Allow: []string{"x-envoy headers"}},
-		{Name: "x-forwarded-for is left alone", Config: edged(`use_remote_address: true, skip_xff_append: true`), Requests: with("", "x-forwarded-for: 1.2.3.4"), Allow: []string{"x-envoy headers"}},
+		{Name: "x-forwarded-for by the connection", Config: edged(`use_remote_address: true`), Requests: with("", "x-forwarded-for: 1.2.3.4", "x-forwarded-for: 1.2.3.4, 5.6.7.8"), Allow: []string{"x-envoy headers", "loopback callers"}},
+		{Name: "x-forwarded-for is left alone", Config: edged(`use_remote_address: true, skip_xff_append: true`), Requests: with("", "x-forwarded-for: 1.2.3.4"), Allow: []string{"x-envoy headers", "loopback callers"}},
 		{Name: "x-forwarded-for of others", Config: edged(`use_remote_address: false`), Requests: with("", "x-forwarded-for: 1.2.3.4")},
 		{
 			Name:     "who the caller is",
 			Config:   Config{Routes: `[{match: {prefix: /}, route: {cluster: a}, request_headers_to_add: [{header: {key: x-remote, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}, {header: {key: x-peer, value: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}}]}]`, HCM: `{use_remote_address: true, xff_num_trusted_hops: 1}`},
-			Requests: with("", "x-forwarded-for: 1.2.3.4", "x-forwarded-for: 1.2.3.4,5.6.7.8", "x-forwarded-for: rubbish"), Allow: []string{"x-envoy headers"},
+			Requests: with("", "x-forwarded-for: 1.2.3.4", "x-forwarded-for: 1.2.3.4,5.6.7.8", "x-forwarded-for: rubbish"), Allow: []string{"x-envoy headers", "loopback callers"},
 		},
 		{
 			Name:     "who the caller is, by others",

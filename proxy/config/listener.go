@@ -78,6 +78,8 @@ type HTTP struct {
 	// Filters in the order of the chain, outermost first, without the router that
 	// ends it.
 	Filters []Filter
+	// LeftAside are the filters that were recognised and do nothing here, each with why.
+	LeftAside []string
 
 	// Codec is what callers may speak.
 	Codec Codec
@@ -128,7 +130,7 @@ const (
 type Filter struct {
 	// Name is what overrides refer to.
 	Name    string
-	Factory proxy.Factory
+	Factory proxy.Builder
 	Config  proxy.FilterConfig
 	// Disabled leaves it out, but where an override brings it in.
 	Disabled bool

@@ -117,8 +117,7 @@ func mergeSlashes(path string) string {
 }
 
 // normalize decodes unreserved characters (RFC 3986 section 6.2.2.2), makes "/" of "\"
-// and removes dot segments (section 5.2.4). It fails where a "%" is not followed by two
-// hexadecimal digits, or a control character is encoded.
+// and removes dot segments (section 5.2.4). It fails where a zero is encoded.
 func normalize(path string) (string, bool) {
 	decoded, ok := decodeUnreserved(path)
 	if !ok {
@@ -131,7 +130,8 @@ func normalize(path string) (string, bool) {
 	segments := strings.Split(decoded[1:], "/")
 	for i, s := range segments {
 		end := i == len(segments)-1
-		switch s {
+		dots, _, _ := strings.Cut(s, ";") // some servers take "..;x" for ".."
+		switch dots {
 		case ".":
 		case "..":
 			if len(out) > 0 {
@@ -161,7 +161,8 @@ func decodeUnreserved(path string) (string, bool) {
 			b.WriteByte(c)
 		default:
 			if i+2 >= len(path) || hexDigit(path[i+1]) < 0 || hexDigit(path[i+2]) < 0 {
-				return "", false
+				b.WriteByte(c) // the server's to judge
+				continue
 			}
 			v := byte(hexDigit(path[i+1])<<4 | hexDigit(path[i+2])) // #nosec G115 -- two digits
 			if v == 0 {

@@ -149,10 +149,10 @@ func protocol(codec string) string {
 }
 
 func flags(f *Facts) (string, bool) {
-	if f.Err == nil {
-		return "", false
+	if f.Err == nil || f.Err.Flag == "" {
+		return "-", true // which is how none is written
 	}
-	return string(f.Err.Flag), f.Err.Flag != ""
+	return string(f.Err.Flag), true
 }
 
 // details are Envoy's words for the commonest reasons.

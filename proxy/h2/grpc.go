@@ -26,6 +26,9 @@ const (
 // (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md), but
 // where Friday knows better than a status can say.
 func code(pe *proxy.Error) int {
+	if pe.GRPC > 0 {
+		return pe.GRPC
+	}
 	switch pe.Flag { //nolint:exhaustive // the others are told by their status
 	case proxy.FlagTimeout:
 		return codeDeadlineExceeded

@@ -27,6 +27,7 @@ func edgeRules() rules {
 		"local_reply_config":                honoured(),
 		"proxy_100_continue":                ignored("100 (Continue) is answered here"),
 		"tracing":                           ignored("there is no tracing"),
+		"access_log_flush_interval":         ignored("a line waits for others for one second"),
 	}
 }
 
