@@ -45,6 +45,9 @@ const (
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
 	FlagUpstreamProtocol   Flag = "UPE" // malformed response
+	FlagFaultAbort         Flag = "FI"  // a fault was injected
+	FlagRateLimited        Flag = "RL"  // rate limited
+	FlagDenied             Flag = "RBA" // denied by a policy of rbac; Friday's own
 	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )
@@ -63,6 +66,9 @@ type Error struct {
 	// Unsent says that no byte of the request can have been acted on, so that
 	// sending it once more, elsewhere too, is safe.
 	Unsent bool
+	// GRPC, where positive, is the gRPC status that the caller gets; else it follows from
+	// Status.
+	GRPC int
 	// Decorate, where not nil, changes the head of the answer that is made of the error:
 	// what the route adds to every answer.
 	Decorate func(h *fasthttp.ResponseHeader)

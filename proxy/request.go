@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -17,14 +18,24 @@ type Request struct {
 	Body Body
 	// Remote is the caller's address, Local the one that it called.
 	Remote, Local net.Addr
+	// TLS is the state of the caller's connection; nil in cleartext. Its certificates
+	// have been verified as the filter chain asks.
+	TLS *tls.ConnectionState
 	// Protocol is the downstream codec: "http1", "http2" or "grpc".
 	Protocol string
 	// Start is when the head had been read.
 	Start time.Time
 
+	// HealthCheck says that a filter has known it for a health check.
+	HealthCheck bool
+
 	// LimitIdle, where not nil, changes how long the request and its answer may stand
 	// still; 0: for ever. It is called before the route's chain runs.
 	LimitIdle func(time.Duration)
+
+	// Peer is who the connection is with, where Remote was told by x-forwarded-for; nil:
+	// Remote.
+	Peer net.Addr
 
 	// Route and Cluster are the names of what the router chose, set before the
 	// route's chain runs.

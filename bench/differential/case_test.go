@@ -76,7 +76,7 @@ type Request struct {
 func cases() []Case {
 	var all []Case
 	for _, part := range [][]Case{
-		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), pushCases(),
+		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), edgeCases(), filterCases(), pushCases(),
 		hashCases(), balanceCases(), limitCases(), outlierCases(), checkCases(), discoveryCases(),
 	} {
 		all = append(all, part...)

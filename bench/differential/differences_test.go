@@ -2,7 +2,24 @@
 
 package differential
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// ownAddress matches the addresses of this machine.
+var ownAddress = func() *regexp.Regexp {
+	addresses, _ := net.InterfaceAddrs()
+	var all []string
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() {
+			all = append(all, regexp.QuoteMeta(n.IP.String()))
+		}
+	}
+	return regexp.MustCompile(`\b(` + strings.Join(all, "|") + `)\b`)
+}()
 
 // difference is something in which the two may differ. docs/envoy.md has the same list.
 type difference struct {
@@ -44,6 +61,33 @@ func differences() map[string]difference {
 				o.Body = "(with a code)"
 				code, length := dropSent(o, "X-R"), dropSent(o, "Content-Length")
 				return code || length
+			},
+		},
+		"x-envoy-ratelimited": {
+			reason:  "Envoy marks a refusal with x-envoy-ratelimited; Friday adds nothing unasked",
+			forgive: func(side string, o *outcome) bool { return side == "envoy" && dropSent(o, "X-Envoy-Ratelimited") },
+		},
+		"x-envoy headers": {
+			reason: "Friday has no x-envoy-internal, x-envoy-external-address and x-envoy-upstream-healthchecked-cluster: they are Envoy's own",
+			forgive: func(side string, o *outcome) bool {
+				internal, external := dropSeen(o, "X-Envoy-Internal"), dropSeen(o, "X-Envoy-External-Address")
+				checked := dropSent(o, "X-Envoy-Upstream-Healthchecked-Cluster")
+				return side == "envoy" && (internal || external || checked)
+			},
+		},
+		"loopback callers": {
+			reason: "Envoy tells of a caller on loopback the machine's own address",
+			forgive: func(side string, o *outcome) (there bool) {
+				for i := range o.Seen {
+					for name, values := range o.Seen[i].Header {
+						for k, v := range values {
+							if own := ownAddress.ReplaceAllString(v, "127.0.0.1"); side == "envoy" && own != v {
+								o.Seen[i].Header[name][k], there = own, true
+							}
+						}
+					}
+				}
+				return there
 			},
 		},
 		"mirrored requests": {

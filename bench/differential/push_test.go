@@ -14,6 +14,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/stretchr/testify/require"
@@ -126,7 +127,7 @@ func (s *side) read(t *testing.T, text string, m proto.Message) {
 		return
 	}
 	part := m.ProtoReflect().New().Interface()
-	require.NoError(t, protojson.Unmarshal([]byte(asJSON(t, s.stage.fill(text))), part), "%s", text)
+	require.NoError(t, protojson.Unmarshal([]byte(asJSON(t, strings.ReplaceAll(s.stage.fill(text), "${side}", s.name))), part), "%s", text)
 	proto.Merge(m, part)
 }
 

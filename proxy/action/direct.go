@@ -14,29 +14,7 @@ type Direct struct {
 	Status int
 	Body   string
 	// Format, where not nil, makes the body; %LOCAL_REPLY_BODY% stands for Body.
-	Format *BodyFormat
-}
-
-// BodyFormat is how the text of Friday's own answers is made: exactly one of Text and
-// JSON.
-type BodyFormat struct {
-	Text *format.Formatter
-	JSON *format.JSON
-	// ContentType is text/plain or application/json where empty.
-	ContentType string
-}
-
-// Make makes the body and its type.
-func (b *BodyFormat) Make(facts *format.Facts) (body []byte, contentType string) {
-	if b.JSON != nil {
-		body, contentType = b.JSON.Append(nil, facts), "application/json"
-	} else {
-		body, contentType = b.Text.Append(nil, facts), "text/plain"
-	}
-	if b.ContentType != "" {
-		contentType = b.ContentType
-	}
-	return body, contentType
+	Format *format.BodyFormat
 }
 
 // NewDirect compiles a direct response with the header mutations of its levels.

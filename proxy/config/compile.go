@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,16 +74,7 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 	filters := make([]proxy.Filter, 0, len(cc.http.Filters))
 	for i := range cc.http.Filters {
 		f := &cc.http.Filters[i]
-		config, disabled := f.Config, f.Disabled
-		for _, m := range overrides {
-			if o, ok := m[f.Name]; ok {
-				disabled = o.Disabled
-				if o.Config != nil {
-					config = o.Config
-				}
-				break
-			}
-		}
+		config, disabled := f.effective(overrides)
 		if disabled {
 			continue
 		}
@@ -93,6 +85,33 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 		filters = append(filters, filter)
 	}
 	return proxy.Chain(last, filters...), nil
+}
+
+// effective is a filter's configuration under overrides, the most specific first.
+func (f *Filter) effective(overrides []map[string]Override) (config proxy.FilterConfig, disabled bool) {
+	config, disabled = f.Config, f.Disabled
+	combiner, all := f.Factory.(proxy.Combiner)
+	levels := []proxy.FilterConfig{f.Config}
+	found := false
+	for _, m := range overrides {
+		o, ok := m[f.Name]
+		switch {
+		case !ok:
+			continue
+		case !found:
+			found, disabled = true, o.Disabled
+			if o.Config != nil {
+				config = o.Config
+			}
+		}
+		if o.Config != nil {
+			levels = slices.Insert(levels, 1, o.Config) // the least specific first
+		}
+	}
+	if all && len(levels) > 1 {
+		config = combiner.Combine(levels)
+	}
+	return config, disabled
 }
 
 func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, error) {

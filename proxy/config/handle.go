@@ -8,12 +8,46 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/action"
+	"github.com/fridaymesh/friday/proxy/format"
 )
 
 var _ proxy.Handler = (*Active)(nil)
 
-// Handle finds the request's route and runs its chain under the route's limits of time.
+// Handle brings the request into the listener's form, finds its route and runs the
+// route's chain.
 func (a *Active) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
+	resp, err := a.edge.Arrive(req)
+	if resp == nil && err == nil {
+		resp, err = a.handle(ctx, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.edge.Leave(req, resp)
+	return resp, nil
+}
+
+// Reply makes the answer to an error that Handle, or the codec before it, returned.
+func (a *Active) Reply(req *proxy.Request, pe *proxy.Error) *proxy.Response {
+	return a.edge.Reply(req, pe)
+}
+
+// Finish finishes the head of an answer to an error that the codec has made itself.
+func (a *Active) Finish(req *proxy.Request, resp *proxy.Response) { a.edge.Leave(req, resp) }
+
+// Logs says whether there are access logs in formats of the configuration, which Log
+// writes.
+func (a *Active) Logs() bool { return len(a.logs) > 0 }
+
+// Log writes the request's line to each of them.
+func (a *Active) Log(facts *format.Facts) {
+	for _, l := range a.logs {
+		l.Write(facts)
+	}
+}
+
+// handle runs the chain of the request's route under the route's limits of time.
+func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
 	r, ok := a.table.Match(req.Header)
 	if !ok {
 		return nil, &proxy.Error{Status: http.StatusNotFound, Flag: proxy.FlagNoRoute}

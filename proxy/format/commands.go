@@ -105,26 +105,26 @@ var plain = map[string]value{
 	"DOWNSTREAM_REMOTE_ADDRESS":                     remote,
 	"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT":        part1(remote),
 	"DOWNSTREAM_REMOTE_PORT":                        part2(remote),
-	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS":              remote,
-	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": part1(remote),
-	"DOWNSTREAM_DIRECT_REMOTE_PORT":                 part2(remote),
+	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS":              peer,
+	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": part1(peer),
+	"DOWNSTREAM_DIRECT_REMOTE_PORT":                 part2(peer),
 	"DOWNSTREAM_LOCAL_ADDRESS":                      local,
 	"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT":         part1(local),
 	"DOWNSTREAM_LOCAL_PORT":                         part2(local),
-	"REQUESTED_SERVER_NAME":                         missing,
-	"DOWNSTREAM_PEER_URI_SAN":                       missing,
+	"REQUESTED_SERVER_NAME":                         serverName,
+	"DOWNSTREAM_PEER_URI_SAN":                       peerURIs,
 	"DOWNSTREAM_LOCAL_URI_SAN":                      missing,
-	"DOWNSTREAM_PEER_DNS_SAN":                       missing,
+	"DOWNSTREAM_PEER_DNS_SAN":                       peerNames,
 	"DOWNSTREAM_LOCAL_DNS_SAN":                      missing,
-	"DOWNSTREAM_PEER_SUBJECT":                       missing,
+	"DOWNSTREAM_PEER_SUBJECT":                       peerSubject,
 	"DOWNSTREAM_LOCAL_SUBJECT":                      missing,
-	"DOWNSTREAM_PEER_ISSUER":                        missing,
+	"DOWNSTREAM_PEER_ISSUER":                        peerIssuer,
 	"DOWNSTREAM_PEER_SERIAL":                        missing,
 	"DOWNSTREAM_PEER_FINGERPRINT_256":               missing,
 	"DOWNSTREAM_PEER_FINGERPRINT_1":                 missing,
 	"DOWNSTREAM_PEER_CERT":                          missing,
-	"DOWNSTREAM_TLS_VERSION":                        missing,
-	"DOWNSTREAM_TLS_CIPHER":                         missing,
+	"DOWNSTREAM_TLS_VERSION":                        tlsVersion,
+	"DOWNSTREAM_TLS_CIPHER":                         tlsCipher,
 	"DOWNSTREAM_TLS_SESSION_ID":                     missing,
 	"UPSTREAM_TLS_VERSION":                          missing,
 	"UPSTREAM_TLS_CIPHER":                           missing,
@@ -149,10 +149,10 @@ func protocol(codec string) string {
 }
 
 func flags(f *Facts) (string, bool) {
-	if f.Err == nil {
-		return "", false
+	if f.Err == nil || f.Err.Flag == "" {
+		return "-", true // which is how none is written
 	}
-	return string(f.Err.Flag), f.Err.Flag != ""
+	return string(f.Err.Flag), true
 }
 
 // details are Envoy's words for the commonest reasons.
@@ -259,6 +259,9 @@ func RequestField(r *proxy.Request, name string) (string, bool) {
 		host := string(r.Header.Host())
 		return host, host != ""
 	case ":scheme":
+		if r.TLS != nil {
+			return "https", true
+		}
 		return "http", true
 	}
 	values := proxy.FieldValues(r.Header, name)

@@ -59,7 +59,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
 	if pe := x.Handle(err); pe != nil {
-		x.Response = pe.Response()
+		x.Response = x.Active.Reply(&x.Request, pe)
 	}
 	x.write(rc)
 }

@@ -92,6 +92,10 @@ type Metrics struct {
 	// StreamsCancelled counts the streams whose caller left before the end.
 	StreamsCancelled *prometheus.CounterVec // cluster, model
 
+	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
+	// denied.
+	RBAC *prometheus.CounterVec // rules, result
+
 	// XDSUpdates counts the responses of the control plane: result is accepted
 	// or rejected.
 	XDSUpdates *prometheus.CounterVec // type, result
@@ -161,6 +165,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
 		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
+
+		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),
 
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
 		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),

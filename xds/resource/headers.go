@@ -81,8 +81,8 @@ func (p *problems) format(path, text, missing string) *format.Formatter {
 }
 
 // bodyFormat reads how a body of Friday's own is made.
-func (p *problems) bodyFormat(path string, m *corev3.SubstitutionFormatString) *action.BodyFormat {
-	out := &action.BodyFormat{ContentType: m.GetContentType()}
+func (p *problems) bodyFormat(path string, m *corev3.SubstitutionFormatString) *format.BodyFormat {
+	out := &format.BodyFormat{ContentType: m.GetContentType()}
 	missing := "-"
 	if m.GetOmitEmptyValues() {
 		missing = ""

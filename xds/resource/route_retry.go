@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -141,7 +142,7 @@ func (p *problems) mutationList(path string, all []*mutationv3.HeaderMutation) (
 				p.addf(at+".remove_on_match.key_matcher", "%v", err)
 				continue
 			}
-			out = append(out, format.NewRemoval(match.Match))
+			out = append(out, format.NewRemoval(func(name []byte) bool { return match.Match(bytes.ToLower(name)) }))
 		}
 	}
 	return out
