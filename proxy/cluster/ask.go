@@ -150,7 +150,8 @@ func (k *checker) askTCP(ctx context.Context, cfg *TCPCheck) (verdict, error) {
 		return fails, err
 	}
 	defer conn.Close()                                          //nolint:errcheck // nothing is expected of it any more
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // so that a read ends
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // so that a read ends
+	defer stop()
 	if len(cfg.Send) > 0 {
 		if _, err := conn.Write(cfg.Send); err != nil {
 			return fails, err

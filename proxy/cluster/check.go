@@ -164,14 +164,14 @@ func (k *checker) take(v verdict, late bool, err error) (changed bool) {
 		if v == passesDegraded {
 			degraded = degradedActive
 		}
-		clear := pendingActive | activeTimeout | excludedImmediate | degradedActive
+		cleared := pendingActive | activeTimeout | excludedImmediate | degradedActive
 		if k.passed++; ill && (k.first || k.passed >= k.cfg.HealthyAfter) {
-			clear |= failedActive
+			cleared |= failedActive
 			changed = true
 			m.since = time.Now()
 			c.log.Info("endpoint passes its health check", zap.String(telemetry.FieldEndpoint, m.endpoint.Address))
 		}
-		if m.mark(clear, degraded) {
+		if m.mark(cleared, degraded) {
 			c.changed()
 		}
 		c.outliers.passed(m)

@@ -124,10 +124,6 @@ const (
 	HealthDegraded
 )
 
-func (h Health) usable() bool {
-	return h != HealthUnhealthy && h != HealthDraining && h != HealthTimeout
-}
-
 // Load is ClusterLoadAssignment's policy.
 type Load struct {
 	// Overprovisioning is how much more than its share the healthy part of a priority

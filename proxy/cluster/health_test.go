@@ -273,12 +273,12 @@ func TestOutlierEjectionAndReturn(t *testing.T) {
 		// Who was away for long enough comes back at the end of an interval, and is away for
 		// longer each time.
 		time.Sleep(500 * time.Millisecond)
-		for _, away := range []time.Duration{30, 60, 70, 70} {
+		for _, away := range []int{30, 60, 70, 70} {
 			s.by["a"].Store(500)
 			send(6)
 			require.Equal(t, map[string]int{"b": 10}, send(10))
 			s.by["a"].Store(200)
-			time.Sleep(away*time.Second + 9400*time.Millisecond)
+			time.Sleep(time.Duration(away*1000+9400) * time.Millisecond)
 			synctest.Wait()
 			require.Equal(t, map[string]int{"b": 10}, send(10), "still away")
 			time.Sleep(200 * time.Millisecond)

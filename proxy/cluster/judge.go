@@ -58,7 +58,7 @@ func has(resp *proxy.Response, name string) bool {
 // failure says what an attempt that failed stands for, or that it tells nothing.
 func failure(ctx context.Context, err error) (o outcome, tells bool) {
 	pe := proxy.AsError(ctx, err)
-	switch pe.Flag {
+	switch pe.Flag { //nolint:exhaustive // the others are the caller's, or Friday's own
 	case proxy.FlagUpstreamConnection, proxy.FlagUpstreamReset:
 		o := outcome{status: 503, local: true, connected: pe.Flag == proxy.FlagUpstreamReset}
 		if ne, ok := errors.AsType[net.Error](pe.Err); ok && ne.Timeout() {
@@ -70,7 +70,7 @@ func failure(ctx context.Context, err error) (o outcome, tells bool) {
 	case proxy.FlagUpstreamProtocol:
 		return outcome{status: 502}, true
 	}
-	return outcome{}, false // the caller's, or Friday's own
+	return outcome{}, false
 }
 
 // grpcStatus makes a status of HTTP of an answer that is all trailer: a gRPC server that

@@ -39,10 +39,6 @@ func newMember(cluster string, e *EndpointConfig, h EndpointHandler) *member {
 	return m
 }
 
-func memberOf(ep *proxy.Endpoint) *member {
-	return ep.Handler.(*member) //nolint:forcetypeassert // made by newMember
-}
-
 // replace returns what served until now.
 func (m *member) replace(h EndpointHandler) EndpointHandler { return *m.current.Swap(&h) }
 

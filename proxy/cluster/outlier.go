@@ -236,8 +236,8 @@ func (d *detector) look() {
 		t := &m.tally
 		answers[i] = sample{m, t.total.Swap(0), t.good.Swap(0)}
 		local[i] = sample{m, t.localTotal.Swap(0), t.localGood.Swap(0)}
-		t.rate.Store(math.Float64bits(1+answers[i].rate(cfg.SuccessRate.Volume)))
-		t.localRate.Store(math.Float64bits(1+local[i].rate(cfg.LocalSuccessRate.Volume)))
+		t.rate.Store(math.Float64bits(1 + answers[i].rate(cfg.SuccessRate.Volume)))
+		t.localRate.Store(math.Float64bits(1 + local[i].rate(cfg.LocalSuccessRate.Volume)))
 	}
 	d.average[0] = d.judge(cfg, answers, cfg.SuccessRate, cfg.FailureRate, "")
 	if cfg.SplitLocal {

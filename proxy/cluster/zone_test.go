@@ -16,7 +16,7 @@ type zone struct {
 	addr  netip.AddrPort
 	asked atomic.Int64
 
-	mu             sync.Mutex
+	mu      sync.Mutex
 	names   map[string][]netip.Addr
 	failing bool
 	quiet   chan struct{} // not nil while it does not answer
