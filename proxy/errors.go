@@ -52,6 +52,9 @@ const (
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )
 
+// FlagNoFilterConfig says that a filter's configuration has not come (ECDS).
+const FlagNoFilterConfig Flag = "NFCF"
+
 // Error is why a request is answered by Friday rather than by the server.
 type Error struct {
 	// Status is the HTTP status that the caller gets; 499 where it has left.
@@ -97,6 +100,9 @@ func AsError(ctx context.Context, err error) *Error {
 	cause := err
 	if ctx.Err() != nil {
 		cause = context.Cause(ctx)
+		if pe, ok := errors.AsType[*Error](cause); ok {
+			return pe
+		}
 	}
 	switch {
 	case errors.Is(cause, ErrCallerGone), errors.Is(cause, context.Canceled):

@@ -39,7 +39,7 @@ func TestDifferencesAreOfCases(t *testing.T) {
 		require.False(t, seen[c.Name], c.Name)
 		seen[c.Name] = true
 		if d, ok := rest[c.Name]; ok {
-			require.NotEqual(t, d.Envoy, c.Want, c.Name)
+			require.NotEqual(t, c.Want, d.Envoy, c.Name)
 			require.NotEmpty(t, d.Why, c.Name)
 			delete(rest, c.Name)
 		}

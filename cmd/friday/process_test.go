@@ -56,10 +56,15 @@ type callers struct {
 }
 
 func load(url string, n int) *callers {
+	return loadWith(url, n, func() *http.Transport { return new(http.Transport) })
+}
+
+// loadWith is load with a transport for each caller.
+func loadWith(url string, n int, transport func() *http.Transport) *callers {
 	c := &callers{stop: make(chan struct{})}
 	for caller := range n {
 		c.wg.Go(func() {
-			tr := new(http.Transport)
+			tr := transport()
 			defer tr.CloseIdleConnections()
 			client := &http.Client{Transport: tr, Timeout: patience}
 			for i := 0; ; i++ {

@@ -107,7 +107,7 @@ func dialDiffers(a, b *Config) bool {
 	return a.ConnectTimeout != b.ConnectTimeout || a.IdleTimeout != b.IdleTimeout ||
 		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection || a.Protocol != b.Protocol ||
 		a.MaxConnectionDuration != b.MaxConnectionDuration || a.Source != b.Source || a.Preconnect != b.Preconnect ||
-		a.LimitsConnections() != b.LimitsConnections()
+		a.LimitsConnections() != b.LimitsConnections() || socketsDiffer(a, b)
 }
 
 // apply makes the members those of c.cfg and of what its names have been resolved to.
@@ -129,7 +129,7 @@ func (c *Cluster) apply(redial bool) {
 		case m == nil:
 			m = newMember(c.name, e, c.dial(c.cfg, e))
 			added++
-		case redial:
+		case redial || c.cfg.socketDiffers(&m.config, e):
 			let = append(let, m.replace(c.dial(c.cfg, e)))
 		}
 		m.config = *e

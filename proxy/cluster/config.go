@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Policy is how an endpoint is chosen.
@@ -80,6 +81,12 @@ type Config struct {
 	// Preconnect is how many connections there should be for each request that runs; up
 	// to 1: no more than that.
 	Preconnect float64
+	// TLS, where not nil, is spoken with the endpoints that none of Sockets matches.
+	TLS     *tlscontext.Upstream
+	Sockets []Socket
+	// AutoSNI makes the caller's Host the server's name in TLS; AutoSAN demands it of
+	// the server's certificate.
+	AutoSNI, AutoSAN bool
 	// Source is the address that connections come from; the zero one is the system's
 	// choice.
 	Source netip.AddrPort

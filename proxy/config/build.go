@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
@@ -30,6 +29,7 @@ type Builder struct {
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
 	limits   connectionLimits
+	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
 }
@@ -65,6 +65,7 @@ type Change struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 }
 
@@ -76,6 +77,7 @@ func (b *Builder) Build(r *Resources) (*Change, error) {
 		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
 		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
 		kept:     make(map[string]io.Closer),
+		compiled: make(map[compiledKey]*compiled),
 		servers:  make(map[string]*tlscontext.Server),
 	}
 	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*ActiveListener, len(r.Listeners)), Clusters: c.clusters}
@@ -105,6 +107,11 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	if _, ok := c.clusters[cfg.Name]; ok {
 		return fmt.Errorf("cluster %q: defined twice", cfg.Name)
 	}
+	for _, u := range contexts(cfg) {
+		if err := u.Check(&c.b.secrets); err != nil {
+			return fmt.Errorf("cluster %q: TLS: %w", cfg.Name, err)
+		}
+	}
 	living, ok := c.b.clusters[cfg.Name]
 	if !ok {
 		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
@@ -115,7 +122,7 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 }
 
 func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
-	return upstream.NewPair(endpoint.Address, cfg.Protocol, upstream.Config{
+	u := upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
@@ -123,7 +130,26 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		Preconnect:     cfg.Preconnect,
 		Source:         cfg.Source,
 		Limits:         b.limits.of(cfg),
-	}, b.metrics)
+		AutoSNI:        cfg.AutoSNI,
+		AutoSAN:        cfg.AutoSAN,
+	}
+	if context := cfg.SocketOf(endpoint); context != nil {
+		u.TLS = tlscontext.NewClient(context, endpoint.Hostname, &b.secrets)
+	}
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, u, b.metrics)
+}
+
+// contexts are those of all of a cluster's endpoints.
+func contexts(cfg *cluster.Config) (out []*tlscontext.Upstream) {
+	if cfg.TLS != nil {
+		out = append(out, cfg.TLS)
+	}
+	for i := range cfg.Sockets {
+		if u := cfg.Sockets[i].TLS; u != nil {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 func checkAddress(address string) error {
@@ -153,11 +179,6 @@ func (c *Change) keep(name string, build func() (io.Closer, error)) (io.Closer, 
 	return k, nil
 }
 
-func (c *Change) picker(name string) (proxy.Picker, bool) {
-	cl, ok := c.clusters[name]
-	return cl, ok
-}
-
 // Commit puts the change in force: clusters that stay are re-tuned in place, and
 // what the snapshot does not name any more is let go of.
 func (c *Change) Commit() {
@@ -171,6 +192,7 @@ func (c *Change) Commit() {
 	closeGone(c.b.log, c.b.clusters, c.clusters)
 	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
+	c.commitCompiled()
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }
 

@@ -21,6 +21,7 @@ type compiler struct {
 	// built has the filters made so far, so that routes of equal configuration
 	// share one.
 	built map[builtKey]proxy.Filter
+	out   *compiled
 }
 
 type builtKey struct {
@@ -29,17 +30,21 @@ type builtKey struct {
 }
 
 func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
+	key := compiledKey{l.Name, h, t}
+	if old := c.reusable(key); old != nil {
+		return c.reuse(key, old), nil
+	}
 	cc := &compiler{
 		change: c,
 		http:   h,
 		env: proxy.Env{
 			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
 			Metrics: c.b.registry,
-			Picker:  c.picker,
-			Keep:    c.keep,
 		},
 		built: make(map[builtKey]proxy.Filter),
+		out:   newCompiled(c.clusters),
 	}
+	cc.env.Picker, cc.env.Keep = cc.picker, cc.keep
 	hosts := make([]router.VirtualHost[*route], 0, len(t.VirtualHosts))
 	var errs []error
 	for _, vh := range t.VirtualHosts {
@@ -65,6 +70,8 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 	if err != nil {
 		return nil, fmt.Errorf("route table %q: %w", t.Name, err)
 	}
+	cc.out.table = table
+	c.compiled[key] = cc.out
 	return table, nil
 }
 

@@ -5,14 +5,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
 )
 
 // still ends an exchange in which nothing moves any more.
 type still struct {
-	after atomic.Int64 // a time.Duration
-	timer *time.Timer
+	after     atomic.Int64 // a time.Duration
+	timer     *time.Timer
+	receiving atomic.Bool // somebody waits for the request's body
 
 	mu   sync.Mutex
 	over bool // the exchange has finished
@@ -48,7 +51,11 @@ func (x *Exchange) watch(d time.Duration, stuck func()) {
 		if s.over {
 			return
 		}
-		x.cancel(proxy.ErrStreamIdle)
+		if s.receiving.Load() {
+			x.cancel(ErrBodyIdle)
+		} else {
+			x.cancel(proxy.ErrStreamIdle)
+		}
 		if stuck != nil {
 			stuck()
 		}
@@ -62,6 +69,20 @@ func (x *Exchange) Moved() {
 	if x.still != nil {
 		x.still.timer.Reset(time.Duration(x.still.after.Load()))
 	}
+}
+
+// Receiving says whether somebody waits for the request's body, which is then what does
+// not move.
+func (x *Exchange) Receiving(on bool) {
+	if x.still != nil {
+		x.still.receiving.Store(on)
+		x.Moved()
+	}
+}
+
+// ErrBodyIdle is of a request whose body does not come.
+var ErrBodyIdle error = &proxy.Error{ //nolint:errname // an error like another, with a status
+	Status: fasthttp.StatusRequestTimeout, Flag: proxy.FlagTimeout, Message: "request body timeout",
 }
 
 func (s *still) end() {

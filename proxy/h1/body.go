@@ -46,6 +46,7 @@ func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) 
 		}
 		slow := &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: n, limit: limit}
 		slow.restrain(x)
+		slow.idle = min(x.Active.HTTP.Limits.StreamIdleTimeout, maxIdleBody) // nobody else ends this Read
 		if _, err := io.ReadFull(slow, b); err != nil {
 			return proxy.NoBody, err
 		}
@@ -56,10 +57,11 @@ func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) 
 	return b, nil
 }
 
-// restrain gives the body the listener's limits of time.
+// restrain gives the body the listener's limits of time. What ends an exchange that
+// stands still ends its body as well.
 func (b *requestBody) restrain(x *exchange.Exchange) {
 	l := &x.Active.HTTP.Limits
-	b.idle, b.moved = min(l.StreamIdleTimeout, maxIdleBody), x.Moved
+	b.idle, b.x = maxIdleBody, x
 	if l.RequestTimeout < config.Unlimited {
 		b.until = x.Request.Start.Add(l.RequestTimeout)
 	}
@@ -73,7 +75,7 @@ type requestBody struct {
 	limit  int64
 	idle   time.Duration
 	until  time.Time // when all of it must have come; zero: none
-	moved  func()    // nil: nobody asks
+	x      *exchange.Exchange
 
 	closed, ended atomic.Bool
 
@@ -111,11 +113,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = explain(err)
 		return 0, b.err
 	}
+	b.x.Receiving(true)
 	n, err := b.stream.Read(p)
 	b.read += int64(n)
-	if b.moved != nil {
-		b.moved()
-	}
+	b.x.Receiving(false)
 	switch {
 	case b.read > b.limit:
 		b.err = exchange.TooLarge(b.limit)

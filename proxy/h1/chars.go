@@ -1,12 +1,16 @@
 package h1
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // What characters may stand where, one bit each.
 const (
-	tokenChar = 1 << iota // RFC 9110 section 5.6.2
-	fieldChar             // RFC 9110 section 5.5: visible, blank, tab, and what is not ASCII
-	hostChar              // RFC 3986 section 3.2.2, and the port's colon
+	tokenChar  = 1 << iota // RFC 9110 section 5.6.2
+	fieldChar              // RFC 9110 section 5.5: visible, blank, tab, and what is not ASCII
+	hostChar               // RFC 3986 section 3.2.2, and the port's colon
+	targetChar             // anything but blanks, control characters and the sign of a fragment
 	hexDigit
 )
 
@@ -25,15 +29,31 @@ func classes() (t [256]uint8) {
 	mark("\t", fieldChar)
 	for c := ' '; c < 256; c++ {
 		if c != 0x7f {
-			t[c] |= fieldChar
+			t[c] |= fieldChar | targetChar
 		}
 	}
+	t[' '] &^= targetChar
+	t['#'] &^= targetChar
 	return t
 }
 
 func token(b []byte) bool     { return all(b, tokenChar) }
-func valid(b []byte) bool     { return all(b, fieldChar) }
 func authority(b []byte) bool { return all(b, hostChar) }
+
+// valid says whether b can be a field's value. Eight bytes are looked at together;
+// where one of them is a control character it may still be a tab.
+func valid(b []byte) bool {
+	const each = 0x0101010101010101
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ each*0x7f
+		if ((x-each*0x20)&^x|(del-each)&^del)&(each*0x80) != 0 && !all(b[:8], fieldChar) {
+			return false
+		}
+		b = b[8:]
+	}
+	return all(b, fieldChar)
+}
 
 func all(b []byte, class uint8) bool {
 	for _, c := range b {

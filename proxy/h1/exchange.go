@@ -57,7 +57,8 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	if x.Active.HTTP.Limits.Underscores == config.DropUnderscores {
 		dropUnderscores(&rc.Request.Header)
 	}
-	x.Watch(nil) // a write that waits for the caller ends by itself, see screen.Write
+	x.Watch(nil)                                              // a write that waits for the caller ends by itself, see screen.Write
+	exchange.Connection(&x.Request, rc.Conn().(*screen).Conn) //nolint:forcetypeassert // ServeConn made it
 	body, err := newBody(rc, &x.Exchange)
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)

@@ -116,13 +116,13 @@ func FuzzServe(f *testing.F) {
 }
 
 func TestBodyLimits(t *testing.T) {
-	b := &requestBody{conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("0123456789"), length: -1, limit: 5}
+	b := &requestBody{x: new(exchange.Exchange), conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("0123456789"), length: -1, limit: 5}
 	_, err := io.ReadAll(b)
 	var pe *proxy.Error
 	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 413, pe.Status)
 
-	b = &requestBody{conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("012"), length: 5, limit: 50}
+	b = &requestBody{x: new(exchange.Exchange), conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("012"), length: 5, limit: 50}
 	_, err = io.ReadAll(b)
 	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 499, pe.Status, "cut short: the caller has gone")

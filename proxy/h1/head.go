@@ -55,10 +55,8 @@ func (h *head) first(line []byte) error {
 // target checks a request's target. It may hold what a URI may not, as servers are
 // sent it, but no blanks, no control characters and no fragment.
 func target(method string, t []byte) error {
-	for _, c := range t {
-		if c <= ' ' || c == 0x7f || c == '#' {
-			return malformed("bad character in the target")
-		}
+	if !all(t, targetChar) {
+		return malformed("bad character in the target")
 	}
 	switch {
 	case len(t) == 0:

@@ -119,6 +119,13 @@ func (c *screen) Write(p []byte) (n int, err error) {
 // Through lets everything pass from now on: the answer has changed the protocol.
 func (c *screen) Through() { c.raw = true }
 
+// Hold is the connection's, if it can.
+func (c *screen) Hold() {
+	if h, ok := c.Conn.(interface{ Hold() }); ok {
+		h.Hold()
+	}
+}
+
 // OnGone is the connection's.
 func (c *screen) OnGone(f func()) {
 	if t, ok := c.Conn.(goneTeller); ok {

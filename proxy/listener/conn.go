@@ -19,10 +19,10 @@ type Conn struct {
 	id uint64 // set once, by Watch
 
 	// Set before it is served: what the peer and the kernel say of where it comes from
-	// and was meant to go, nil where nothing else than the socket; whether the latter
-	// has been found; and the connection that this one is TLS over.
+	// and was meant to go, nil where nothing else than the socket; the latter as text;
+	// and the connection that this one is TLS over.
 	remote, local net.Addr
-	restored      bool
+	original      string
 	under         *Conn
 	state         *tls.ConnectionState
 
@@ -58,10 +58,14 @@ func (c *Conn) LocalAddr() net.Addr {
 	return c.Conn.LocalAddr()
 }
 
+// OriginalDestination is where a connection that was redirected was meant to go, as
+// host:port; empty for one that was not.
+func (c *Conn) OriginalDestination() string { return c.original }
+
 // Secured is t, which is TLS over c, as a Conn.
 func (c *Conn) Secured(t *tls.Conn) *Conn {
 	state := t.ConnectionState()
-	return &Conn{Conn: t, remote: c.remote, local: c.local, under: c, state: &state}
+	return &Conn{Conn: t, remote: c.remote, local: c.local, original: c.original, under: c, state: &state}
 }
 
 // TLS is the state after the handshake; nil in cleartext.
@@ -135,14 +139,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// CloseWrite sends no more; what the peer sends can still be read.
-func (c *Conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
 // Hold has the next Write wait for the one after it, so that one packet carries both:
 // the last piece of an answer and its end. There must be one after it.
 func (c *Conn) Hold() { c.hold = true }
@@ -161,6 +157,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(c.held)
 	c.held = nil
 	return max(n-before, 0), err
+}
+
+// CloseWrite sends no more; what the peer sends can still be read.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also

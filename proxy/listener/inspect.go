@@ -32,17 +32,13 @@ const (
 // and must not.
 var ErrNoProxyHeader = errors.New("no header of the PROXY protocol")
 
-// Restored says that the kernel, or the PROXY protocol, has said where the connection
-// was meant to go.
-func (c *Conn) Restored() bool { return c.restored }
-
 // Restore finds out where a connection came from and was meant to go: from the
 // kernel, and from the PROXY protocol's header, which it takes out. What it waits
 // for must come by deadline.
 func (c *Conn) Restore(i *config.Inspect, deadline time.Time) error {
 	if i.OriginalDst {
 		if to := original(c.Conn); to != nil {
-			c.local, c.restored = to, true
+			c.local, c.original = to, to.String()
 		}
 	}
 	if i.ProxyProtocol == nil {
@@ -76,7 +72,7 @@ func (c *Conn) proxied(p proxied, n int, how *config.ProxyProtocol) error {
 	c.drop(n)
 	if p.remote != nil {
 		c.remote, c.local = p.remote, p.local
-		c.restored = true
+		c.original = p.local.String()
 	}
 	return nil
 }
@@ -86,7 +82,7 @@ func (c *Conn) proxied(p proxied, n int, how *config.ProxyProtocol) error {
 // returned.
 func (c *Conn) Look(i *config.Inspect, deadline time.Time) (Seen, error) {
 	s := Seen{
-		Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Peer: addrPort(c.Conn.RemoteAddr()),
+		Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Peer: c.peer(),
 		Transport: transportRaw,
 	}
 	asks := func(in *config.Inspection) bool { return in != nil && (in.Skip == nil || !in.Skip(s.Local.Port())) }
@@ -124,6 +120,14 @@ func (c *Conn) Look(i *config.Inspect, deadline time.Time) (Seen, error) {
 			return s, err
 		}
 	}
+}
+
+// peer is who has connected, which may be a proxy.
+func (c *Conn) peer() netip.AddrPort {
+	if c.remote == nil {
+		return addrPort(c.RemoteAddr())
+	}
+	return addrPort(c.Conn.RemoteAddr())
 }
 
 // lookAt is how much is read at a time.

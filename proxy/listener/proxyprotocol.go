@@ -65,7 +65,7 @@ func readProxied1(b []byte) (p proxied, n int, v verdict, err error) {
 		p.local = address1(words[2], words[4], v4)
 	}
 	if p.remote == nil || p.local == nil {
-		return p, 0, yes, errProxyHeader
+		return proxied{}, 0, yes, errProxyHeader
 	}
 	return p, n, yes, nil
 }

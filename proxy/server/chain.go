@@ -60,7 +60,8 @@ func (c *chain) update(a *config.ActiveChain) {
 		return
 	}
 	if was != nil && was.HTTP.HTTP.HeadersTimeout == a.HTTP.HTTP.HeadersTimeout &&
-		was.HTTP.HTTP.IdleTimeout == a.HTTP.HTTP.IdleTimeout && was.HTTP.HTTP.MaxHeaderBytes == a.HTTP.HTTP.MaxHeaderBytes {
+		was.HTTP.HTTP.IdleTimeout == a.HTTP.HTTP.IdleTimeout && was.HTTP.HTTP.MaxHeaderBytes == a.HTTP.HTTP.MaxHeaderBytes &&
+		was.HTTP.HTTP.Limits == a.HTTP.HTTP.Limits {
 		return
 	}
 	o := exchange.Options{

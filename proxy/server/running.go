@@ -103,6 +103,9 @@ func (r *running) each(f func(*chain)) {
 	}
 }
 
+// leave has connections closed after their next answer, and lets everything go on.
+func (r *running) leave() { r.each((*chain).retire) }
+
 // drain has connections closed once they serve nothing.
 func (r *running) drain() {
 	r.hall.close()

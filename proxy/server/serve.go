@@ -51,7 +51,7 @@ func (r *running) serve(c *listener.Conn, handedOver bool) {
 			return
 		}
 	}
-	if s.config.Config.UseOriginalDst && !handedOver && c.Restored() {
+	if s.config.Config.UseOriginalDst && !handedOver && c.OriginalDestination() != "" {
 		if to := r.s.meant(c.LocalAddr()); to != nil && to != r {
 			r.hall.leave(c)
 			to.serve(c, true)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +28,9 @@ type Options struct {
 	// 30 s.
 	DrainTimeout time.Duration
 	Defaults     config.Defaults
+	// Inherit, where not nil, returns the socket of an address that another process has
+	// left; nil: there is none.
+	Inherit func(address string) (net.Listener, error)
 }
 
 // Server is a running data plane.
@@ -43,6 +44,7 @@ type Server struct {
 	watch    *listener.Watch
 
 	state    atomic.Int32
+	shut     atomic.Bool // nothing is accepted any more
 	snapshot atomic.Pointer[config.Snapshot]
 
 	mu       sync.Mutex
@@ -149,7 +151,7 @@ func (s *Server) bind(snap *config.Snapshot) (map[string]*door, error) {
 			if s.doors[address] != nil {
 				continue
 			}
-			ln, err := listener.Listen(context.Background(), address, s.watch, s.log)
+			ln, err := s.listen(address)
 			if err != nil {
 				for _, d := range fresh {
 					err = errors.Join(err, d.ln.Close())
@@ -160,6 +162,19 @@ func (s *Server) bind(snap *config.Snapshot) (map[string]*door, error) {
 		}
 	}
 	return fresh, nil
+}
+
+// listen inherits or opens a socket.
+func (s *Server) listen(address string) (*listener.Listener, error) {
+	if s.opts.Inherit != nil {
+		switch ln, err := s.opts.Inherit(address); {
+		case err != nil:
+			s.log.Warn("no socket could be inherited", zap.String("address", address), zap.Error(err))
+		case ln != nil:
+			return listener.On(ln, s.watch, s.log), nil
+		}
+	}
+	return listener.Listen(context.Background(), address, s.watch, s.log)
 }
 
 // bound are the addresses that a listener listens on.
@@ -274,58 +289,4 @@ func (s *Server) Addresses() map[string]string {
 		}
 	}
 	return out
-}
-
-// Drain makes the server say that it is not ready, stops accepting, and has
-// connections closed as soon as they serve nothing. It does not wait.
-func (s *Server) Drain() {
-	if s.state.Swap(draining) == draining {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.doors {
-		_ = d.ln.Close() // closed once
-	}
-	for _, r := range s.running {
-		r.drain()
-	}
-}
-
-// WaitIdle waits, after Drain, for what runs until the drain timeout, and ends the
-// rest.
-func (s *Server) WaitIdle() {
-	s.mu.Lock()
-	all := append([]*running(nil), s.draining...)
-	for _, r := range s.running {
-		all = append(all, r)
-	}
-	doors := slices.Collect(maps.Values(s.doors))
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, r := range all {
-		wg.Go(func() {
-			if r.wait(ctx) != nil {
-				s.log.Warn("drain timeout: ending what still runs",
-					zap.String(telemetry.FieldListener, r.name()), zap.Int("connections", r.hall.size()))
-				r.abort() //nolint:contextcheck // ctx is over
-			}
-		})
-	}
-	wg.Wait()
-	for _, d := range doors {
-		_ = d.ln.Wait(ctx) // their connections have ended, and are being let go of
-	}
-}
-
-// Close drains, waits and lets go of everything.
-func (s *Server) Close() error {
-	s.Drain()
-	s.WaitIdle()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.builder.Close()
-	return s.watch.Close()
 }

@@ -93,7 +93,7 @@ func TestThousandLeave(t *testing.T) {
 			var whole atomic.Int64
 			for i := range 250 {
 				wg.Go(func() {
-					if stays := i%10 == 0; leave(t, client, h.address(), stays) {
+					if stays := i%10 == 0; leaveStream(t, client, h.address(), stays) {
 						whole.Add(1)
 					} else if stays {
 						t.Error("a stream of one who stayed was cut")
@@ -115,8 +115,8 @@ func TestThousandLeave(t *testing.T) {
 	require.Eventually(t, func() bool { return descriptors(t) <= before }, patience, time.Millisecond, "descriptors left behind")
 }
 
-// leave asks for a stream and leaves at some moment; true where it was read to its end.
-func leave(t *testing.T, client *http.Client, address string, stays bool) bool {
+// leaveStream asks for a stream and leaves at some moment; true where it was read to its end.
+func leaveStream(t *testing.T, client *http.Client, address string, stays bool) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

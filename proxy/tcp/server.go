@@ -8,6 +8,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -52,6 +53,7 @@ func (s *Server) ServeConn(ctx context.Context, c Conn, t *config.ActiveTCP) {
 		return
 	}
 	req := &proxy.Request{Body: proxy.NoBody, Remote: c.RemoteAddr(), Local: c.LocalAddr(), Protocol: "tcp", Cluster: name}
+	exchange.Connection(req, c)
 	up, err := cl.Connect(ctx, req, int(t.ConnectAttempts))
 	x.Upstream = req.Trace.Upstream
 	if err != nil {

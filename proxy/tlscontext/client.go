@@ -15,7 +15,7 @@ type Client struct {
 	// Set once.
 	context *Upstream
 	sni     string
-	source  source
+	source  *source
 
 	current atomic.Pointer[dialled]
 	mu      sync.Mutex // one makes it anew
@@ -29,20 +29,59 @@ type dialled struct {
 }
 
 // NewClient makes a Client of u to an endpoint of that hostname, which may be empty.
-// Files that u names must be there.
-func NewClient(u *Upstream, hostname string, secrets *Store) (*Client, error) {
-	c := &Client{context: u, sni: u.SNI, source: source{common: &u.Common, store: secrets}}
+func NewClient(u *Upstream, hostname string, secrets *Store) *Client {
+	c := &Client{context: u, sni: u.SNI, source: &source{common: &u.Common, store: secrets}}
 	if u.HostSNI && hostname != "" {
 		c.sni = hostname
 	}
-	if err := ready(&c.source); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c
 }
 
-// Protocols are what the context offers by ALPN.
-func (c *Client) Protocols() []string { return c.context.Protocols }
+// Check says what is wrong with what u names, files that are not there. Secrets may
+// come later.
+func (u *Upstream) Check(secrets *Store) error {
+	return ready(&source{common: &u.Common, store: secrets})
+}
+
+// Calling is a Client for a server of another name, which its certificate must have
+// where san is set.
+func (c *Client) Calling(sni string, san bool) *Client {
+	u := *c.context
+	u.SANFromSNI = u.SANFromSNI || san
+	return &Client{context: &u, sni: sni, source: c.source}
+}
+
+// Istio's words for what it makes of ALPN within a mesh (its filter istio.alpn): the
+// sidecar at the other end chooses a filter chain by them.
+const istio = "istio"
+
+// Protocols are what is offered by ALPN for HTTP/1.1, or for HTTP/2.
+func (c *Client) Protocols(http2 bool) []string {
+	all := c.context.Protocols
+	switch mesh := slices.Contains(all, istio); {
+	case mesh && http2:
+		return []string{"istio-h2", istio, "h2"}
+	case mesh:
+		return []string{"istio-http/1.1", istio, "http/1.1"}
+	case http2:
+		return []string{"h2"}
+	case len(all) == 0:
+		return []string{"http/1.1"}
+	}
+	// Who offers h2 and does not speak it has no use for the connection.
+	return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p == "h2" })
+}
+
+// Both are what is offered where the server is to choose.
+func (c *Client) Both() []string {
+	if slices.Contains(c.context.Protocols, istio) {
+		return []string{"istio-h2", "istio-http/1.1", istio, "h2", "http/1.1"}
+	}
+	return []string{"h2", "http/1.1"}
+}
+
+// Raw are what the context itself offers, for bytes that are no HTTP.
+func (c *Client) Raw() []string { return c.context.Protocols }
 
 // Handshake speaks TLS on nc, offering protocols by ALPN. The context bounds the
 // handshake alone.

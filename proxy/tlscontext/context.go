@@ -58,6 +58,11 @@ type Upstream struct {
 	Sessions int
 }
 
+// Equal says that connections of u may serve under v.
+func (u *Upstream) Equal(v *Upstream) bool {
+	return u == v || u != nil && v != nil && u.ID == v.ID && u.ID != ""
+}
+
 // Refs are the secrets that c refers to.
 func (c *Common) Refs() []Ref {
 	refs := c.CertificateRefs[:len(c.CertificateRefs):len(c.CertificateRefs)]

@@ -19,7 +19,7 @@ import (
 type Server struct {
 	// Set once.
 	context *Downstream
-	source  source
+	source  *source
 	// base has the keys of the tickets, whatever the certificates.
 	base *tls.Config
 
@@ -39,13 +39,13 @@ type served struct {
 func NewServer(d *Downstream, secrets *Store) (*Server, error) {
 	s := &Server{
 		context: d,
-		source:  source{common: &d.Common, keys: d.TicketKeysRef, store: secrets},
+		source:  &source{common: &d.Common, keys: d.TicketKeysRef, store: secrets},
 		base:    &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if len(d.TicketKeys) > 0 {
 		s.base.SetSessionTicketKeys(ticketKeys(d.TicketKeys))
 	}
-	if err := ready(&s.source); err != nil {
+	if err := ready(s.source); err != nil {
 		return nil, err
 	}
 	return s, nil

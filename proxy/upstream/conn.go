@@ -57,7 +57,12 @@ func newConn(nc net.Conn, open prometheus.Gauge, p *pool) (*conn, error) {
 			return nil, err
 		}
 		c.raw = raw
-		c.ackedBase, _ = acked(raw)
+		// What TLS has sent already counts as sent, and may not be acknowledged yet.
+		if s, ok := nc.(*secureConn); ok {
+			c.sent = s.Sent()
+		} else {
+			c.ackedBase, _ = acked(raw)
+		}
 	}
 	open.Inc()
 	return c, nil
@@ -89,6 +94,9 @@ func (c *conn) detach() {
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
 	c.sent += uint64(n) // #nosec G115 -- n is not negative
+	if s, ok := c.nc.(*secureConn); ok {
+		c.sent = s.Sent()
+	}
 	return n, err
 }
 

@@ -53,10 +53,14 @@ func (t *Transport) connect(ctx context.Context) (*conn, error) {
 
 // dial makes a connection, for which the pool has a place.
 func (t *Transport) dial(ctx context.Context) (*conn, error) {
-	nc, err := t.dialer.DialContext(ctx, "tcp", t.address)
-	if err != nil {
-		t.pool.gone()
-		return nil, connectError(err)
+	nc := t.choice.take()
+	if nc == nil {
+		var err error
+		if nc, err = t.door.dial(ctx, forHTTP1); err != nil {
+			t.pool.gone()
+			t.choice.forget()
+			return nil, connectError(err)
+		}
 	}
 	c, err := newConn(nc, t.open, &t.pool)
 	if err != nil {
@@ -102,6 +106,8 @@ func connectError(err error) *proxy.Error {
 		text = "connection timeout"
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		text = "remote connection failure, transport failure reason: delayed connect error: Connection refused"
+	} else if _, ok := errors.AsType[*handshakeError](err); ok {
+		text = "remote connection failure, transport failure reason: TLS_error"
 	}
 	return &proxy.Error{
 		Status: fasthttp.StatusServiceUnavailable, Flag: proxy.FlagUpstreamConnection,

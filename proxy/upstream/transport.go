@@ -18,6 +18,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Config is what a Transport needs to know.
@@ -38,10 +39,21 @@ type Config struct {
 	Preconnect float64
 	// Limits, where not nil, bound the cluster's connections.
 	Limits *Limits
+	// TLS, where not nil, is spoken with the endpoint; AutoSNI makes the caller's Host
+	// the server's name in it, which AutoSAN demands of the certificate.
+	TLS              *tlscontext.Client
+	AutoSNI, AutoSAN bool
+}
+
+func (c *Config) connectTimeout() time.Duration {
+	if c.ConnectTimeout == 0 {
+		return 5 * time.Second
+	}
+	return c.ConnectTimeout
 }
 
 func (c *Config) dialer() net.Dialer {
-	d := net.Dialer{Timeout: c.ConnectTimeout}
+	d := net.Dialer{Timeout: c.connectTimeout()}
 	if c.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(c.Source)
 	}
@@ -53,7 +65,8 @@ type Transport struct {
 	// Set once.
 	address string
 	config  Config
-	dialer  net.Dialer
+	door    *door
+	choice  *choice // nil where the protocol is not the endpoint's choice
 	opened  prometheus.Counter
 	open    prometheus.Gauge
 	fresh   prometheus.Counter
@@ -71,13 +84,11 @@ var (
 
 // New makes a Transport to address (host:port). It dials nothing yet.
 func New(address string, config Config, m *telemetry.Metrics) *Transport {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
+	config.ConnectTimeout = config.connectTimeout()
 	return &Transport{
 		address: address,
 		config:  config,
-		dialer:  config.dialer(),
+		door:    newDoor(address, &config, m),
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
 		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),

@@ -49,6 +49,14 @@ func (c *Client) save(s *state) {
 	}
 }
 
+// Resave writes the state file once more: another process may have written it. It does
+// not block.
+func (c *Client) Resave() {
+	if s := c.state.Load(); s.complete {
+		c.save(s)
+	}
+}
+
 // keep writes what save hands over until ctx ends.
 func (c *Client) keep(ctx context.Context) {
 	for {
@@ -91,6 +99,9 @@ func encodeState(s *state) []byte {
 	for k := range kinds {
 		for _, name := range slices.Sorted(maps.Keys(force[k])) {
 			i := force[k][name]
+			if i.raw == nil || i.ttl > 0 { // made up here, or meant not to last
+				continue
+			}
 			m.GenericXdsConfigs = append(m.GenericXdsConfigs, &statusv3.ClientConfig_GenericXdsConfig{
 				TypeUrl: k.typeURL(), Name: name, VersionInfo: i.version, XdsConfig: i.raw, LastUpdated: timestamppb.New(i.updated),
 			})
@@ -102,6 +113,29 @@ func encodeState(s *state) []byte {
 	}
 	sum := sha256.Sum256(data)
 	return slices.Concat([]byte(stateMagic), sum[:], data)
+}
+
+// inForce are the resources that serve, by kind and name, but for secrets: private
+// keys are not written to disk, and their server is asked again.
+func (s *state) inForce() (out [kinds]map[string]*item) {
+	out[lds], out[rds] = make(map[string]*item, len(s.listeners)), s.tables
+	out[cds], out[eds] = make(map[string]*item, len(s.clusters)), map[string]*item{}
+	out[ecds] = map[string]*item{}
+	for name, l := range s.listeners {
+		out[lds][name] = l.item
+		for _, use := range l.listener().Extensions {
+			if i := s.known[ecds].items[use.Name]; i != nil {
+				out[ecds][use.Name] = i
+			}
+		}
+	}
+	for name, c := range s.clusters {
+		out[cds][name] = c.item
+		if c.source != nil {
+			out[eds][c.source.endpoints().Name] = c.source
+		}
+	}
+	return out
 }
 
 // decodeState is pure; what it returns has been checked as a whole only.
@@ -145,11 +179,13 @@ func (c *Client) restore() {
 		log.Error("the last good configuration cannot be read", zap.Error(err))
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	next := c.state.Load().clone()
 	if err := next.restore(m); err != nil {
 		log.Warn("parts of the last good configuration are not understood any more", zap.Error(err))
 	}
-	if len(next.listeners) == 0 {
+	if len(next.known[lds].items) == 0 {
 		log.Info("the last good configuration has no listeners")
 		return
 	}
@@ -177,15 +213,17 @@ func (s *state) restore(m *statusv3.ClientConfig) error {
 		case err != nil:
 			errs = append(errs, err)
 			continue
-		case name == "" || s.taken(k, name):
+		case name == "" || k == sds || s.taken(k, name):
 			continue
 		}
 		i := &item{raw: g.GetXdsConfig(), version: g.GetVersionInfo(), updated: g.GetLastUpdated().AsTime(), parsed: p}
 		s.known[k].items[name] = i
+		s.stale = true
 	}
-	for _, i := range s.known[cds].items {
-		if name := i.cluster().EDS; name != "" && s.known[eds].items[name] == nil {
-			s.without[name] = true
+	s.want()
+	for k := range s.wanted {
+		if s.held(k) == nil && (k.kind == eds || k.kind == ecds) {
+			s.without[k] = true
 		}
 	}
 	s.settle(time.Time{})

@@ -22,11 +22,11 @@ func (r *Parser) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 	p := newProblems("cluster", m.GetName())
 	p.check("", m.ProtoReflect())
 	c := &Cluster{Config: &cluster.Config{Name: m.GetName(), ConnectTimeout: m.GetConnectTimeout().AsDuration()}}
-	p.discovery(m, c)
+	p.whence(m, c)
 	p.balance(m, c.Config)
 	p.protocol(m, c)
-	p.upstreamFilters(m)
-	c.Limits = limits(m.GetCircuitBreakers())
+	p.sockets(m, c)
+	c.Limits = clusterLimits(m.GetCircuitBreakers())
 	c.Outliers = outliers(m.GetOutlierDetection())
 	p.healthCheck(m, c.Config)
 	c.Preconnect = m.GetPreconnectPolicy().GetPerUpstreamPreconnectRatio().GetValue()
@@ -44,8 +44,8 @@ func (r *Parser) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 	return c, nil
 }
 
-// discovery reads where the endpoints come from.
-func (p *problems) discovery(m *clusterv3.Cluster, c *Cluster) {
+// whence reads where the endpoints come from.
+func (p *problems) whence(m *clusterv3.Cluster, c *Cluster) {
 	if m.GetClusterType() != nil {
 		p.typedDiscovery(m, c)
 	} else {
@@ -91,10 +91,7 @@ func (p *problems) eds(m *clusterv3.Cluster, c *Cluster) {
 	if c.EDS == "" {
 		c.EDS = m.GetName()
 	}
-	c.FetchTimeout = FetchTimeout
-	if d := source.GetInitialFetchTimeout(); d != nil {
-		c.FetchTimeout = max(0, min(d.AsDuration(), Unlimited))
-	}
+	c.FetchTimeout = patience(source)
 }
 
 // ads refuses every source of configuration but ADS.
@@ -129,15 +126,6 @@ func (p *problems) source(path string, s *corev3.SocketAddress) netip.AddrPort {
 	return netip.AddrPortFrom(ip, uint16(min(s.GetPortValue(), 65535))) // #nosec G115 -- just bounded
 }
 
-// upstreamFilters lets the one pass that does nothing for HTTP.
-func (p *problems) upstreamFilters(m *clusterv3.Cluster) {
-	for i, f := range m.GetFilters() {
-		if f.GetName() != "istio.metadata_exchange" {
-			p.add(index("filters", i)+".name", quote(f.GetName()), "not supported")
-		}
-	}
-}
-
 // protocol reads the HttpProtocolOptions.
 func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 	options := m.GetTypedExtensionProtocolOptions()
@@ -169,7 +157,11 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 			c.Protocol = proxy.UpstreamHTTP2
 		case h.GetUseDownstreamProtocolConfig() != nil:
 			c.Protocol = proxy.UpstreamAsCaller
+		case h.GetAutoConfig() != nil:
+			c.Protocol = proxy.UpstreamByALPN
 		}
+		c.AutoSNI = h.GetUpstreamHttpProtocolOptions().GetAutoSni()
+		c.AutoSAN = h.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
 	}
 }
 

@@ -136,7 +136,6 @@ health_checks:
 		"older places": {`{protocol_selection: USE_DOWNSTREAM_PROTOCOL, max_requests_per_connection: 5, common_http_protocol_options: {idle_timeout: 1s, max_connection_duration: 9s}}`, func(c *cluster.Config) {
 			c.Protocol, c.MaxRequestsPerConnection, c.IdleTimeout, c.MaxConnectionDuration = proxy.UpstreamAsCaller, 5, time.Second, 9*time.Second
 		}},
-		"a filter that does nothing for HTTP": {`filters: [{name: istio.metadata_exchange}]`, func(*cluster.Config) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -166,7 +165,7 @@ func TestClusterPartsErrors(t *testing.T) {
 		`{load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: {"@type": type.googleapis.com/google.protobuf.Duration, value: 1s}}}]}}`: `load_balancing_policy.policies: none is of a type that is supported`,
 		`{type: LOGICAL_DNS}`: `load_assignment: LOGICAL_DNS needs exactly one locality and one endpoint`,
 		`{lb_policy: RING_HASH, common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}}`: `use_hostname_for_hashing: needs type STRICT_DNS, as in Envoy`,
-		`{filters: [{name: other}]}`: `filters[0].name: "other": not supported`,
+		`{filters: [{name: other}]}`: `filters[0].typed_config: "": not supported`,
 		`{upstream_bind_config: {source_address: {address: x, port_value: 0}}}`:                                                                                                                                               `upstream_bind_config.source_address.address: "x": not an IP address`,
 		`{health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /, expected_statuses: [{start: 300, end: 200}]}}]}`:                                             `health_checks[0].http_health_check.expected_statuses[0]: 300 to 200: must be within 100 to 600, the end not included`,
 		`{health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {send: {text: xy}}}]}`:                                                                                  `health_checks[0].tcp_health_check.send.text: "xy": not hexadecimal`,

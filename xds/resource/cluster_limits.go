@@ -25,9 +25,9 @@ func length(d *durationpb.Duration, absent time.Duration) time.Duration {
 	return d.AsDuration()
 }
 
-// limits reads the circuit breakers. Where there are any, what they do not say is as in
+// clusterLimits reads the circuit breakers. Where there are any, what they do not say is as in
 // Envoy.
-func limits(m *clusterv3.CircuitBreakers) (out [2]cluster.Limits) {
+func clusterLimits(m *clusterv3.CircuitBreakers) (out [2]cluster.Limits) {
 	if m == nil {
 		return out
 	}

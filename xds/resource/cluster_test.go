@@ -76,7 +76,7 @@ func TestClusterErrors(t *testing.T) {
 		want []string
 	}{
 		"nameless": {yaml: `{}`, want: []string{`name: value length must be at least 1 runes`}},
-		"fields": {yaml: `{name: c, type: STATIC, connect_timeout: 0s, health_checks: [{}], lb_subset_config: {}, lrs_server: {self: {}}}`, want: []string{
+		"fields": {yaml: `{name: c, type: STATIC, connect_timeout: 0s, health_checks: [{}], lb_subset_config: {}, lrs_server: {self: {}}, transport_socket: {name: tls}}`, want: []string{
 			`lb_subset_config: not supported`,
 			`lrs_server: not supported`,
 			`connect_timeout: 0s: value must be greater than 0s`,
@@ -85,6 +85,7 @@ func TestClusterErrors(t *testing.T) {
 			`health_checks[0].unhealthy_threshold: value is required`,
 			`health_checks[0].healthy_threshold: value is required`,
 			`health_checks[0].http_health_check|tcp_health_check|grpc_health_check: value is required`,
+			`transport_socket.typed_config: missing`,
 		}},
 		"undefined enums": {yaml: `{name: c, type: 77, lb_policy: 78}`, want: []string{
 			`type: 77: not supported yet, only STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST`,
@@ -95,7 +96,6 @@ func TestClusterErrors(t *testing.T) {
 		"EDS that is STATIC": {yaml: `{name: c, eds_cluster_config: {eds_config: {ads: {}}}}`, want: []string{`eds_cluster_config: needs type EDS`}},
 		"protocols": {yaml: `{name: c, typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http3_protocol_options: {}}}, other: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, auto_config: {}}}}`, want: []string{
 			`typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].explicit_http_config.http3_protocol_options: not supported`,
-			`typed_extension_protocol_options["other"].auto_config: not supported`,
 			`typed_extension_protocol_options["other"]: "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions": not supported`,
 		}},
 		"a name in a STATIC one": {yaml: `{name: c, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: models.local, port_value: 0}}}}]}]}}`, want: []string{

@@ -79,6 +79,9 @@ func (p *problems) networkFilter(path string, f *listenerv3.Filter, last bool, c
 	case a.MessageIs(tcp):
 		if p.decode(path, a, tcp) {
 			c.TCP = p.tcp(path, tcp)
+			for _, w := range c.TCP.Clusters {
+				l.Clusters = append(l.Clusters, w.Name)
+			}
 		}
 	case asideNetworkFilters()[strings.TrimPrefix(url, "type.googleapis.com/")] == "":
 		p.add(path, strconv.Quote(url), "not supported")

@@ -43,7 +43,7 @@ func clusterOnlyRules() map[protoreflect.FullName]rules {
 			"upstream_bind_config":                         honoured(),
 			"cleanup_interval":                             honoured("for ORIGINAL_DST; 5s where absent"),
 			"preconnect_policy":                            honoured(),
-			"filters":                                      opaque("istio.metadata_exchange is left aside, for HTTP carries its own; others are refused"),
+			"filters":                                      opaque("Istio's metadata_exchange is left aside: it tells peers of each other for metrics"),
 			"upstream_connection_options":                  within(rules{"tcp_keepalive": ignored("the system's keep-alive is always on")}),
 			"dns_refresh_rate":                             honoured("5s where absent"),
 			"dns_jitter":                                   honoured(),
@@ -61,6 +61,11 @@ func clusterOnlyRules() map[protoreflect.FullName]rules {
 			"metadata":                                     ignored(noMetadata),
 			"per_connection_buffer_limit_bytes":            ignored(noBuffers),
 			"per_connection_buffer_high_watermark_timeout": ignored(noBuffers),
+			"transport_socket":                             honoured(),
+			"transport_socket_matches":                     honoured("by the endpoint's metadata envoy.transport_socket_match; the first that matches"),
+		},
+		"envoy.config.cluster.v3.Cluster.TransportSocketMatch": {
+			"name": honoured(), "match": honoured(), "transport_socket": honoured(),
 		},
 		"envoy.config.cluster.v3.Cluster.EdsClusterConfig": {
 			"eds_config":   honoured(),
@@ -89,7 +94,15 @@ func clusterOnlyRules() map[protoreflect.FullName]rules {
 		},
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
 			"common_http_protocol_options": within(commonHTTP()),
-			"explicit_http_config":         honoured("gRPC goes upstream in HTTP/2 whatever stands here"),
+			"auto_config": within(rules{
+				"http_protocol_options":  within(rules{}),
+				"http2_protocol_options": honoured(),
+			}),
+			"upstream_http_protocol_options": within(rules{
+				"auto_sni":            honoured("connections are kept apart by the name"),
+				"auto_san_validation": honoured(),
+			}),
+			"explicit_http_config": honoured("gRPC goes upstream in HTTP/2 whatever stands here"),
 			"use_downstream_protocol_config": within(rules{
 				"http_protocol_options":  within(rules{}),
 				"http2_protocol_options": honoured(),
