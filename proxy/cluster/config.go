@@ -58,9 +58,9 @@ type Config struct {
 	Check *Check
 	// IgnoreNew leaves endpoints out of the count for Panic until their first health check.
 	IgnoreNew bool
-	// KeepWhileHealthy keeps an endpoint that the control plane has taken away until a
-	// health check fails, as Envoy does unless ignore_health_on_host_removal is set.
-	KeepWhileHealthy bool
+	// LeaveAtOnce lets an endpoint go that the control plane has taken away; else it stays until a
+	// health check fails, where there are any, as in Envoy.
+	LeaveAtOnce bool
 	// CloseOnChange closes idle connections whenever the endpoints change.
 	CloseOnChange bool
 
@@ -133,10 +133,6 @@ const (
 	HealthTimeout
 	HealthDegraded
 )
-
-func (h Health) usable() bool {
-	return h != HealthUnhealthy && h != HealthDraining && h != HealthTimeout
-}
 
 // Load is ClusterLoadAssignment's policy.
 type Load struct {

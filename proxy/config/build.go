@@ -29,10 +29,10 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	limits   connectionLimits
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
-	limits   limits
 }
 
 // Defaults are for what a listener does not say.

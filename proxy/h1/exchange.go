@@ -68,7 +68,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 		x.Request.Upgrade, x.Request.Body = kind, x.tunnel
 	}
 	if pe := x.Handle(err); pe != nil {
-		x.Response = pe.Response()
+		x.Response = x.Active.Reply(&x.Request, pe)
 	}
 	x.write(rc)
 }

@@ -84,8 +84,10 @@ func (x *serving) handle(c *conn) {
 		x.Record.Status = x.Response.Header.StatusCode()
 	case x.Request.Protocol == protocolGRPC:
 		x.Response, x.Record.Status = grpcAnswer(pe), pe.Status
+		x.Active.Finish(&x.Request, x.Response)
 	default:
-		x.Response, x.Record.Status = pe.Response(), pe.Status
+		x.Response = x.Active.Reply(&x.Request, pe)
+		x.Record.Status = x.Response.Header.StatusCode()
 	}
 }
 

@@ -138,7 +138,7 @@ func (c *Compiler) accepted(out *Compiled) error {
 		return errors.Join(errs...)
 	}
 	whole := *upstream.Config
-	whole.Endpoints = endpoints.Endpoints
+	endpoints.Apply(&whole)
 	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{})
 	defer builder.Close()
 	change, err := builder.Build(&config.Resources{

@@ -21,9 +21,10 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		HeadersTimeout: timeout(m.GetRequestHeadersTimeout()),
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
-		AccessLog:      accessLog(m.GetAccessLog()),
 		Limits:         limits(m),
 	}
+	p.accessLogs(path, m, h)
+	h.Edge = p.edge(path, m)
 	switch {
 	case m.GetRds() != nil:
 		h.RouteName = m.GetRds().GetRouteConfigName()
@@ -137,11 +138,14 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, 
 	return chain
 }
 
+// httpFilter reads one filter; false: there is none to add.
 func (p *problems) httpFilter(at string, f *hcmv3.HttpFilter, r *Parser) (config.Filter, bool) {
-	factory, parsed, err := r.Registry.Parse(f.GetTypedConfig())
+	builder, parsed, err := p.filter(at+".typed_config", f.GetTypedConfig(), r)
 	switch {
 	case err == nil:
-		return config.Filter{Name: f.GetName(), Factory: factory, Config: parsed, Disabled: f.GetDisabled()}, true
+		return config.Filter{Name: f.GetName(), Factory: builder, Config: parsed, Disabled: f.GetDisabled()}, true
+	case errors.As(err, new(errLeftAside)):
+		return config.Filter{}, false
 	case errors.Is(err, filters.ErrUnknownFilter) && f.GetIsOptional():
 		return config.Filter{}, false
 	}
