@@ -6,13 +6,14 @@ SHELL         := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS     += --no-builtin-rules
 
-GO        ?= go
-BIN       ?= bin
-FUZZTIME  ?= 10s
-BENCHTIME ?= 0.3s
-IMAGE     ?= friday:$(VERSION)
-UPSTREAM  ?=
-BENCHREAL ?=
+GO         ?= go
+BIN        ?= bin
+FUZZTIME   ?= 10s
+BENCHTIME  ?= 0.3s
+IMAGE      ?= friday:$(VERSION)
+UPSTREAM   ?=
+BENCHREAL  ?=
+BENCHPEERS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/fridaymesh/friday/cmd/internal/version.release=$(VERSION)
@@ -23,7 +24,7 @@ TOOLS := $(CACHE)/tools-$(shell { $(GO) env GOVERSION; cat .ci/tools/go.sum .ci/
 
 .PHONY: help
 help: ## Say what there is to do.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build the programs into ./bin.
@@ -46,6 +47,10 @@ bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	$(BIN)/simulate
 	$(BIN)/batchbench
+
+.PHONY: bench-peers
+bench-peers: build ## Friday beside Envoy, nginx and HAProxy, as far as they are there.
+	$(BIN)/peers $(BENCHPEERS)
 
 # What is not there is said and passed over: exit code 3.
 .PHONY: bench-real

@@ -376,3 +376,17 @@ func BenchmarkHistogramAdd(b *testing.B) {
 		h.Add(time.Duration(i) * time.Microsecond)
 	}
 }
+
+func TestChat(t *testing.T) {
+	address, _ := stand(t, standin.Config{})
+	w := load.Chat{Tokens: 160}
+	r, err := load.Run(t.Context(), load.Options{Target: load.Target{Address: address}, Workload: w, Concurrency: 4, Requests: 40})
+	require.NoError(t, err)
+	require.True(t, r.Clean(), r.Trouble())
+	spoiled := spoil(t, address, func(_ string, answer []byte) []byte {
+		return bytes.Replace(answer, []byte(` `), []byte(`_`), 1)
+	})
+	r, err = load.Run(t.Context(), load.Options{Target: load.Target{Address: spoiled}, Workload: w, Concurrency: 1, Requests: 2})
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), r.Wrong)
+}

@@ -109,7 +109,7 @@ type listener struct {
 
 // listen asks for one stream and follows it to its end.
 func (l *listener) listen(ctx context.Context, n uint64) {
-	messages := `[{"role":"user","content":"request ` + strconv.FormatUint(n, 10) + `"}]`
+	messages := string(appendMessages(nil, n))
 	body := `{"model":"` + Model + `","stream":true,"max_tokens":` + strconv.Itoa(l.tokens) + `,"messages":` + messages + `}`
 	l.request = l.link.target.appendRequest(l.request[:0], "/v1/chat/completions", []byte(jsonHeader), []byte(body))
 	f := &follower{

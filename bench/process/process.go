@@ -157,6 +157,23 @@ func (p *Process) Await(ctx context.Context, limit time.Duration, ready func(con
 	}
 }
 
-// CPU is the processor time, user and system, that the program has used so far; 0
-// where the system does not tell.
-func (p *Process) CPU() time.Duration { return cpuOf(p.PID()) }
+// CPU is the processor time, user and system, that the program and those that it has
+// started and that still run have used so far; 0 where the system does not tell.
+func (p *Process) CPU() time.Duration {
+	var sum time.Duration
+	for _, pid := range group(p.PID()) {
+		sum += cpuOf(pid)
+	}
+	return sum
+}
+
+// Memory is how many bytes of memory the program and those that it has started hold
+// (their resident sets; what they share counts for each); 0 where the system does not
+// tell.
+func (p *Process) Memory() int64 {
+	var sum int64
+	for _, pid := range group(p.PID()) {
+		sum += memoryOf(pid)
+	}
+	return sum
+}

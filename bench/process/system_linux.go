@@ -17,21 +17,56 @@ func attributes() *syscall.SysProcAttr {
 // kill ends the group that the program with this id leads.
 func kill(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
 
-// cpuOf reads /proc/PID/stat (proc_pid_stat(5)): fields 14 and 15, in the 1/100 s
-// that Linux uses on every machine that Go runs on.
-func cpuOf(pid int) time.Duration {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// group is the processes of the group that leader leads.
+func group(leader int) []int {
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return []int{leader}
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields := stat(pid); len(fields) > 2 && string(fields[2]) == strconv.Itoa(leader) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// stat reads /proc/PID/stat (proc_pid_stat(5)) from its third field on; nil where there is
+// no such process.
+func stat(pid int) [][]byte {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil
 	}
 	// The program's name, in parentheses, may hold anything.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+}
+
+// cpuOf is fields 14 and 15, in the 1/100 s that Linux uses on every machine that Go runs
+// on.
+func cpuOf(pid int) time.Duration {
+	fields := stat(pid)
 	if len(fields) < 13 {
 		return 0
 	}
 	user, _ := strconv.ParseInt(string(fields[11]), 10, 64)
 	system, _ := strconv.ParseInt(string(fields[12]), 10, 64)
 	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// memoryOf is field 24, in pages.
+func memoryOf(pid int) int64 {
+	fields := stat(pid)
+	if len(fields) < 22 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[21]), 10, 64)
+	return pages * int64(os.Getpagesize())
 }
 
 // processor is the model name of the first core.

@@ -14,6 +14,10 @@ func kill(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
 
 func cpuOf(int) time.Duration { return 0 }
 
+func memoryOf(int) int64 { return 0 }
+
+func group(leader int) []int { return []int{leader} }
+
 func processor() string { return "unknown processor" }
 
 // LoadAverage is negative: the system does not tell.

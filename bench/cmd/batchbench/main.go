@@ -43,7 +43,10 @@ type options struct {
 	requests       uint64
 	leave, poison  float64
 	fixed, perItem time.Duration
+	accelerators   int
 	maxBatch       int
+	// agent is KServe's.
+	agent string
 	// sidecarArgs go to friday.
 	sidecarArgs []string
 }
@@ -62,7 +65,9 @@ func parse(args []string) (*options, error) {
 	fs.Float64Var(&o.poison, "poison", 0, "`share` of these, 0 to 1, that the server has to refuse, each with an error of its own")
 	fs.DurationVar(&o.fixed, "fixed", 10*time.Millisecond, "the server's cost of a call")
 	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
+	fs.IntVar(&o.accelerators, "accelerators", 1, "calls that the server with a cost runs at once")
 	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
+	fs.StringVar(&o.agent, "kserve-agent", "", "`program` to measure as well, with its batcher at its best settings: KServe's cmd/agent; wants --protocol kserve_v1")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -70,11 +75,14 @@ func parse(args []string) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 {
-		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d: must be above 0", o.rounds, o.cell, o.maxBatch)
+	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 || o.accelerators < 1 {
+		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d, --accelerators %d: must be above 0", o.rounds, o.cell, o.maxBatch, o.accelerators)
 	}
 	if o.leave < 0 || o.leave > 1 || o.poison < 0 || o.poison > 1 {
 		return nil, fmt.Errorf("--leave %v, --poison %v: must be from 0 to 1", o.leave, o.poison)
+	}
+	if o.agent != "" && o.protocol != "kserve_v1" {
+		return nil, errors.New("--kserve-agent: it batches --protocol kserve_v1 only")
 	}
 	o.sidecarArgs = strings.Fields(*extra)
 	var err error
@@ -138,7 +146,7 @@ func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
 	}()
 	b := &bench{options: o, bin: bin, group: group, out: out}
 	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
-	b.say("Everything runs on this one machine and shares it; direct and Friday are measured in turn.")
+	b.say("Everything runs on this one machine and shares it; the ways are measured in turn.")
 
 	costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
 	if err != nil {

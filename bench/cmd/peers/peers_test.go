@@ -1,0 +1,32 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMedian(t *testing.T) {
+	require.Zero(t, median(nil))
+	require.InDelta(t, 2, median([]float64{9, 1, 2}), 1e-9)
+	require.InDelta(t, 2.5, median([]float64{9, 1, 2, 3}), 1e-9)
+}
+
+func TestUsedWrongly(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--streams", "0"}, 2, `--streams: "0" is no number above 0`},
+		{[]string{"--rounds", "0"}, 2, "must be above 0"},
+		{[]string{"--tables", "whole,half"}, 2, `--tables: "half" is none of whole, rate, streams, paced`},
+		{[]string{"extra"}, 2, `unexpected argument "extra"`},
+		{[]string{"--bin", "/does/not/exist"}, 1, "the program friday is not in /does/not/exist"},
+	} {
+		var out, errs bytes.Buffer
+		require.Equal(t, tc.code, run(tc.args, &out, &errs), "%v", tc.args)
+		require.Contains(t, errs.String(), tc.says)
+	}
+}
