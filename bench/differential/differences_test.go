@@ -51,10 +51,6 @@ func differences() map[string]difference {
 				return dropSent(o, "Content-Length")
 			},
 		},
-		"sent once more": {
-			reason:  "Friday sends a request once more, also without a retry policy, where no byte of it can have been acted on",
-			forgive: func(string, *outcome) bool { return false },
-		},
 		"code of own answers": {
 			reason: "%RESPONSE_CODE% in an answer that the proxy makes is the answer's status; Envoy has 0 there",
 			forgive: func(_ string, o *outcome) bool {
