@@ -157,9 +157,9 @@ func TestListenerErrors(t *testing.T) {
 			`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /var/log/x}}]`), want: []string{
 			at + `codec_type: HTTP3: not supported yet, only AUTO, HTTP1, HTTP2`,
 			at + `rds.config_source.path: /x: not supported`,
+			at + `add_user_agent: true: not supported yet, only false`,
 			at + `common_http_protocol_options.idle_timeout: -1s: must not be negative`,
 			at + `common_http_protocol_options.max_requests_per_connection: 5: not supported`,
-			at + `add_user_agent: true: not supported yet, only false`,
 			at + `scheme_header_transformation: not supported`,
 			at + `stream_idle_timeout: 5s: not supported yet, only 0s`,
 			at + `path_normalization_options: not supported`,
