@@ -48,6 +48,9 @@ func New(o exchange.Options) *Server {
 			return fasthttp.RequestConfig{ReadTimeout: maxIdleBody} // HeadersTimeout has done its work
 		},
 		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,
+		// A connection that serves nothing holds no buffer to write; each answer is
+		// flushed at its end, whatever else was asked meanwhile.
+		ReduceMemoryUsage: true,
 		// Nothing is added, nothing is rewritten.
 		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: true,

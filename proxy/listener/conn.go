@@ -31,6 +31,10 @@ type Conn struct {
 	ahead []byte
 	used  int
 
+	// The writer's: the next Write is to be held; what is held.
+	hold bool
+	held []byte
+
 	mu     sync.Mutex
 	gone   bool
 	onGone func()
@@ -137,6 +141,26 @@ func (c *Conn) CloseWrite() error {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
+}
+
+// Hold has the next Write wait for the one after it, so that one packet carries both:
+// the last piece of an answer and its end. There must be one after it.
+func (c *Conn) Hold() { c.hold = true }
+
+// Write writes p, unless it is to be held.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.hold && len(c.held) == 0 {
+		return c.Conn.Write(p)
+	}
+	before := len(c.held)
+	c.held = append(c.held, p...)
+	if c.hold {
+		c.hold = false
+		return len(p), nil
+	}
+	n, err := c.Conn.Write(c.held)
+	c.held = nil
+	return max(n-before, 0), err
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also

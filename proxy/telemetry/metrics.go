@@ -91,6 +91,10 @@ type Metrics struct {
 	ChunkGap *prometheus.HistogramVec // cluster, model
 	// StreamsCancelled counts the streams whose caller left before the end.
 	StreamsCancelled *prometheus.CounterVec // cluster, model
+	// TokenUsage is the tokens that answers say they took. Its name, its labels but
+	// the cluster's and its buckets are those of OpenTelemetry's conventions for
+	// generative AI.
+	TokenUsage *prometheus.HistogramVec // cluster, gen_ai_…: operation_name, provider_name, request_model, token_type
 
 	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
 	// denied.
@@ -165,6 +169,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
 		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
+		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
+			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
 
 		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),
 
