@@ -59,10 +59,6 @@ func differences() map[string]difference {
 				return code || length
 			},
 		},
-		"x-envoy-ratelimited": {
-			reason:  "Envoy marks a refusal with x-envoy-ratelimited; Friday adds nothing unasked",
-			forgive: func(side string, o *outcome) bool { return side == "envoy" && dropSent(o, "X-Envoy-Ratelimited") },
-		},
 		"x-envoy headers": {
 			reason: "Friday has no x-envoy-internal, x-envoy-external-address and x-envoy-upstream-healthchecked-cluster: they are Envoy's own",
 			forgive: func(side string, o *outcome) bool {

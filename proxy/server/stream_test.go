@@ -28,7 +28,7 @@ func streaming(t *testing.T, client *http.Client, p proxy.UpstreamProtocol, sett
 	r.Clusters[0].Protocol = p
 	c, err := stream.Factory{}.Parse(filtertest.Any(t, stream.Factory{}, settings))
 	require.NoError(t, err)
-	r.Listeners[0].HTTP.Filters = []config.Filter{{Name: stream.Name, Factory: stream.Factory{}, Config: c}}
+	r.Listeners[0].Default.HTTP.Filters = []config.Filter{{Name: stream.Name, Factory: stream.Factory{}, Config: c}}
 	require.NoError(t, h.Apply(r))
 	return h
 }
