@@ -76,7 +76,7 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.duration > 0 {
 		l.watch(req)
 	}
-	resp, err := t.chain.Handle(l.ctx, req)
+	resp, err := t.chain.Handle(l.ctx, req) //nolint:contextcheck // it descends from ctx
 	if err != nil {
 		err = l.judge(err)
 		l.end()
