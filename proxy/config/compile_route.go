@@ -127,7 +127,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 		if err != nil {
 			return nil, err
 		}
-		chain = cc.pinned(chain, last, r, wc.Name)
+		chain = cc.pinned(chain, r, wc)
 		out.targets = append(out.targets, target{cluster: wc.Name, header: wc.Header, weight: wc.Weight, chain: chain})
 	}
 	if len(out.targets) > 1 && out.total == 0 {
@@ -174,17 +174,20 @@ func (t *RouteTable) levels(vh *VirtualHost, r *Route, wc *WeightedCluster) []ac
 
 // forward is what ends the chain to a cluster.
 func (cc *compiler) forward(r *Route, wc *WeightedCluster, levels []action.Headers) (proxy.Handler, error) {
-	clusters := cc.change.clusters
+	directory := cc.out.directory
 	find := func(name string) (proxy.Handler, bool) {
-		cl, ok := clusters[name]
+		cl, ok := (*directory.clusters.Load())[name]
 		return cl, ok
 	}
 	unknown := noCluster(r.UnknownStatus)
 	next := unknown
 	if wc.Header != "" {
 		next = &named{find: find, unknown: unknown}
-	} else if cl, ok := find(wc.Name); ok {
+	} else if cl, ok := cc.cluster(wc.Name); ok {
 		next = cl
+	}
+	for i := range r.Forward.Mirrors {
+		cc.cluster(r.Forward.Mirrors[i].Cluster)
 	}
 	f := r.Forward
 	f.Levels = levels

@@ -16,25 +16,28 @@ type pin struct {
 	next     proxy.Handler
 }
 
-// pinned puts a pin before chain where its cluster needs one.
-func (cc *compiler) pinned(chain, last proxy.Handler, r *Route, name string) proxy.Handler {
-	cfg, cl := cc.change.configs[name], cc.change.clusters[name]
-	switch {
-	case cl == nil, chain == last, !cfg.PicksByRequest():
+// pinned puts a pin before chain. Whether the cluster needs it may change without the
+// route's being compiled again.
+func (cc *compiler) pinned(chain proxy.Handler, r *Route, wc *WeightedCluster) proxy.Handler {
+	if wc.Header != "" || len(cc.http.Filters) == 0 {
 		return chain
-	case len(r.Forward.Hash) == 0 && cfg.Discovery != cluster.OriginalDestination:
-		return chain // any endpoint will do
+	}
+	cl, ok := cc.cluster(wc.Name)
+	if !ok {
+		return chain
 	}
 	return &pin{cl, r.Forward.Hash, chain}
 }
 
 func (p *pin) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
-	if req.Endpoint == nil {
+	if cfg := p.cluster.Config(); cfg.PicksByRequest() && req.Endpoint == nil {
 		if len(p.policies) > 0 {
 			req.Hash, req.Hashed = action.Hash(p.policies, req)
 		}
-		// Where there is none, the cluster says so once the filters have run.
-		req.Endpoint, _ = p.cluster.Pick(ctx, req)
+		if req.Hashed || cfg.Discovery == cluster.OriginalDestination { // else any will do
+			// Where there is none, the cluster says so once the filters have run.
+			req.Endpoint, _ = p.cluster.Pick(ctx, req)
+		}
 	}
 	return p.next.Handle(ctx, req)
 }
