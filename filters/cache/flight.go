@@ -54,7 +54,7 @@ type outcome struct {
 	// alone: only who leads may have it; the others ask for themselves. again: nobody
 	// can, and everybody asks for himself.
 	alone, again bool
-	trace proxy.Trace
+	trace        proxy.Trace
 }
 
 // failed says that the server gave no answer, or one that is its own fault.

@@ -88,7 +88,9 @@ func newHeaderSet(tenants []string) headerSet {
 
 // always are the headers that answers depend on (the host that was called, the types
 // and encodings that are welcome), and cookies, which say who somebody is.
-func always() []string { return []string{"host", "content-type", "accept", "accept-encoding", "cookie"} }
+func always() []string {
+	return []string{"host", "content-type", "accept", "accept-encoding", "cookie"}
+}
 
 func (s *headerSet) of(name []byte) *field {
 	if len(name) >= len(s.byLength) {
