@@ -109,7 +109,7 @@ func (f *flight) keep(entries []*entry) {
 	}
 	for i, e := range entries {
 		if e.fresh > 0 {
-			f.state.store.set(f.keys[i], e, f.state.metrics)
+			f.state.store.set(f.keys[i], e)
 		}
 	}
 }

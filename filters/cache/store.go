@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -40,25 +41,27 @@ func (e *entry) weight() uint32 {
 type store struct {
 	entries *otter.Cache[key, *entry]
 	most    int64
+	bytes   prometheus.Gauge
 }
 
 func newStore(most int64, m *telemetry.Metrics) (*store, error) {
+	bytes, evictions := m.CacheBytes.WithLabelValues(), m.CacheEvictions.WithLabelValues()
 	entries, err := otter.New(&otter.Options[key, *entry]{
 		MaximumWeight: uint64(most), // #nosec G115 -- positive
 		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
 		// In the caller's goroutine, so that the bound holds when Set returns.
 		Executor: func(f func()) { f() },
 		OnAtomicDeletion: func(e otter.DeletionEvent[key, *entry]) {
-			m.CacheBytes.Sub(float64(e.Value.weight()))
+			bytes.Sub(float64(e.Value.weight()))
 			if e.WasEvicted() {
-				m.CacheEvictions.Inc()
+				evictions.Inc()
 			}
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &store{entries: entries, most: most}, nil
+	return &store{entries: entries, most: most, bytes: bytes}, nil
 }
 
 // get finds an entry whether or not its time has passed; nil: there is none.
@@ -68,11 +71,11 @@ func (s *store) get(k key) *entry {
 }
 
 // set keeps an entry, unless it alone would take a quarter of the room.
-func (s *store) set(k key, e *entry, m *telemetry.Metrics) {
+func (s *store) set(k key, e *entry) {
 	if int64(e.weight()) > s.most/4 {
 		return
 	}
-	m.CacheBytes.Add(float64(e.weight()))
+	s.bytes.Add(float64(e.weight()))
 	s.entries.Set(k, e)
 }
 

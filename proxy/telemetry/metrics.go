@@ -93,9 +93,9 @@ type Metrics struct {
 	// CacheSaved is what the server's computing took of what was answered again.
 	CacheSaved *prometheus.CounterVec // cluster
 	// CacheBytes is how much is kept.
-	CacheBytes prometheus.Gauge
+	CacheBytes *prometheus.GaugeVec
 	// CacheEvictions counts what had to go for want of room.
-	CacheEvictions prometheus.Counter
+	CacheEvictions *prometheus.CounterVec
 
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
@@ -181,8 +181,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		CacheLookups:   c("friday_cache_lookups_total", "Requests that the cache has looked at, by what became of them.", "cluster", "result"),
 		CacheItems:     c("friday_cache_items_total", "Items that the cache was asked for, by where they came from.", "cluster", "result"),
 		CacheSaved:     c("friday_cache_saved_seconds_total", "Time that the server took for what was answered from the cache.", "cluster"),
-		CacheBytes:     register(reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: "friday_cache_bytes", Help: "Bytes that the cache holds."})),
-		CacheEvictions: register(reg, prometheus.NewCounter(prometheus.CounterOpts{Name: "friday_cache_evictions_total", Help: "Answers dropped from the cache to make room."})),
+		CacheBytes:     g("friday_cache_bytes", "Bytes that the cache holds."),
+		CacheEvictions: c("friday_cache_evictions_total", "Answers dropped from the cache to make room."),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
