@@ -23,6 +23,11 @@ type Request struct {
 	TLS *tls.ConnectionState
 	// Protocol is the downstream codec: "http1", "http2" or "grpc".
 	Protocol string
+	// Upgrade is what the caller asks its connection, or stream, to become, as
+	// "websocket"; empty: nothing. The head is that of HTTP/1.1 (RFC 9110 section 7.8)
+	// whatever the caller speaks. An answer of 101 agrees; then the two bodies are what
+	// each side sends from then on.
+	Upgrade string
 	// Start is when the head had been read.
 	Start time.Time
 

@@ -46,7 +46,7 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT` or http://HOST[:PORT]")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]")
 	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")

@@ -139,13 +139,21 @@ func follow(text []byte, parts [][]byte) bool {
 	return true
 }
 
-// askTCP connects, sends and waits for what must come.
-func (k *checker) askTCP(ctx context.Context, cfg *TCPCheck) (verdict, error) {
+// connect connects, over TLS where the endpoint has it.
+func (k *checker) connect(ctx context.Context) (net.Conn, error) {
+	if h, ok := k.connections(false).(Connector); ok {
+		return h.Connect(ctx)
+	}
 	d := net.Dialer{}
 	if source := k.base.Source; source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(source)
 	}
-	conn, err := d.DialContext(ctx, "tcp", k.target.Address)
+	return d.DialContext(ctx, "tcp", k.target.Address)
+}
+
+// askTCP connects, sends and waits for what must come.
+func (k *checker) askTCP(ctx context.Context, cfg *TCPCheck) (verdict, error) {
+	conn, err := k.connect(ctx)
 	if err != nil {
 		return fails, err
 	}

@@ -107,6 +107,7 @@ func dialDiffers(a, b *Config) bool {
 	return a.ConnectTimeout != b.ConnectTimeout || a.IdleTimeout != b.IdleTimeout ||
 		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection || a.Protocol != b.Protocol ||
 		a.MaxConnectionDuration != b.MaxConnectionDuration || a.Source != b.Source || a.Preconnect != b.Preconnect ||
+		a.KeepaliveInterval != b.KeepaliveInterval || a.KeepaliveTimeout != b.KeepaliveTimeout ||
 		a.LimitsConnections() != b.LimitsConnections() || socketsDiffer(a, b)
 }
 

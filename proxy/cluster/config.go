@@ -81,6 +81,9 @@ type Config struct {
 	// Preconnect is how many connections there should be for each request that runs; up
 	// to 1: no more than that.
 	Preconnect float64
+	// KeepaliveInterval, where above 0, is how long an HTTP/2 connection may be silent
+	// before its server is pinged, which then has KeepaliveTimeout to answer.
+	KeepaliveInterval, KeepaliveTimeout time.Duration
 	// TLS, where not nil, is spoken with the endpoints that none of Sockets matches.
 	TLS     *tlscontext.Upstream
 	Sockets []Socket

@@ -44,7 +44,7 @@ func (l *Listener) All() iter.Seq[*FilterChain] {
 }
 
 // HTTPs are what the chains do with HTTP, of those that do.
-func (l *Listener) HTTPs() iter.Seq[*HTTP] {
+func (l *Listener) HTTPs() iter.Seq[*HTTP] { //nolint:revive // HTTP, more than one
 	return func(yield func(*HTTP) bool) {
 		for c := range l.All() {
 			if c.HTTP != nil && !yield(c.HTTP) {
@@ -83,6 +83,11 @@ type HTTP struct {
 
 	// Codec is what callers may speak.
 	Codec Codec
+	// Upgrades are what a connection may become, in lower case: "websocket". What is
+	// not among them is passed over.
+	Upgrades []string
+	// AllowConnect allows them over HTTP/2, too (RFC 8441).
+	AllowConnect bool
 	// HeadersTimeout is the longest time for a request's head to arrive, from its
 	// first byte. Default 10 s.
 	HeadersTimeout time.Duration

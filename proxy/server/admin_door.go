@@ -5,17 +5,13 @@ import (
 	"strings"
 	"time"
 
-	statusv3 "github.com/envoyproxy/go-control-plane/envoy/service/status/v3"
-	"google.golang.org/grpc"
-
 	"github.com/fridaymesh/friday/xds/client"
 )
 
 // adminDoor is the server of the admin port: HTTP for people and probes and, by HTTP/2
 // in cleartext, gRPC for the client status discovery service.
 func adminDoor(admin http.Handler, xds *client.Client) *http.Server {
-	csds := grpc.NewServer()
-	statusv3.RegisterClientStatusDiscoveryServiceServer(csds, &client.Status{Client: xds})
+	csds := xds.StatusHandler()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -96,23 +96,23 @@ func (c *chain) serve(conn *listener.Conn) {
 	_ = secure.Close() // says goodbye where nobody has yet
 }
 
-// serveClear serves what is in the clear: conn itself, or within TLS over it.
-func (c *chain) serveClear(a *config.ActiveChain, conn, clear *listener.Conn) {
+// serveClear serves what is in the clear: conn itself, or what is within TLS over it.
+func (c *chain) serveClear(a *config.ActiveChain, conn, within *listener.Conn) {
 	if a.TCP != nil {
 		c.r.hall.begun(conn)
 		c.relays.Add(1)
 		defer c.relays.Add(-1)
-		c.tcp.ServeConn(c.end, clear, a.TCP)
+		c.tcp.ServeConn(c.end, within, a.TCP)
 		return
 	}
 	limits := &a.HTTP.HTTP
 	http2 := false
-	switch state := clear.TLS(); {
+	switch state := within.TLS(); {
 	case state != nil && state.NegotiatedProtocol == "h2":
 		http2 = true
 	default:
 		var err error
-		if http2, err = clear.Begins(h2.Preface, limits.IdleTimeout, limits.HeadersTimeout); err != nil {
+		if http2, err = within.Begins(h2.Preface, limits.IdleTimeout, limits.HeadersTimeout); err != nil {
 			return
 		}
 	}
@@ -120,9 +120,9 @@ func (c *chain) serveClear(a *config.ActiveChain, conn, clear *listener.Conn) {
 	switch {
 	case !http2 && limits.Codec == config.CodecHTTP2:
 	case http2 && limits.Codec != config.CodecHTTP1:
-		c.codecs.Load().h2.ServeConn(clear)
+		c.codecs.Load().h2.ServeConn(within)
 	default:
-		c.codecs.Load().h1.ServeConn(clear)
+		c.codecs.Load().h1.ServeConn(within)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
@@ -66,7 +65,7 @@ func targets(all []bootstrap.Target) []client.Target {
 	for i, t := range all {
 		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
 		if t.TLS != nil {
-			out[i].Credentials = credentials.NewTLS(t.TLS.Config())
+			out[i].TLS = t.TLS.Config()
 		}
 	}
 	return out

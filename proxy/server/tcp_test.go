@@ -111,8 +111,8 @@ func TestHalfClose(t *testing.T) {
 	require.EqualValues(t, size+1, line["bytes_received"])
 	require.EqualValues(t, size, line["bytes_sent"])
 	require.Equal(t, address, line["upstream_address"])
-	require.Equal(t, 2., value(t, h.metrics.TCPConnections.WithLabelValues("in", "up", "ok")))
-	require.Equal(t, 0., value(t, h.metrics.TCPActive.WithLabelValues("in", "up")))
+	require.Equal(t, 2, value(t, h.metrics.TCPConnections.WithLabelValues("in", "up", "ok")))
+	require.Zero(t, value(t, h.metrics.TCPActive.WithLabelValues("in", "up")))
 	require.EqualValues(t, 0, h.Snapshot().Clusters["up"].All()[0].Active.Load())
 }
 
@@ -151,7 +151,7 @@ func TestBytesThatCannotBeRelayed(t *testing.T) {
 			line := h.access.FilterMessage("connection").All()[0].ContextMap()
 			require.Equal(t, tt.flag, line["response_flag"])
 			name := r.Listeners[0].Default.TCP.Clusters[0].Name
-			require.Equal(t, 1., value(t, h.metrics.TCPConnections.WithLabelValues("in", name, tt.result)))
+			require.Equal(t, 1, value(t, h.metrics.TCPConnections.WithLabelValues("in", name, tt.result)))
 		})
 	}
 }
@@ -294,7 +294,7 @@ func TestProxyProtocol(t *testing.T) {
 			}
 		})
 	}
-	require.Equal(t, 2., value(t, h.metrics.DownstreamRefused.WithLabelValues("in", "listener_filters")))
+	require.Equal(t, 2, value(t, h.metrics.DownstreamRefused.WithLabelValues("in", "listener_filters")))
 }
 
 // TestHandOver: a connection that was redirected is handed over to the listener of the

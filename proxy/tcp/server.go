@@ -65,7 +65,7 @@ func (s *Server) ServeConn(ctx context.Context, c Conn, t *config.ActiveTCP) {
 	stop := context.AfterFunc(ctx, func() { r.cut(context.Cause(ctx)) })
 	x.Received, x.Sent, err = r.run()
 	stop()
-	if err != nil && !(t.MaxDuration > 0 && errors.Is(err, context.DeadlineExceeded)) {
+	if err != nil && (t.MaxDuration == 0 || !errors.Is(err, context.DeadlineExceeded)) {
 		x.Err = &proxy.Error{Flag: proxy.FlagUpstreamReset, Message: "cut", Err: err}
 	}
 }

@@ -2,6 +2,7 @@ package tlscontext
 
 import (
 	"crypto/tls"
+	"slices"
 	"time"
 )
 
@@ -65,7 +66,7 @@ func (u *Upstream) Equal(v *Upstream) bool {
 
 // Refs are the secrets that c refers to.
 func (c *Common) Refs() []Ref {
-	refs := c.CertificateRefs[:len(c.CertificateRefs):len(c.CertificateRefs)]
+	refs := slices.Clip(c.CertificateRefs)
 	if c.ValidationRef != nil {
 		refs = append(refs, *c.ValidationRef)
 	}

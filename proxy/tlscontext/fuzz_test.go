@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	. "github.com/fridaymesh/friday/proxy/tlscontext"
+	. "github.com/fridaymesh/friday/proxy/tlscontext" //nolint:revive // the tests are of it, from outside: tlstest imports it
 	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
 

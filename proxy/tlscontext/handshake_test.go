@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	. "github.com/fridaymesh/friday/proxy/tlscontext"
+	. "github.com/fridaymesh/friday/proxy/tlscontext" //nolint:revive // the tests are of it, from outside: tlstest imports it
 	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
 
@@ -26,12 +26,14 @@ func TestVersionsAndCiphers(t *testing.T) {
 		"1.1 is not by default": {Common{}, Common{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, 0, 0},
 		"1.1 where both say so": {Common{MinVersion: tls.VersionTLS10}, Common{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, tls.VersionTLS11, 0},
 		"a cipher": {
-			Common{MaxVersion: tls.VersionTLS12, Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, Common{},
+			Common{MaxVersion: tls.VersionTLS12, Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}},
+			Common{},
 			tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 		},
 		"no cipher in common": {
 			Common{MaxVersion: tls.VersionTLS12, Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}},
-			Common{Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, 0, 0,
+			Common{Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
+			0, 0,
 		},
 		"no curve in common": {Common{Curves: []tls.CurveID{tls.CurveP384}}, Common{Curves: []tls.CurveID{tls.X25519}}, 0, 0},
 	} {

@@ -121,7 +121,7 @@ func (s *source) make() (*material, error) {
 		if m.secrets[i].Certificate == nil {
 			return nil, fmt.Errorf("secret %q: not a tls_certificate", ref.Name)
 		}
-		certificates = append(certificates[:len(certificates):len(certificates)], m.secrets[i].Certificate)
+		certificates = append(slices.Clip(certificates), m.secrets[i].Certificate)
 	}
 	// The stamps are taken before the files are read: what changes between the two is
 	// seen the next time.

@@ -1,6 +1,9 @@
 package tlscontext
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Source is where a secret comes from. The zero Source is the control plane's own
 // stream (ADS).
@@ -102,9 +105,9 @@ func (v *Validation) Merge(over *Validation) *Validation {
 	if over.CRL.Present() {
 		m.CRL = over.CRL
 	}
-	m.SPKI = append(m.SPKI[:len(m.SPKI):len(m.SPKI)], over.SPKI...)
-	m.Hash = append(m.Hash[:len(m.Hash):len(m.Hash)], over.Hash...)
-	m.Names = append(m.Names[:len(m.Names):len(m.Names)], over.Names...)
+	m.SPKI = append(slices.Clip(m.SPKI), over.SPKI...)
+	m.Hash = append(slices.Clip(m.Hash), over.Hash...)
+	m.Names = append(slices.Clip(m.Names), over.Names...)
 	m.SystemRoots = m.SystemRoots || over.SystemRoots
 	m.LeafCRL = m.LeafCRL || over.LeafCRL
 	m.AcceptUntrusted = m.AcceptUntrusted || over.AcceptUntrusted

@@ -182,7 +182,7 @@ func covers(name, host string) bool {
 }
 
 func words(leaf *x509.Certificate) string {
-	var all []string
+	all := make([]string, 0, len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.EmailAddresses)+len(leaf.IPAddresses))
 	for _, u := range leaf.URIs {
 		all = append(all, u.String())
 	}

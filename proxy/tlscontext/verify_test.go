@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	. "github.com/fridaymesh/friday/proxy/tlscontext"
+	. "github.com/fridaymesh/friday/proxy/tlscontext" //nolint:revive // the tests are of it, from outside: tlstest imports it
 	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
 

@@ -65,7 +65,7 @@ func (b *byName) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	var errs []error
+	errs := make([]error, 0, len(b.pairs))
 	for _, p := range b.pairs {
 		errs = append(errs, p.Close())
 	}

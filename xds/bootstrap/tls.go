@@ -108,15 +108,19 @@ func (t *TLS) verify(state tls.ConnectionState) error {
 	return fmt.Errorf("%w: it has %q, expected one of %q", errName, names, t.Names)
 }
 
-// checkTLS reads what TLS names, so that a missing file is told at the start.
+// checkTLS looks at what stands in place. A file may be written later; that it is
+// missing is told with each attempt to connect.
 func (c *compiler) checkTLS(at string, t *TLS) {
 	if t.Cert.empty() != t.Key.empty() {
 		c.failf("%s: a certificate and its private key go together", at)
 	}
-	for _, s := range []Source{t.CA, t.Cert, t.Key} {
-		if _, err := s.read(); err != nil {
+	if t.Cert.Text != "" && t.Key.Text != "" {
+		if _, err := tls.X509KeyPair([]byte(t.Cert.Text), []byte(t.Key.Text)); err != nil {
 			c.failf("%s: %w", at, err)
 		}
+	}
+	if t.CA.Text != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA.Text)) {
+		c.failf("%s: no certificates in the trusted CA", at)
 	}
 }
 

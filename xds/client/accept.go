@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -38,7 +39,7 @@ func (s *state) accept(source string, u *update, now time.Time) error {
 		if r.name != "" && !k.whole() && !s.asksFor(k, source, r.name) {
 			continue // istiod sends more than it was asked for
 		}
-		switch err := s.acceptOne(source, u, col, r, named[r.name] > 1, now); {
+		switch err := s.acceptOne(u, col, r, named[r.name] > 1, now); {
 		case r.name == "" && err != nil:
 			nameless = true
 			errs = append(errs, fmt.Errorf("resources[%d]: %w", i, err))
@@ -59,7 +60,9 @@ func (s *state) accept(source string, u *update, now time.Time) error {
 		}
 	}
 	s.stale = s.stale || k.whole()
-	s.nextExpiry()
+	if !s.expiry.IsZero() || slices.ContainsFunc(u.resources, func(r received) bool { return r.ttl > 0 }) {
+		s.nextExpiry()
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func (s *state) accept(source string, u *update, now time.Time) error {
 }
 
 // acceptOne takes one resource, or says what is wrong with it.
-func (s *state) acceptOne(source string, u *update, col *collection, r received, twice bool, now time.Time) error {
+func (s *state) acceptOne(u *update, col *collection, r received, twice bool, now time.Time) error {
 	k, old := u.kind, col.items[r.name]
 	fresh := &item{raw: r.raw, version: r.version, from: u.target, updated: now, ttl: r.ttl}
 	if r.ttl > 0 {
@@ -103,7 +106,7 @@ func (s *state) acceptOne(source string, u *update, col *collection, r received,
 	case err == nil && s.taken(k, r.name):
 		err = fmt.Errorf("%s %q: the bootstrap has one of this name", k.noun(), r.name)
 	case err == nil:
-		err = s.misfit(k, source, r.name, fresh)
+		err = s.misfit(k, r.name, fresh)
 	case r.err != nil:
 		err = fmt.Errorf("%s %w", k.noun(), err)
 	}
@@ -178,8 +181,8 @@ func (s *state) taken(k kind, name string) bool {
 }
 
 // misfit says why a good resource cannot be used where it would be.
-func (s *state) misfit(k kind, source, name string, i *item) error {
-	switch k { //nolint:exhaustive // the others fit everywhere
+func (s *state) misfit(k kind, name string, i *item) error {
+	switch k {
 	case cds:
 		return s.strange(k, name, i.cluster().Secrets)
 	case lds:
@@ -214,7 +217,7 @@ func (s *state) unknownClusters(k kind, name string, i *item) error {
 			tables = append(tables, t.RouteTable)
 		}
 	}
-	var errs []error
+	errs := make([]error, 0, len(tables))
 	for _, t := range tables {
 		errs = append(errs, resource.UnknownClusters(k.noun(), name, t, func(cluster string) bool {
 			return s.known[cds].items[cluster] != nil || s.taken(cds, cluster)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	statusv3 "github.com/envoyproxy/go-control-plane/envoy/service/status/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -23,6 +25,13 @@ type Status struct {
 }
 
 var _ statusv3.ClientStatusDiscoveryServiceServer = (*Status)(nil)
+
+// StatusHandler serves Status by gRPC, on a server of HTTP/2.
+func (c *Client) StatusHandler() http.Handler {
+	server := grpc.NewServer()
+	statusv3.RegisterClientStatusDiscoveryServiceServer(server, &Status{Client: c})
+	return server
+}
 
 // FetchClientStatus answers once.
 func (s *Status) FetchClientStatus(_ context.Context, req *statusv3.ClientStatusRequest) (*statusv3.ClientStatusResponse, error) {

@@ -11,10 +11,9 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/keepalive"
-
-	grpcbackoff "google.golang.org/grpc/backoff"
 )
 
 const (
@@ -227,7 +226,7 @@ func (f *feed) reaches(ctx context.Context, t Target) bool {
 	defer func() { _ = conn.Close() }() // it was a question only
 	conn.Connect()
 	for {
-		switch at := conn.GetState(); at { //nolint:exhaustive // the others wait
+		switch at := conn.GetState(); at {
 		case connectivity.Ready:
 			return true
 		case connectivity.TransientFailure, connectivity.Shutdown:

@@ -105,7 +105,7 @@ func TestSecretOfTheListenerInForceStays(t *testing.T) {
 	require.NoError(t, d.recv(lds, secured(t, "in", "127.0.0.1:1", "r", "new", fromAgent())))
 	require.Contains(t, d.s.resources().Secrets, tlscontext.Ref{Name: "old", Source: tlscontext.Source{Cluster: agent}})
 	require.NoError(t, d.serve(ca.Secret(t, "new", "a.local")))
-	require.Equal(t, 1, len(d.s.resources().Secrets))
+	require.Len(t, d.s.resources().Secrets, 1)
 	require.Contains(t, d.s.resources().Secrets, tlscontext.Ref{Name: "new", Source: tlscontext.Source{Cluster: agent}})
 }
 

@@ -200,12 +200,17 @@ func (s *state) collection(k kind, source string) *collection {
 	return s.servers[source]
 }
 
+// look is collection of a state that is shared: nil where it is not there.
+func (s *state) look(k kind, source string) *collection {
+	if source == "" {
+		return &s.known[k]
+	}
+	return s.servers[source]
+}
+
 // held is a resource that is asked for by name; nil where it is not there.
 func (s *state) held(k key) *item {
-	if k.source == "" {
-		return s.known[k.kind].items[k.name]
-	}
-	if col := s.servers[k.source]; col != nil {
+	if col := s.look(k.kind, k.source); col != nil {
 		return col.items[k.name]
 	}
 	return nil

@@ -24,8 +24,14 @@ import (
 // service.status.v3.ClientConfig in binary.
 const (
 	stateMagic = "friday state 1\n"
-	// saveDelay gathers the changes that come close together.
+	// saveDelay gathers the changes that come close together, and saveShare bounds
+	// what writing takes: after a write that took a time, so many times that long
+	// passes before the next. A large configuration that changes all the time must
+	// not keep the disk and a core busy.
 	saveDelay = 200 * time.Millisecond
+	saveShare = 50
+	// maxSaveDelay bounds that.
+	maxSaveDelay = 10 * time.Second
 )
 
 // errCorrupt says that a state file is none, or damaged.
@@ -59,6 +65,7 @@ func (c *Client) Resave() {
 
 // keep writes what save hands over until ctx ends.
 func (c *Client) keep(ctx context.Context) {
+	delay := saveDelay
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,7 +77,7 @@ func (c *Client) keep(ctx context.Context) {
 			}
 			return
 		case s := <-c.saves:
-			timer := time.NewTimer(saveDelay)
+			timer := time.NewTimer(delay)
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -80,7 +87,9 @@ func (c *Client) keep(ctx context.Context) {
 			case s = <-c.saves:
 			default:
 			}
+			began := time.Now()
 			c.write(s)
+			delay = min(max(saveDelay, saveShare*time.Since(began)), maxSaveDelay)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -13,8 +14,8 @@ type Target struct {
 	// URI is gRPC's: host:port, unix:///path or another scheme
 	// (https://github.com/grpc/grpc/blob/master/doc/naming.md).
 	URI string
-	// Credentials are for TLS; nil: none, in plain text.
-	Credentials credentials.TransportCredentials
+	// TLS is how it is spoken to; nil: in plain text.
+	TLS *tls.Config
 	// Metadata is sent with every stream, as key and value in turn.
 	Metadata []string
 }
@@ -29,10 +30,10 @@ func Plain(uris ...string) []Target {
 }
 
 func (t *Target) credentials() credentials.TransportCredentials {
-	if t.Credentials == nil {
+	if t.TLS == nil {
 		return insecure.NewCredentials()
 	}
-	return t.Credentials
+	return credentials.NewTLS(t.TLS)
 }
 
 func (t *Target) outgoing(ctx context.Context) context.Context {

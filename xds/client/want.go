@@ -117,6 +117,9 @@ func (s *state) ask(now time.Time) {
 			s.without[k] = true
 		}
 	}
+	if len(s.asked) == 0 {
+		s.asked = map[key]time.Time{} // one that was large is copied at its full size
+	}
 }
 
 // expire takes away what has outlived its ttl, as if the control plane had

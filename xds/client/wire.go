@@ -51,7 +51,7 @@ func (s *state) version(source, target string) (out [kinds]string) {
 		if source != "" && k != sds {
 			continue
 		}
-		if col := s.collection(k, source); col.from == target {
+		if col := s.look(k, source); col != nil && col.from == target {
 			out[k] = col.version
 		}
 	}
@@ -63,7 +63,10 @@ func (s *state) version(source, target string) (out [kinds]string) {
 // does not have. What came from elsewhere, or from the state file, is named in a
 // version that nobody has, so that it does that for these, too.
 func (s *state) versions(k kind, source, target string) map[string]string {
-	col := s.collection(k, source)
+	col := s.look(k, source)
+	if col == nil {
+		return nil
+	}
 	out := make(map[string]string, len(col.items))
 	for name, i := range col.items {
 		out[name] = i.version

@@ -135,6 +135,7 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 			c.Protocol = proxy.UpstreamAsCaller
 		case m.GetHttp2ProtocolOptions() != nil:
 			c.Protocol = proxy.UpstreamHTTP2
+			keepalive(m.GetHttp2ProtocolOptions(), c.Config)
 		}
 		connections(m.GetCommonHttpProtocolOptions(), c.Config)
 		if n := m.GetMaxRequestsPerConnection(); n != nil {
@@ -155,10 +156,13 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 		switch {
 		case h.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
 			c.Protocol = proxy.UpstreamHTTP2
+			keepalive(h.GetExplicitHttpConfig().GetHttp2ProtocolOptions(), c.Config)
 		case h.GetUseDownstreamProtocolConfig() != nil:
 			c.Protocol = proxy.UpstreamAsCaller
+			keepalive(h.GetUseDownstreamProtocolConfig().GetHttp2ProtocolOptions(), c.Config)
 		case h.GetAutoConfig() != nil:
 			c.Protocol = proxy.UpstreamByALPN
+			keepalive(h.GetAutoConfig().GetHttp2ProtocolOptions(), c.Config)
 		}
 		c.AutoSNI = h.GetUpstreamHttpProtocolOptions().GetAutoSni()
 		c.AutoSAN = h.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
@@ -170,4 +174,10 @@ func connections(common *corev3.HttpProtocolOptions, c *cluster.Config) {
 	c.IdleTimeout = timeout(common.GetIdleTimeout())
 	c.MaxRequestsPerConnection = common.GetMaxRequestsPerConnection().GetValue()
 	c.MaxConnectionDuration = common.GetMaxConnectionDuration().AsDuration()
+}
+
+// keepalive reads when servers are pinged.
+func keepalive(o *corev3.Http2ProtocolOptions, c *cluster.Config) {
+	k := o.GetConnectionKeepalive()
+	c.KeepaliveInterval, c.KeepaliveTimeout = k.GetInterval().AsDuration(), k.GetTimeout().AsDuration()
 }

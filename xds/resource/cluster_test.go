@@ -24,6 +24,9 @@ func TestCluster(t *testing.T) {
 		"static": {yaml: `{name: c, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [` + endpoint + `]}]}}`, want: resource.Cluster{
 			Config: &cluster.Config{Name: "c", Endpoints: []cluster.EndpointConfig{{Address: "10.0.0.1:80", Weight: 1}}},
 		}},
+		"keepalive": {yaml: `{name: c, type: STATIC, http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c", Protocol: proxy.UpstreamHTTP2, KeepaliveInterval: 30 * time.Second, KeepaliveTimeout: 5 * time.Second},
+		}},
 		"static, empty": {yaml: `{name: c, type: STATIC}`, want: resource.Cluster{Config: &cluster.Config{Name: "c"}}},
 		"EDS": {yaml: `
 name: c

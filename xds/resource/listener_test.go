@@ -195,3 +195,33 @@ func TestManyProblemsAreCutShort(t *testing.T) {
 	require.Len(t, lines, 41)
 	require.Equal(t, `listener "inference": and 20 more`, lines[40])
 }
+
+func TestUpgradeConfigs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		yaml string
+		want []string
+		errs string
+	}{
+		"none":          {yaml: "{}"},
+		"websocket":     {yaml: "{upgrade_configs: [{upgrade_type: WebSocket}]}", want: []string{"websocket"}},
+		"not enabled":   {yaml: "{upgrade_configs: [{upgrade_type: websocket, enabled: false}, {upgrade_type: other, enabled: true}]}", want: []string{"other"}},
+		"of no kind":    {yaml: "{upgrade_configs: [{}]}", errs: "upgrade_configs[0].upgrade_type: missing"},
+		"CONNECT":       {yaml: "{upgrade_configs: [{upgrade_type: CONNECT}]}", errs: `upgrade_configs[0].upgrade_type: "CONNECT": not supported`},
+		"twice":         {yaml: "{upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", errs: `upgrade_configs[1].upgrade_type: "A": there already`},
+		"other filters": {yaml: "{upgrade_configs: [{upgrade_type: a, filters: [{name: x}]}]}", errs: "upgrade_configs[0].filters: not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := decode(t, listener(rds, "http_filters: ["+routerFilter+"]", "http2_protocol_options: {allow_connect: true}", strings.TrimSuffix(strings.TrimPrefix(tt.yaml, "{"), "}")), new(listenerv3.Listener))
+			l, err := parser().Listener(m)
+			if tt.errs != "" {
+				require.ErrorContains(t, err, tt.errs)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, l.Chains[0].HTTP.Upgrades)
+			require.True(t, l.Chains[0].HTTP.AllowConnect)
+		})
+	}
+}

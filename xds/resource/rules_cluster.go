@@ -117,6 +117,14 @@ func clusterOnlyRules() map[protoreflect.FullName]rules {
 			"initial_stream_window_size":     ignored("256 KiB"),
 			"initial_connection_window_size": ignored("4 MiB"),
 			"hpack_table_size":               ignored("4 KiB"),
+			"allow_connect":                  ignored("an upgrade goes over HTTP/2 where the server's settings allow it"),
+			"connection_keepalive":           honoured(),
+		},
+		"envoy.config.core.v3.KeepaliveSettings": {
+			"interval":                 honoured("counts from the last that was heard; none where absent"),
+			"timeout":                  honoured(),
+			"interval_jitter":          ignored("a ping goes out only when a connection has been silent, so pings do not meet"),
+			"connection_idle_interval": ignored("whether a connection lives is seen when a request needs it: one that was not processed is sent again"),
 		},
 		"envoy.config.cluster.v3.CircuitBreakers": {
 			"thresholds":          honoured("of each priority the first counts, as in Envoy; max_connections and max_pending_requests of DEFAULT count for both"),

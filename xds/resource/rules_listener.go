@@ -152,6 +152,17 @@ func hcmRules() rules {
 			"max_requests_per_connection":     honoured("0: no limit"),
 			"headers_with_underscores_action": honoured("ALLOW where absent"),
 		}),
+		"http2_protocol_options": within(rules{
+			"allow_connect":                  honoured("upgrade_configs count over HTTP/2, too (RFC 8441)"),
+			"max_concurrent_streams":         ignored("1000"),
+			"initial_stream_window_size":     ignored("256 KiB"),
+			"initial_connection_window_size": ignored("4 MiB"),
+			"hpack_table_size":               ignored("4 KiB"),
+		}),
+		"upgrade_configs": within(rules{
+			"upgrade_type": honoured("websocket, or another that is not HTTP; asking for one that is not listed is passed over"),
+			"enabled":      honoured("true where absent"),
+		}),
 		"max_request_headers_kb":          honoured("16 where absent"),
 		"request_headers_timeout":         honoured("10s where absent; 0s: none"),
 		"access_log":                      honoured("without it, failures only, in Friday's own format"),

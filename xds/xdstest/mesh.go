@@ -64,7 +64,7 @@ func (m Mesh) Assignments(t testing.TB) (out []proto.Message) {
 // first of them.
 func (m Mesh) Assignment(t testing.TB, cluster, turn int) *endpointv3.ClusterLoadAssignment {
 	t.Helper()
-	var addresses []string
+	addresses := make([]string, 0, m.Endpoints/m.Clusters)
 	for i := range m.Endpoints / m.Clusters {
 		n := cluster*(m.Endpoints/m.Clusters) + i
 		if i == 0 {
