@@ -85,8 +85,12 @@ func filterCases() []Case {
 			return nil
 		}},
 		{Name: "cors", Config: cors(`allow_origin_string_match: [{exact: "https://a.test"}, {suffix: .b.test}], allow_methods: "GET, POST", allow_headers: x-a, expose_headers: x-b, max_age: "600", allow_credentials: true`), Requests: []Request{
-			{Header: []string{"origin: https://a.test"}}, {Header: []string{"origin: https://x.b.test"}}, {Header: []string{"origin: https://no.test"}}, {},
-			preflight("https://a.test"), preflight("https://no.test"), {Method: "OPTIONS", Header: []string{"origin: https://a.test"}},
+			{Header: []string{"origin: https://a.test"}},
+			{Header: []string{"origin: https://x.b.test"}},
+			{Header: []string{"origin: https://no.test"}},
+			{},
+			preflight("https://a.test"), preflight("https://no.test"),
+			{Method: "OPTIONS", Header: []string{"origin: https://a.test"}},
 			{Header: []string{"origin: https://a.test"}, Play: "set=access-control-allow-origin:* set=access-control-expose-headers:x-c"},
 		}},
 		{Name: "cors of any origin", Config: cors(`allow_origin_string_match: [{safe_regex: {regex: ".*"}}], allow_methods: GET`), Requests: []Request{{Header: []string{"origin: x"}}, preflight("x")}},
@@ -107,11 +111,12 @@ func filterCases() []Case {
     typed_per_filter_config: {hm: {'@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute, mutations: {request_mutations: [{append: {header: {key: x-chain, value: route}}}], response_mutations: [{append: {header: {key: x-out, value: route}}}]}}}
   - {match: {prefix: /direct}, direct_response: {status: 200}}
   - {match: {prefix: /}, route: {cluster: a}}
-`},
+`,
+			},
 			Requests: []Request{{Path: "/", Header: []string{"x-gone: 1", "x-many-a: 1", "x-many-b: 2"}, Play: "set=x-secret:1 set=x-out:own"}, {Path: "/r"}, {Path: "/direct"}},
 		},
-		{Name: "local rate limit", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, token_bucket: {max_tokens: 3, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}, response_headers_to_add: [{header: {key: x-limited, value: "yes"}}]`), Requests: []Request{{Times: 5}}, Allow: []string{"x-envoy-ratelimited"}},
-		{Name: "local rate limit of another status", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, status: {code: ServiceUnavailable}, token_bucket: {max_tokens: 1, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}`), Requests: []Request{{Times: 3}}, Allow: []string{"x-envoy-ratelimited"}},
+		{Name: "local rate limit", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, token_bucket: {max_tokens: 3, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}, response_headers_to_add: [{header: {key: x-limited, value: "yes"}}]`), Requests: []Request{{Times: 5}}},
+		{Name: "local rate limit of another status", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, status: {code: ServiceUnavailable}, token_bucket: {max_tokens: 1, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}`), Requests: []Request{{Times: 3}}},
 		{Name: "local rate limit not enforced", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, token_bucket: {max_tokens: 1, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 100}}, request_headers_to_add_when_not_enforced: [{header: {key: x-over, value: "yes"}}]`), Requests: []Request{{Times: 3}}},
 		{Name: "local rate limit disabled", Config: filtered("limit", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: l, token_bucket: {max_tokens: 1, fill_interval: 60s}`), Requests: []Request{{Times: 3}}},
 		{Name: "health checks", Config: filtered("hc", "health_check.v3.HealthCheck", `pass_through_mode: false, headers: [{name: ":path", string_match: {exact: /healthz}}], cluster_min_healthy_percentages: {a: {value: 50}}`), Requests: get("/healthz", "/"), Allow: []string{"x-envoy headers"}},

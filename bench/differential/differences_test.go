@@ -51,10 +51,6 @@ func differences() map[string]difference {
 				return dropSent(o, "Content-Length")
 			},
 		},
-		"sent once more": {
-			reason:  "Friday sends a request once more, also without a retry policy, where no byte of it can have been acted on",
-			forgive: func(string, *outcome) bool { return false },
-		},
 		"code of own answers": {
 			reason: "%RESPONSE_CODE% in an answer that the proxy makes is the answer's status; Envoy has 0 there",
 			forgive: func(_ string, o *outcome) bool {
@@ -62,10 +58,6 @@ func differences() map[string]difference {
 				code, length := dropSent(o, "X-R"), dropSent(o, "Content-Length")
 				return code || length
 			},
-		},
-		"x-envoy-ratelimited": {
-			reason:  "Envoy marks a refusal with x-envoy-ratelimited; Friday adds nothing unasked",
-			forgive: func(side string, o *outcome) bool { return side == "envoy" && dropSent(o, "X-Envoy-Ratelimited") },
 		},
 		"x-envoy headers": {
 			reason: "Friday has no x-envoy-internal, x-envoy-external-address and x-envoy-upstream-healthchecked-cluster: they are Envoy's own",

@@ -5,6 +5,7 @@ package differential
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -28,6 +29,15 @@ func TestDifferential(t *testing.T) {
 		if !used[name] {
 			t.Logf("the difference %q was not needed by the cases that ran", name)
 		}
+	}
+}
+
+// TestDifferencesAreDocumented holds docs/envoy.md against the list.
+func TestDifferencesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/envoy.md")
+	require.NoError(t, err)
+	for name, d := range differences() {
+		require.Contains(t, string(text), "| "+name+" | "+d.reason+" |\n")
 	}
 }
 

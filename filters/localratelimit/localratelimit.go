@@ -110,7 +110,7 @@ func (t *tokens) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := now.Sub(t.filled) / t.Interval; n > 0 {
-		t.filled = t.filled.Add(n * t.Interval)
+		t.filled = t.filled.Add(now.Sub(t.filled).Truncate(t.Interval))
 		t.left = uint32(min(uint64(t.Max), uint64(t.left)+uint64(n)*uint64(t.Fill))) // #nosec G115 -- at most Max
 	}
 	if t.left == 0 {

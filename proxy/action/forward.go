@@ -83,9 +83,9 @@ func (f *forward) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respon
 		req.Trace, req.Endpoint, req.Avoid = out.Trace, out.Endpoint, out.Avoid
 	}
 	if body == nil || err != nil {
-		f.mirror(out, body)
+		f.mirror(out, body) //nolint:contextcheck // copies outlive their request
 	} else { // the server may answer before it has read all of the request
-		resp.Body = &endedBody{Body: resp.Body, end: func() { f.mirror(out, body) }}
+		resp.Body = &endedBody{Body: resp.Body, end: func() { f.mirror(out, body) }} //nolint:contextcheck // as above
 	}
 	if err != nil {
 		return nil, f.decorate(ctx, req, err, cookies)

@@ -61,6 +61,9 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.grpc != nil && proxy.IsGRPC(req.Header) {
 		timeout = r.grpcTimeout(req)
 	}
+	if req.Upgrade != "" { // a tunnel's time is not a request's
+		timeout = 0
+	}
 	if r.idle != nil && req.LimitIdle != nil {
 		req.LimitIdle(*r.idle)
 	}
@@ -76,7 +79,7 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.duration > 0 {
 		l.watch(req)
 	}
-	resp, err := t.chain.Handle(l.ctx, req)
+	resp, err := t.chain.Handle(l.ctx, req) //nolint:contextcheck // it descends from ctx
 	if err != nil {
 		err = l.judge(err)
 		l.end()

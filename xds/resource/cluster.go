@@ -169,15 +169,15 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 	}
 }
 
+// keepalive reads when servers are pinged.
+func keepalive(o *corev3.Http2ProtocolOptions, c *cluster.Config) {
+	k := o.GetConnectionKeepalive()
+	c.KeepaliveInterval, c.KeepaliveTimeout = k.GetInterval().AsDuration(), k.GetTimeout().AsDuration()
+}
+
 // connections reads how long connections live.
 func connections(common *corev3.HttpProtocolOptions, c *cluster.Config) {
 	c.IdleTimeout = timeout(common.GetIdleTimeout())
 	c.MaxRequestsPerConnection = common.GetMaxRequestsPerConnection().GetValue()
 	c.MaxConnectionDuration = common.GetMaxConnectionDuration().AsDuration()
-}
-
-// keepalive reads when servers are pinged.
-func keepalive(o *corev3.Http2ProtocolOptions, c *cluster.Config) {
-	k := o.GetConnectionKeepalive()
-	c.KeepaliveInterval, c.KeepaliveTimeout = k.GetInterval().AsDuration(), k.GetTimeout().AsDuration()
 }

@@ -49,7 +49,7 @@ func share(absent bool, perMillion uint32) uint32 {
 
 // conditions reads header matchers that must all hold.
 func (p *problems) conditions(path string, all []*routev3.HeaderMatcher) *router.Headers {
-	var matches []router.HeaderMatch
+	matches := make([]router.HeaderMatch, 0, len(all))
 	for i, h := range all {
 		matches = append(matches, p.header(path+"["+strconv.Itoa(i)+"]", h))
 	}

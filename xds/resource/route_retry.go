@@ -41,7 +41,7 @@ func (r *tableReader) retry(path string, m *routev3.RetryPolicy) *action.Retry {
 			out.Reset = append(out.Reset, action.ResetHeader{Name: h.GetName(), Unix: h.GetFormat() == routev3.RetryPolicy_UNIX_TIMESTAMP})
 		}
 	}
-	var answers []router.HeaderMatch
+	answers := make([]router.HeaderMatch, 0, len(m.GetRetriableHeaders()))
 	for i, h := range m.GetRetriableHeaders() {
 		answers = append(answers, r.responseHeader(path+".retriable_headers["+strconv.Itoa(i)+"]", h))
 	}
