@@ -63,30 +63,30 @@ func TestWhoSharesWithWhom(t *testing.T) {
 }
 
 func TestWhatIsTheSame(t *testing.T) {
-	const any = "determinism: ANY"
+	const anything = "determinism: ANY"
 	for _, test := range []struct {
 		config, path, first, second string
 		share                       bool
 	}{
-		{any, chatPath, `{"model":"m","seed":9007199254740993}`, `{"model":"m","seed":9007199254740993}`, true},
-		{any, chatPath, `{"model":"m","seed":9007199254740993}`, `{"model":"m","seed":9007199254740992}`, false},
-		{any, chatPath, `{"model":"m","top_p":1.0}`, `{"model":"m","top_p":1}`, false},
-		{any, chatPath, `{"model":"m","top_p":1}`, ` { "top_p" : 1 , "model" : "m" } `, true},
-		{any, chatPath, `{"a":{"b":[1,{"c":2,"d":3}]},"model":"m"}`, `{"model":"m","a":{"b":[1,{"d":3,"c":2}]}}`, true},
-		{any, chatPath, `{"a":[1,2],"model":"m"}`, `{"model":"m","a":[2,1]}`, false},
-		{any, chatPath, `{"a":[[1],2],"model":"m"}`, `{"model":"m","a":[[1,2]]}`, false},
-		{any, chatPath, `{"a":"1","model":"m"}`, `{"model":"m","a":1}`, false},
-		{any, chatPath, `{"model":"m","stream":true}`, `{"model":"m"}`, false},
-		{any, chatPath, `{"model":"m"}`, `{"model":"n"}`, false},
-		{any, chatPath, `{"model":"m","user":"a"}`, `{"model":"m","user":"b"}`, false},
+		{anything, chatPath, `{"model":"m","seed":9007199254740993}`, `{"model":"m","seed":9007199254740993}`, true},
+		{anything, chatPath, `{"model":"m","seed":9007199254740993}`, `{"model":"m","seed":9007199254740992}`, false},
+		{anything, chatPath, `{"model":"m","top_p":1.0}`, `{"model":"m","top_p":1}`, false},
+		{anything, chatPath, `{"model":"m","top_p":1}`, ` { "top_p" : 1 , "model" : "m" } `, true},
+		{anything, chatPath, `{"a":{"b":[1,{"c":2,"d":3}]},"model":"m"}`, `{"model":"m","a":{"b":[1,{"d":3,"c":2}]}}`, true},
+		{anything, chatPath, `{"a":[1,2],"model":"m"}`, `{"model":"m","a":[2,1]}`, false},
+		{anything, chatPath, `{"a":[[1],2],"model":"m"}`, `{"model":"m","a":[[1,2]]}`, false},
+		{anything, chatPath, `{"a":"1","model":"m"}`, `{"model":"m","a":1}`, false},
+		{anything, chatPath, `{"model":"m","stream":true}`, `{"model":"m"}`, false},
+		{anything, chatPath, `{"model":"m"}`, `{"model":"n"}`, false},
+		{anything, chatPath, `{"model":"m","user":"a"}`, `{"model":"m","user":"b"}`, false},
 		// Not to be written in one way.
-		{any, chatPath, `{"model":"m","a":1,"a":2}`, `{"model":"m","a":1,"a":2}`, false},
-		{any, chatPath, `{"model":"m","b":{"a":1,"a":1}}`, `{"model":"m","b":{"a":1,"a":1}}`, false},
-		{any, chatPath, `{"model":"m","\u0061":1}`, `{"model":"m","\u0061":1}`, false},
-		{any, chatPath, "{\"model\":\"m\xff\"}", "{\"model\":\"m\xff\"}", false},
-		{any, chatPath, `{"model":"m"} x`, `{"model":"m"} x`, false},
-		{any, chatPath, `["m"]`, `["m"]`, false},
-		{any, chatPath, `{"model":"m","store":true}`, `{"model":"m","store":true}`, false},
+		{anything, chatPath, `{"model":"m","a":1,"a":2}`, `{"model":"m","a":1,"a":2}`, false},
+		{anything, chatPath, `{"model":"m","b":{"a":1,"a":1}}`, `{"model":"m","b":{"a":1,"a":1}}`, false},
+		{anything, chatPath, `{"model":"m","\u0061":1}`, `{"model":"m","\u0061":1}`, false},
+		{anything, chatPath, "{\"model\":\"m\xff\"}", "{\"model\":\"m\xff\"}", false},
+		{anything, chatPath, `{"model":"m"} x`, `{"model":"m"} x`, false},
+		{anything, chatPath, `["m"]`, `["m"]`, false},
+		{anything, chatPath, `{"model":"m","store":true}`, `{"model":"m","store":true}`, false},
 		// What may be given again.
 		{"", chatPath, `{"model":"m","temperature":0}`, `{"model":"m","temperature":0}`, true},
 		{"", chatPath, `{"model":"m","temperature":0.0}`, `{"model":"m","temperature":0.0}`, true},
@@ -99,7 +99,7 @@ func TestWhatIsTheSame(t *testing.T) {
 		{"", "/v1/completions", `{"model":"m","prompt":"a"}`, `{"model":"m","prompt":"a"}`, false},
 		{"determinism: SEEDED", chatPath, `{"model":"m","seed":1,"temperature":0.7}`, `{"model":"m","seed":1,"temperature":0.7}`, true},
 		{"determinism: SEEDED", chatPath, `{"model":"m","temperature":0.7}`, `{"model":"m","temperature":0.7}`, false},
-		{any, chatPath, `{"model":"m","temperature":0.7}`, `{"model":"m","temperature":0.7}`, true},
+		{anything, chatPath, `{"model":"m","temperature":0.7}`, `{"model":"m","temperature":0.7}`, true},
 		{"protocols: OPENAI", chatPath, `{"model":"m","temperature":0}`, `{"model":"m","temperature":0}`, false},
 		{"disabled: true", embedPath, `{"model":"m","input":"a"}`, `{"model":"m","input":"a"}`, false},
 		// Items.

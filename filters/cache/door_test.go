@@ -114,9 +114,9 @@ func answer(status int, body string, headers ...string) *proxy.Response {
 // stream is an answer of events that come one by one, when they are let.
 type stream struct {
 	events []string
-	next   chan struct{} // nil: at once
-	end    error         // nil: io.EOF
-	ctx    context.Context
+	next   chan struct{}   // nil: at once
+	end    error           // nil: io.EOF
+	ctx    context.Context //nolint:containedctx // the call's, which Read has to heed
 	at     int
 	left   string
 }

@@ -129,7 +129,7 @@ func (l *lookup) assemble(ctx context.Context, call *inference.Call, keys []key,
 		if out.alone || out.again {
 			return l.pass(ctx, miss)
 		}
-		if out.entries == nil && !(out.failed() && c.stale != nil) {
+		if out.entries == nil && (!out.failed() || c.stale == nil) {
 			return l.asItCame(ctx, out, coalesced)
 		}
 		what = coalesced

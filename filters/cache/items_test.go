@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -219,10 +220,8 @@ func TestABadItemHarmsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := filtertest.NewServer(8, time.Second, 0)
 		server.Before = func(_ context.Context, c filtertest.Call) (*proxy.Response, error) {
-			for _, item := range c.Items {
-				if item == `"bad"` {
-					return answer(400, `{"error":"bad item"}`), nil
-				}
+			if slices.Contains(c.Items, `"bad"`) {
+				return answer(400, `{"error":"bad item"}`), nil
 			}
 			return nil, nil
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,10 +179,8 @@ func (c *claim) leave(cause error) {
 
 // join notes that somebody waits for f. REQUIRES: mu is held.
 func (c *claim) join(f *flight) {
-	for _, j := range c.joined {
-		if j == f {
-			return
-		}
+	if slices.Contains(c.joined, f) {
+		return
 	}
 	f.users++
 	c.joined = append(c.joined, f)

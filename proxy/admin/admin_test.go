@@ -143,7 +143,7 @@ func TestPurge(t *testing.T) {
 		require.Equal(t, "purged 7\n", body)
 		require.Contains(t, p.noted(), want)
 	}
-	for _, query := range []string{"?model=", "?modle=a"} {
+	for _, query := range []string{"?model=", "?cluster=a"} {
 		resp, _ := call(t, "POST", url+"/cache/purge"+query)
 		require.Equal(t, 400, resp.StatusCode)
 	}
