@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,4 +67,35 @@ func TestThreeOfTen(t *testing.T) {
 	direct := all(t.Context(), t, w.direct, post("/v1/embeddings", body(names)))[0]
 	got.header.Del("Age")
 	require.Empty(t, compare(direct, got, excuse{usage: true}))
+}
+
+// A thousand callers who ask for the same at once are answered by one call, byte by byte
+// as directly; and again without any.
+func TestAThousandAtOnce(t *testing.T) {
+	const callers = 1000
+	for name, r := range map[string]*request{
+		"embeddings": post("/v1/embeddings", `{"model":"m","input":["a","b"]}`),
+		"chat":       post("/v1/chat/completions", `{"model":"m","temperature":0,"max_tokens":20,"messages":[{"role":"user","content":"hi"}],"metadata":{"think_ms":"1500"}}`),
+		"streamed":   post("/v1/chat/completions", `{"model":"m","temperature":0,"max_tokens":20,"stream":true,"messages":[{"role":"user","content":"hi"}],"metadata":{"think_ms":"1000","gap_ms":"40"}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, standin.Config{})
+			w.cached(&cachev1.Cache{})
+			direct := all(t.Context(), t, w.direct, r)[0]
+			w.cost(1500*time.Millisecond, 0)
+			for round := range 2 {
+				w.forget()
+				list := make([]*request, callers)
+				for i := range list {
+					list[i] = r
+				}
+				for _, a := range all(t.Context(), t, w.through, list...) {
+					require.NoError(t, a.err)
+					require.Equal(t, 200, a.status)
+					require.Equal(t, string(direct.body), string(a.body))
+				}
+				require.Len(t, w.calls(), 1-round)
+			}
+		})
+	}
 }
