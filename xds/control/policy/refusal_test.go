@@ -130,9 +130,9 @@ func TestConflict(t *testing.T) {
 			require.Equal(t, c.want, got.Error())
 		})
 	}
-	require.True(t, first.Selects("", ""))
+	require.True(t, first.Selects(policy.Node{}))
 	only := decode("c.yaml", minimal+"  selector: {node_cluster: a, node_id: n}\n")
-	require.True(t, only.Selects("n", "a"))
-	require.False(t, only.Selects("n", "b"))
-	require.False(t, only.Selects("m", "a"))
+	require.True(t, only.Selects(policy.Node{ID: "n", Cluster: "a"}))
+	require.False(t, only.Selects(policy.Node{ID: "n", Cluster: "b"}))
+	require.False(t, only.Selects(policy.Node{ID: "m", Cluster: "a"}))
 }
