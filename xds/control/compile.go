@@ -28,6 +28,8 @@ type Compiled struct {
 
 	items   [kinds][]item // of each kind, by name
 	digests [kinds]string // of each kind's items
+	// shifted are the weights that are not the file's own, by the route's prefix.
+	shifted map[string]map[string]uint32
 }
 
 // item is one resource of a policy.

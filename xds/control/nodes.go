@@ -85,7 +85,9 @@ func nodeOf(n *corev3.Node) policy.Node {
 }
 
 // ID joins the two with what a header or a flag cannot hold.
-func (nodeHash) ID(n *corev3.Node) string { return n.GetCluster() + "\x00" + n.GetId() }
+func (nodeHash) ID(n *corev3.Node) string { return key(n.GetCluster(), n.GetId()) }
+
+func key(cluster, id string) string { return cluster + "\x00" + id }
 
 // request is what a stream's request says, of either protocol.
 type request struct {
