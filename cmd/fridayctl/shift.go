@@ -53,7 +53,7 @@ func (f *shiftFlags) declare(fs *flag.FlagSet) {
 	fs.DurationVar(&f.over, "over", control.DefaultShiftOver, "how long it takes; 0: at once, and unwatched")
 	fs.IntVar(&f.steps, "steps", control.DefaultShiftSteps, "in how many steps")
 	fs.StringVar(&f.maxErrors, "max-errors", "1%", "`SHARE` of requests that may fail (5xx) in a step: above it, and above twice that of the servers it leaves, the shift is aborted")
-	fs.DurationVar(&f.maxP99, "max-p99", 0, "longest p99 in a step (default: three times that of the servers it leaves, and 50 ms more at least)")
+	fs.DurationVar(&f.maxP99, "max-p99", 0, "longest p99 in a step (default: three times that of the servers it leaves, and 250 ms more at least)")
 	fs.BoolVar(&f.unwatched, "unwatched", false, "begin, and go on, also where the sidecars' metrics cannot be read")
 	fs.BoolVar(&f.abort, "abort", false, "give the route its old weights back; without ROUTE, of the one shift that is running")
 	fs.BoolVar(&f.detach, "detach", false, "do not wait for its end")

@@ -126,10 +126,14 @@ func (r *Rollout) Update(folder []*Compiled) {
 	r.enter(origin, 0)
 }
 
+// stepOrigin is that of what is never kept.
+const stepOrigin = "shift"
+
 // enter puts in force what is to be served now, and keeps it where it is a new
 // version. of is the version that it brings back. r.mu is held.
 func (r *Rollout) enter(origin string, of int) {
 	list := r.effective()
+	step := origin == stepOrigin || r.current == 0 && r.shifting()
 	if r.current == 0 || !same(list, r.served) {
 		r.served = list
 		r.nodes.Update(list)
@@ -137,9 +141,9 @@ func (r *Rollout) enter(origin string, of int) {
 	policies := entries(list)
 	digest := history.Digest(policies)
 	switch latest := r.store.Latest(); {
-	case latest != nil && latest.Digest == digest:
-		r.current = latest.Number
-	case r.current == 0 || !r.shifting():
+	case latest != nil && (latest.Digest == digest || step):
+		r.current = latest.Number // a shift's steps are no versions, only its end is
+	default:
 		v := &history.Version{Time: time.Now().UTC(), Origin: origin, Of: of, Digest: digest, Policies: policies}
 		if err := r.store.Add(v); err != nil {
 			r.log.Error("a version could not be kept", zap.Error(err))
@@ -199,7 +203,7 @@ func (r *Rollout) wanted() []*Compiled {
 	list := slices.Clone(r.folder)
 	for i, p := range list {
 		for _, s := range r.state.Shifts {
-			if s.Policy != p.Name() {
+			if s.Policy != p.Name() || maps.Equal(s.Weights, p.Weights(s.Prefix)) {
 				continue
 			}
 			if q, err := r.weighted(list[i], s.Prefix, s.Weights); err == nil {

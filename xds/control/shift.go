@@ -186,8 +186,8 @@ func (s *Shift) aim(servers []string) error {
 		return fmt.Errorf("%d percent remain, and no other server has a weight to share them by: name all", rest)
 	}
 	for _, name := range servers {
-		if _, ok := given[name]; !ok && left > 0 {
-			target[name] = uint32(uint64(s.Before[name]) * rest * 100 / left) // #nosec G115 -- at most 10,000
+		if _, ok := given[name]; !ok {
+			target[name] = uint32(uint64(s.Before[name]) * rest * 100 / max(left, 1)) // #nosec G115 -- at most 10,000
 		}
 	}
 	s.Target = target

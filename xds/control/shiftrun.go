@@ -81,7 +81,7 @@ func (r *Rollout) advance(s *Shift, now Reading) {
 		w.step = now
 	}
 	r.log.Info("shift goes on", zap.String("route", s.Route), zap.Int("step", s.Step), zap.Int("steps", s.Steps), zap.String("weights", history.Shares(s.Weights)))
-	r.enter("shift", 0)
+	r.enter(stepOrigin, 0)
 }
 
 // AbortShift gives the old weights of a route back; of an empty name, those of
@@ -194,12 +194,13 @@ func (r *Rollout) watch(ctx context.Context, seen *Shift) {
 const (
 	// fewErrors are no reason: one failure is not a trend.
 	fewErrors = 3
-	// manyRequests are enough to speak of a p99.
-	manyRequests = 100
+	// manyRequests are enough to speak of a p99: a few are beyond it.
+	manyRequests = 300
 	// Without a limit of its own, a p99 is too long at slower times that of the
-	// servers it leaves, and at least so much longer.
+	// servers it leaves, and at least so many seconds longer: a server that has just
+	// got its first requests is slower for a while.
 	slower     = 3
-	noticeable = 0.05
+	noticeable = 0.25
 )
 
 // judge says what the metrics tell of a shift's present step, and why it must not
