@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,11 +37,14 @@ func (s *Server) weights(prefix string) map[string]uint32 {
 
 // traffic makes a meter whose counts are set by the test.
 type traffic struct {
+	mu          sync.Mutex
 	blue, green Sample
 	err         error
 }
 
 func (f *traffic) read(from []Sidecar) Reading {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	out := Reading{Of: len(from), Nodes: map[string]map[string]Sample{}, Err: f.err}
 	if f.err != nil {
 		return out
@@ -142,8 +146,11 @@ func TestShift(t *testing.T) {
 				_, err := r.Shift(t.Context(), q, "me")
 				require.NoError(t, err)
 				require.Equal(t, map[string]uint32{"blue": 75, "green": 25}, s.weights(""))
+				time.Sleep(time.Second / 2) // so that nothing is read while it changes
 				for second := range 200 {
+					f.mu.Lock()
 					c.at(f, second)
+					f.mu.Unlock()
 					time.Sleep(time.Second)
 					synctest.Wait()
 				}
