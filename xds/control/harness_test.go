@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/fridaymesh/friday/xds/resource"
 )
@@ -146,4 +147,12 @@ func (c *client) start(names ...string) (versions map[string]string) {
 		versions[shortType(typeURL)] = r.GetVersionInfo()
 	}
 	return versions
+}
+
+// fields is node metadata, as JSON.
+func fields(t *testing.T, text string) *structpb.Struct {
+	t.Helper()
+	out := &structpb.Struct{}
+	require.NoError(t, out.UnmarshalJSON([]byte(text)))
+	return out
 }
