@@ -48,6 +48,10 @@ bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside
 	$(BIN)/simulate
 	$(BIN)/batchbench
 
+.PHONY: bench-upgrade
+bench-upgrade: build ## Friday replaced ten times under load; nothing may fail.
+	$(BIN)/upgradebench
+
 .PHONY: bench-peers
 bench-peers: build ## Friday beside Envoy, nginx and HAProxy, as far as they are there.
 	$(BIN)/peers $(BENCHPEERS)

@@ -82,8 +82,10 @@ func fuzzed() []string {
 	return []string{
 		"filters/inference",
 		"filters/inference/jsonspan",
+		"proxy/h1",
 		"proxy/h2",
 		"proxy/listener",
+		"proxy/listener/takeover",
 		"proxy/router",
 		"proxy/upstream",
 		"xds/bootstrap",

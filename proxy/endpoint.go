@@ -17,7 +17,8 @@ type Endpoint struct {
 	Active atomic.Int64
 	// Total counts the requests ever dispatched.
 	Total atomic.Uint64
-	// Healthy is false where the control plane or a health check says so.
+	// Healthy is false where the control plane, a health check or outlier detection
+	// says so. A degraded endpoint is healthy here.
 	Healthy atomic.Bool
 }
 

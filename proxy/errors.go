@@ -14,6 +14,8 @@ var (
 	ErrCallerGone = errors.New("caller gone")
 	// ErrTimeout: the route's timeout has passed.
 	ErrTimeout = errors.New("request timeout")
+	// ErrStreamIdle: neither the request nor its answer has moved for too long.
+	ErrStreamIdle = errors.New("stream timeout")
 	// ErrDraining: the process ends and its drain timeout has passed.
 	ErrDraining = errors.New("draining")
 )
@@ -31,7 +33,9 @@ const (
 	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
+	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
+	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
@@ -39,6 +43,9 @@ const (
 	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )
+
+// FlagNoFilterConfig says that a filter's configuration has not come (ECDS).
+const FlagNoFilterConfig Flag = "NFCF"
 
 // Error is why a request is answered by Friday rather than by the server.
 type Error struct {
@@ -79,12 +86,17 @@ func AsError(ctx context.Context, err error) *Error {
 	cause := err
 	if ctx.Err() != nil {
 		cause = context.Cause(ctx)
+		if pe, ok := errors.AsType[*Error](cause); ok {
+			return pe
+		}
 	}
 	switch {
 	case errors.Is(cause, ErrCallerGone), errors.Is(cause, context.Canceled):
 		return &Error{Status: 499, Flag: FlagDownstreamGone, Message: "caller gone", Err: err}
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		return &Error{Status: 504, Flag: FlagTimeout, Message: "upstream request timeout", Err: err}
+	case errors.Is(cause, ErrStreamIdle):
+		return &Error{Status: 504, Flag: FlagStreamIdle, Message: "stream timeout", Err: err}
 	case errors.Is(cause, ErrDraining):
 		return &Error{Status: 503, Flag: FlagDraining, Message: "draining", Err: err}
 	}

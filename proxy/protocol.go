@@ -13,10 +13,12 @@ type UpstreamProtocol int
 // The protocols.
 const (
 	UpstreamHTTP1 UpstreamProtocol = iota
-	// UpstreamHTTP2 is in cleartext, with prior knowledge (RFC 9113 section 3.3).
+	// UpstreamHTTP2 is, in cleartext, with prior knowledge (RFC 9113 section 3.3).
 	UpstreamHTTP2
 	// UpstreamAsCaller is what the caller speaks.
 	UpstreamAsCaller
+	// UpstreamByALPN is what the server chooses in TLS; HTTP/1.1 in cleartext.
+	UpstreamByALPN
 )
 
 // IsGRPC says whether a request speaks gRPC, which has no other way than HTTP/2: by

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -17,6 +18,9 @@ type Request struct {
 	Body Body
 	// Remote is the caller's address, Local the one that it called.
 	Remote, Local net.Addr
+	// TLS is the state of the caller's connection; nil in cleartext. Its certificates
+	// have been verified as the filter chain asks.
+	TLS *tls.ConnectionState
 	// Protocol is the downstream codec: "http1", "http2" or "grpc".
 	Protocol string
 	// Start is when the head had been read.
@@ -28,6 +32,19 @@ type Request struct {
 	// Endpoint, where not nil, pins the endpoint that the upstream round trip
 	// goes to. The cluster sets it where nobody did before.
 	Endpoint *Endpoint
+
+	// Hash, where Hashed, is what consistent hashing goes by: what the route's hash
+	// policies made of the request.
+	Hash   uint64
+	Hashed bool
+	// HighPriority is the route's priority: the cluster's limits of that priority count.
+	HighPriority bool
+	// OriginalDestination is the host:port that the caller's connection was meant for
+	// before it was redirected here; empty where it was not.
+	OriginalDestination string
+	// Avoid are the endpoints that earlier attempts went to; others are picked where
+	// there are any.
+	Avoid []*Endpoint
 
 	// Call is what filters/inference made of the request, computed at most once,
 	// on the first filter's ask. Nobody else reads or writes it.

@@ -77,7 +77,7 @@ func (h *house) proxy(t *testing.T, upstream string) *sidecar.Sidecar {
 func (h *house) pytest(t *testing.T, file string, env ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(h.ctx, h.python.Bin("python"), "-m", "pytest",
-		"-p", "no:cacheprovider", "--no-header", "--tb=short", "-v", filepath.Join("python", file))
+		"-p", "no:cacheprovider", "--no-header", "--tb=short", "-rP", "-v", filepath.Join("python", file))
 	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "NO_COLOR=1"), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

@@ -67,15 +67,21 @@ func TestMLServerGRPC(t *testing.T) {
 // the cache: 1. 0: there is no such test.
 const llamaEnv = "FRIDAY_LLAMA"
 
-// The official openai SDK speaks to llama.cpp's server, which has a batcher of its
-// own: there nothing but the answers is looked at.
-func TestLlama(t *testing.T) {
+// needLlama skips where llama.cpp's server is not there and is not to be built.
+func needLlama(t *testing.T) {
+	t.Helper()
 	switch wanted := os.Getenv(llamaEnv); {
 	case wanted == "0":
 		t.Skipf("SKIPPED, llama.cpp was not called: %s=0", llamaEnv)
 	case wanted == "" && !realserver.LlamaBuilt():
 		t.Skipf("SKIPPED, llama.cpp was not called: its server is not in the cache, and to build it takes ten minutes of a core; %s=1 does", llamaEnv)
 	}
+}
+
+// The official openai SDK speaks to llama.cpp's server, which has a batcher of its
+// own: there nothing but the answers is looked at.
+func TestLlama(t *testing.T) {
+	needLlama(t)
 	h := newHouse(t)
 	llama, err := realserver.PrepareLlama(h.ctx, func(s string) { t.Log(s) })
 	require.NoError(t, err)
@@ -84,4 +90,19 @@ func TestLlama(t *testing.T) {
 	friday := h.proxy(t, server.Address)
 
 	h.pytest(t, "test_llama.py", "MODEL="+realserver.MiniLMModel, "DIRECT="+server.Address, "FRIDAY="+friday.Listen)
+}
+
+// The official openai SDK chats with a real model, in whole answers and in streams, and
+// leaves in the middle.
+func TestLlamaChat(t *testing.T) {
+	needLlama(t)
+	h := newHouse(t)
+	chat, err := realserver.PrepareChat(h.ctx, func(s string) { t.Log(s) })
+	require.NoError(t, err)
+	server, err := chat.Start(h.ctx, h.group)
+	require.NoError(t, err)
+	friday := h.proxy(t, server.Address)
+
+	h.pytest(t, "test_llama_chat.py", "MODEL="+realserver.SmolLMModel, "DIRECT="+server.Address,
+		"FRIDAY="+friday.Listen, "ADMIN="+friday.Admin)
 }

@@ -177,3 +177,7 @@ func (p *Process) Memory() int64 {
 	}
 	return sum
 }
+
+// PeakMemory is the most that the program itself has held; 0 where the system does not
+// tell.
+func (p *Process) PeakMemory() int64 { return peakOf(p.PID()) }

@@ -99,3 +99,18 @@ func LoadAverage() float64 {
 	}
 	return load
 }
+
+// peakOf reads VmHWM, in KiB, from /proc/PID/status (proc_pid_status(5)).
+func peakOf(pid int) int64 {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(status) {
+		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kib, _ := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}

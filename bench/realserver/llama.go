@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
 )
@@ -63,18 +62,24 @@ type Llama struct{ program, weights string }
 // takes 180 MB. progress gets lines for a person. The error is ErrUnavailable where
 // it cannot be done.
 func PrepareLlama(ctx context.Context, progress func(string)) (*Llama, error) {
-	dir, err := llamaDir()
+	program, err := prepareLlamaServer(ctx, progress)
 	if err != nil {
-		return nil, err
-	}
-	if err := once(ctx, dir, progress, func(ctx context.Context) error { return buildLlama(ctx, dir, progress) }); err != nil {
 		return nil, err
 	}
 	weights, err := prepareMiniLM(ctx, progress)
 	if err != nil {
 		return nil, err
 	}
-	return &Llama{program: filepath.Join(dir, "llama-server"), weights: weights}, nil
+	return &Llama{program: program, weights: weights}, nil
+}
+
+// prepareLlamaServer returns the path of the server.
+func prepareLlamaServer(ctx context.Context, progress func(string)) (string, error) {
+	dir, err := llamaDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "llama-server"), once(ctx, dir, progress, func(ctx context.Context) error { return buildLlama(ctx, dir, progress) })
 }
 
 // buildLlama leaves the server in dir, and nothing else.
@@ -155,5 +160,5 @@ func (l *Llama) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], Metrics: addresses[0]}
-	return s, s.ready(ctx, 2*time.Minute, "/health")
+	return s, s.ready(ctx, "/health")
 }

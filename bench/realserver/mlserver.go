@@ -84,7 +84,7 @@ func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], GRPC: addresses[1], Metrics: addresses[2]}
-	if err := s.ready(ctx, 2*time.Minute, modelPaths(DigitsModel, DigitsBatchingModel, DigitsVectorModel)...); err != nil {
+	if err := s.ready(ctx, modelPaths(DigitsModel, DigitsBatchingModel, DigitsVectorModel)...); err != nil {
 		return nil, err
 	}
 	return s, s.Await(ctx, time.Minute, process.Listening(s.GRPC))

@@ -20,10 +20,13 @@ type Server struct {
 	Metrics string
 }
 
-// ready waits until the server answers each path with 200, limit for each.
-func (s *Server) ready(ctx context.Context, limit time.Duration, paths ...string) error {
+// patience is how long a server may take to answer a path.
+const patience = 2 * time.Minute
+
+// ready waits until the server answers each path with 200.
+func (s *Server) ready(ctx context.Context, paths ...string) error {
 	for _, path := range paths {
-		if err := s.Await(ctx, limit, process.OK("http://"+s.Address+path)); err != nil {
+		if err := s.Await(ctx, patience, process.OK("http://"+s.Address+path)); err != nil {
 			return err
 		}
 	}

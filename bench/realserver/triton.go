@@ -186,7 +186,7 @@ func (t *Triton) Start(ctx context.Context, g *process.Group) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], GRPC: addresses[1], Metrics: addresses[2]}
-	if err := s.ready(ctx, 2*time.Minute, modelPaths(PerceptronModel, PerceptronBatchingModel)...); err != nil {
+	if err := s.ready(ctx, modelPaths(PerceptronModel, PerceptronBatchingModel)...); err != nil {
 		return nil, err
 	}
 	return s, s.Await(ctx, time.Minute, process.Listening(s.GRPC))

@@ -51,10 +51,16 @@ func Proxy(ctx context.Context, g *process.Group, bin, name, upstream, listen, a
 
 // Meshed starts "friday proxy --xds" and returns when it is ready. listen is what
 // the control plane's policy says.
-func Meshed(ctx context.Context, g *process.Group, bin, node, xds, stateDir, listen, admin string) (*Sidecar, error) {
-	return start(ctx, g, bin, "friday", listen, admin, []string{
+func Meshed(ctx context.Context, g *process.Group, bin, node, xds, stateDir, listen, admin string, args ...string) (*Sidecar, error) {
+	return start(ctx, g, bin, "friday", listen, admin, append([]string{
 		"proxy", "--xds", xds, "--node-id", node, "--node-cluster", node, "--admin", admin, "--state-dir", stateDir,
-	})
+	}, args...))
+}
+
+// Configured starts "friday proxy --config" and returns when it is ready. listen is
+// what the file, or its control plane, says.
+func Configured(ctx context.Context, g *process.Group, bin, name, file, listen, admin string, args ...string) (*Sidecar, error) {
+	return start(ctx, g, bin, name, listen, admin, append([]string{"proxy", "--config", file, "--admin", admin}, args...))
 }
 
 func start(ctx context.Context, g *process.Group, bin, name, listen, admin string, args []string) (*Sidecar, error) {

@@ -26,5 +26,5 @@ func TestDocumentation(t *testing.T) {
 		require.NoError(t, check(file))
 		checked++
 	}
-	require.Equal(t, 2, checked)
+	require.Equal(t, 3, checked)
 }

@@ -56,10 +56,15 @@ type callers struct {
 }
 
 func load(url string, n int) *callers {
+	return loadWith(url, n, func() *http.Transport { return new(http.Transport) })
+}
+
+// loadWith is load with a transport for each caller.
+func loadWith(url string, n int, transport func() *http.Transport) *callers {
 	c := &callers{stop: make(chan struct{})}
 	for caller := range n {
 		c.wg.Go(func() {
-			tr := new(http.Transport)
+			tr := transport()
 			defer tr.CloseIdleConnections()
 			client := &http.Client{Transport: tr, Timeout: patience}
 			for i := 0; ; i++ {
@@ -225,7 +230,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
 		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
-		{"proxy --upstream https://127.0.0.1:1", 2, "https"},
+		{"proxy --upstream https://127.0.0.1:1/v1", 2, "path"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
 		{"proxy -c " + bad, 1, "friday proxy: " + bad + ": static_resources"},
 		{"check -c " + bad, 1, "\n" + bad + ": static_resources.listeners[0].addresss: unknown field\n"},

@@ -27,7 +27,9 @@ type proxyFlags struct {
 
 	config       string
 	stateDir     string
+	drainDelay   time.Duration
 	drainTimeout time.Duration
+	takeover     string
 	maxBody      cli.Bytes
 	healthPath   string
 	logLevel     string
@@ -44,7 +46,7 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT` or http://HOST[:PORT]")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]")
 	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
@@ -53,9 +55,11 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of --upstream and --xds")
 	fs.StringVar(&f.config, "c", "", "short for --config `FILE`")
 	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
-	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM")
+	fs.DurationVar(&f.drainDelay, "drain-delay", 0, "how long everything is served as before after SIGTERM, while /ready fails, so that those who route here hear of it")
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM and the delay")
 	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream; 0: none")
 	fs.Var(&f.maxBody, "max-body", "largest request body, as `SIZE` 512KiB or 64MiB; beyond it 413")
+	fs.StringVar(&f.takeover, "takeover", "", "unix `SOCK`ET: take over from the process that listens there, without refusing a connection, then listen there for the next (default none)")
 	fs.StringVar(&f.healthPath, "health-path", "", "`PATH` that the server must answer with 200 for /ready, with --upstream (default: it accepts a connection)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 }
@@ -85,11 +89,13 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 			DrainTimeout: f.drainTimeout,
 			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody)},
 		},
-		Bootstrap: b,
-		Parser:    parser,
-		StateDir:  f.stateDir,
-		Level:     l.level,
-		Version:   version.String(),
+		Bootstrap:  b,
+		Parser:     parser,
+		StateDir:   f.stateDir,
+		DrainDelay: f.drainDelay,
+		Takeover:   f.takeover,
+		Level:      l.level,
+		Version:    version.String(),
 	}
 	if f.Upstream != "" {
 		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}
@@ -112,6 +118,8 @@ func (f *proxyFlags) check() error {
 		return cli.Usagef("--health-path %q: must begin with /", f.healthPath)
 	case f.drainTimeout <= 0:
 		return cli.Usagef("--drain-timeout %s: must be positive", f.drainTimeout)
+	case f.drainDelay < 0:
+		return cli.Usagef("--drain-delay %s: must not be negative", f.drainDelay)
 	case f.Timeout < 0:
 		return cli.Usagef("--timeout %s: must not be negative", f.Timeout)
 	}

@@ -10,6 +10,11 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 )
 
+// Whole returns req's whole body without a copy of its own where it is in memory
+// already; nil where there is none, it is longer than limit or it has trailers.
+// However much was read, req.Body begins at the start afterwards.
+func Whole(req *proxy.Request, limit int64) ([]byte, error) { return readBody(req, limit) }
+
 // readBody returns req's whole body; nil where there is none, it is longer than
 // limit or it has trailers. However much was read, req.Body begins at the start
 // afterwards; read whole, it is a *proxy.BytesBody, so that trailers would be lost.

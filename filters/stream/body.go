@@ -3,12 +3,13 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/stream"
 )
 
 // watched is a stream on its way. The timeouts run only while a Read waits for
@@ -18,20 +19,24 @@ type watched struct {
 
 	// Set once.
 	ctx     context.Context //nolint:containedctx // the request's, to tell why a Read failed
+	req     *proxy.Request
 	config  *Config
-	meter   *meter
+	meters  *meters
+	api     *api // nil: unknown
 	kind    kind
 	end     context.CancelCauseFunc // nil: nothing to end
 	firstBy time.Time               // zero: no deadline
-	start   time.Time
 
 	// The reader's.
-	last  time.Time // of the last chunk; zero before the first
-	tail  [2]byte   // the last two bytes that passed
+	meter *meter    // nil before the first content
+	last  time.Time // of the last content
+	left  time.Duration
+	model string
+	lines stream.Lines
+	tail  *stream.Tail // nil where the stream is not text, and after its end
 	timer *time.Timer
 	said  []byte // what is left to say of the stream's bad end
-	// over is what further Reads return.
-	over error
+	over  error  // what further Reads return
 
 	// late is set by the timer, done by whoever ends the stream first.
 	late atomic.Bool
@@ -40,15 +45,23 @@ type watched struct {
 
 var _ proxy.Body = (*watched)(nil)
 
+// tails serve the streams of text.
+var tails = sync.Pool{New: func() any { return new(stream.Tail) }} //nolint:gochecknoglobals // a pool is shared by nature
+
 func (f *filter) watch(ctx context.Context, req *proxy.Request, body proxy.Body, k kind) *watched {
-	start := req.Start
-	if start.IsZero() {
-		start = time.Now()
+	w := &watched{
+		Body: body, ctx: ctx, req: req, config: f.config, meters: f.meters, api: apiOf(req), kind: k,
+		left: f.config.IdleChunkTimeout,
 	}
-	return &watched{
-		Body: body, ctx: ctx, config: f.config, kind: k, start: start,
-		meter: f.meters.of(req.Cluster, req.Trace.Model),
+	if w.api != nil {
+		w.model = modelOf(req)
+	} else {
+		w.model = req.Trace.Model
 	}
+	if k != chunks {
+		w.tail = tails.Get().(*stream.Tail) //nolint:forcetypeassert // the pool holds nothing else
+	}
+	return w
 }
 
 // Read passes on what is ready.
@@ -64,53 +77,53 @@ func (w *watched) Read(p []byte) (int, error) {
 	if len(p) > w.config.MaxBufferBytes {
 		p = p[:w.config.MaxBufferBytes]
 	}
-	limit := w.limit()
-	if limit != 0 {
-		w.arm(limit)
-	}
-	n, err := w.Body.Read(p)
-	if limit != 0 {
-		w.timer.Stop()
-	}
-	if n > 0 {
-		w.passed(p[:n])
-	}
-	switch {
-	case err == nil:
+	n, err := w.wait(p)
+	if err == nil {
 		return n, nil
-	case errors.Is(err, io.EOF):
-		w.over = io.EOF
-		w.finish(false)
-	case w.late.Load():
-		w.over = w.complain()
-		w.finish(false)
-		if n == 0 && len(w.said) > 0 {
-			return w.Read(p)
-		}
-		if len(w.said) > 0 {
-			return n, nil
-		}
-	default:
-		w.over = err
-		w.finish(w.ctx.Err() != nil && gone(context.Cause(w.ctx)))
 	}
-	return n, w.over
+	w.ended(err)
+	if n == 0 {
+		return w.Read(p)
+	}
+	if errors.Is(w.over, io.EOF) {
+		return n, w.over
+	}
+	return n, nil // what is to say of the end comes next
 }
 
-func gone(cause error) bool {
-	return errors.Is(cause, proxy.ErrCallerGone) || errors.Is(cause, context.Canceled)
-}
-
-// limit is how long the next Read may take; 0: for ever. What is past is over at
-// once.
-func (w *watched) limit() time.Duration {
-	if w.last.IsZero() {
-		if w.firstBy.IsZero() {
-			return 0
+// wait reads what comes before a timeout.
+func (w *watched) wait(p []byte) (int, error) {
+	limit := w.limit()
+	if limit == 0 {
+		n, err := w.Body.Read(p)
+		if n > 0 {
+			w.passed(p[:n], time.Now())
 		}
+		return n, err
+	}
+	begun := time.Now()
+	w.arm(limit)
+	n, err := w.Body.Read(p)
+	w.timer.Stop()
+	now := time.Now()
+	if n == 0 || !w.passed(p[:n], now) {
+		w.left -= now.Sub(begun)
+		return n, err
+	}
+	w.left = w.config.IdleChunkTimeout
+	return n, err
+}
+
+// limit is how long the server may go on without content; 0: for ever. What is past is
+// over at once.
+func (w *watched) limit() time.Duration {
+	switch {
+	case w.meter != nil && w.config.IdleChunkTimeout > 0:
+		return max(w.left, 1)
+	case w.meter == nil && !w.firstBy.IsZero():
 		return max(time.Until(w.firstBy), 1)
 	}
-	return w.config.IdleChunkTimeout
+	return 0
 }
 
 func (w *watched) arm(limit time.Duration) {
@@ -128,40 +141,87 @@ func (w *watched) expire() {
 	_ = w.Body.Close() // the Read tells
 }
 
-// passed takes note of a chunk.
-func (w *watched) passed(chunk []byte) {
-	now := time.Now()
-	if w.last.IsZero() {
-		w.meter.first.Observe(now.Sub(w.start).Seconds())
+// passed takes note of a piece, and says whether it has content.
+func (w *watched) passed(piece []byte, now time.Time) bool {
+	if w.kind != chunks {
+		w.tail.Add(piece)
+		if !w.content(piece) {
+			return false
+		}
+	}
+	if w.meter == nil {
+		start := w.req.Start
+		if start.IsZero() {
+			start = now
+		}
+		w.meter = w.meters.of(w.req.Cluster, w.model)
+		w.meter.first.Observe(now.Sub(start).Seconds())
 	} else {
 		w.meter.gap.Observe(now.Sub(w.last).Seconds())
 	}
 	w.last = now
-	if len(chunk) == 1 {
-		w.tail[0], w.tail[1] = w.tail[1], chunk[0]
-		return
-	}
-	w.tail = [2]byte(chunk[len(chunk)-2:])
+	return true
 }
 
-// complain says why the stream ends before its end: in the stream itself where
-// its format has words for that, as an error of the body elsewhere. The format is
-// the HTML standard's, section 9.2; the words within are OpenAI's.
-func (w *watched) complain() error {
-	text := "upstream idle for " + w.config.IdleChunkTimeout.String()
-	if w.last.IsZero() {
-		text = "no answer within " + w.config.FirstChunkTimeout.String()
+// content looks for some in a piece of text. Once there was some, and where no timeout
+// asks for more, a glance will do: what does not begin with a comment is content.
+func (w *watched) content(piece []byte) bool {
+	if w.meter != nil && w.config.IdleChunkTimeout == 0 {
+		return piece[0] != ':'
 	}
-	if w.kind != events {
-		return &proxy.Error{Status: 504, Flag: proxy.FlagTimeout, Message: text, Err: proxy.ErrTimeout}
+	for len(piece) > 0 {
+		var line []byte
+		if line, piece = w.lines.Next(piece); line == nil {
+			break
+		}
+		payload, found := w.kind.content(line)
+		if w.model == "" && len(payload) > 0 {
+			w.model = modelIn(payload)
+		}
+		if found {
+			w.lines.Skip(piece)
+			return true
+		}
 	}
-	// An event that was cut off must not swallow this one.
-	begin := "\n\n"
-	if w.last.IsZero() || w.tail == [2]byte{'\n', '\n'} {
-		begin = ""
+	return w.lines.Over() // nothing that is empty is so long
+}
+
+// ended takes note of the end.
+func (w *watched) ended(err error) {
+	w.over = err
+	left := false
+	switch {
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		w.over = io.EOF
+	case w.late.Load():
+		text := "upstream idle for " + w.config.IdleChunkTimeout.String()
+		if w.meter == nil {
+			text = noAnswer + w.config.FirstChunkTimeout.String()
+		}
+		w.over = &proxy.Error{Status: 504, Flag: proxy.FlagTimeout, Message: text, Err: proxy.ErrTimeout}
+		w.said = w.complaint(w.over)
+	case w.ctx.Err() != nil && gone(context.Cause(w.ctx)):
+		left = true
+	default:
+		w.said = w.complaint(err)
 	}
-	w.said = fmt.Appendf(nil, "%sevent: error\ndata: {\"error\":{\"message\":%q,\"type\":\"timeout\",\"code\":504}}\n\n", begin, text)
-	return io.EOF
+	if w.tail != nil {
+		if w.api != nil {
+			if u := w.api.usageIn(w.tail.Bytes()); u != (usage{-1, -1}) {
+				w.meters.of(w.req.Cluster, w.model).use(w.api, u)
+			}
+		}
+		w.tail.Reset()
+		tails.Put(w.tail) // nobody else reads
+		w.tail = nil
+	}
+	w.finish(left)
+}
+
+const noAnswer = "no answer within "
+
+func gone(cause error) bool {
+	return errors.Is(cause, proxy.ErrCallerGone) || errors.Is(cause, context.Canceled)
 }
 
 // Close gives up what is left.
@@ -177,7 +237,7 @@ func (w *watched) finish(cancelled bool) {
 		return
 	}
 	if cancelled {
-		w.meter.cancelled.Inc()
+		w.meters.of(w.req.Cluster, w.req.Trace.Model).cancelled.Inc()
 	}
 	if w.end != nil {
 		w.end(nil)
@@ -185,4 +245,9 @@ func (w *watched) finish(cancelled bool) {
 }
 
 // Ready is how many bytes Read would return without waiting, where that is known.
-func (w *watched) Ready() int { return ready(w.Body) }
+func (w *watched) Ready() int {
+	if w.over != nil {
+		return len(w.said)
+	}
+	return ready(w.Body)
+}

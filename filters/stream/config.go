@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,17 +10,24 @@ import (
 	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 )
 
-const defaultMaxBufferBytes = 64 << 10
+const (
+	defaultMaxBufferBytes = 64 << 10
+	// minHeartbeat keeps a slip of the pen from flooding callers.
+	minHeartbeat = 100 * time.Millisecond
+)
 
 // Config is a parsed [streamv1.Stream] with the defaults filled in. It is
 // immutable.
 type Config struct {
-	// FirstChunkTimeout is the longest time from the request to the first byte of
-	// the answer's body; 0: none.
+	// FirstChunkTimeout is the longest time from the request to the first content of
+	// the answer; 0: none.
 	FirstChunkTimeout time.Duration
-	// IdleChunkTimeout is the longest time that the server may be silent while the
-	// caller is ready to read; 0: none.
+	// IdleChunkTimeout is the longest time that the server may go on without content
+	// while the caller is ready to read; 0: none.
 	IdleChunkTimeout time.Duration
+	// Heartbeat is how long a caller of server-sent events hears nothing at most; 0:
+	// for ever.
+	Heartbeat time.Duration
 	// MaxBufferBytes is the most that one Read takes.
 	MaxBufferBytes int
 }
@@ -29,9 +35,6 @@ type Config struct {
 func parse(m *streamv1.Stream) (*Config, error) {
 	if err := refuseUnknown("", m.ProtoReflect()); err != nil {
 		return nil, err
-	}
-	if m.GetHeartbeat() != nil {
-		return nil, errors.New("heartbeat: not supported yet")
 	}
 	c := &Config{MaxBufferBytes: defaultMaxBufferBytes}
 	if n := m.GetMaxBufferBytes(); n > 0 {
@@ -46,6 +49,12 @@ func parse(m *streamv1.Stream) (*Config, error) {
 	}
 	if c.IdleChunkTimeout, err = timeout("idle_chunk_timeout", m.GetIdleChunkTimeout()); err != nil {
 		return nil, err
+	}
+	if c.Heartbeat, err = timeout("heartbeat", m.GetHeartbeat()); err != nil {
+		return nil, err
+	}
+	if c.Heartbeat > 0 && c.Heartbeat < minHeartbeat {
+		return nil, fmt.Errorf("heartbeat: %v: must be at least %v", c.Heartbeat, minHeartbeat)
 	}
 	return c, nil
 }

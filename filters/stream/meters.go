@@ -28,8 +28,21 @@ type meters struct {
 type meterKey struct{ cluster, model string }
 
 type meter struct {
-	first, gap prometheus.Observer
-	cancelled  prometheus.Counter
+	metrics        *telemetry.Metrics
+	cluster, model string
+	first, gap     prometheus.Observer
+	cancelled      prometheus.Counter
+}
+
+// use counts the tokens that an answer says it took.
+func (m *meter) use(a *api, u usage) {
+	count := func(kind string, n int64) {
+		if n >= 0 {
+			m.metrics.TokenUsage.WithLabelValues(m.cluster, a.operation, a.provider, m.model, kind).Observe(float64(n))
+		}
+	}
+	count("input", u.input)
+	count("output", u.output)
 }
 
 var _ io.Closer = (*meters)(nil)
@@ -61,6 +74,7 @@ func (m *meters) of(cluster, model string) *meter {
 	k := meterKey{cluster, model}
 	if m.found[k] == nil {
 		m.found[k] = &meter{
+			metrics: m.metrics, cluster: cluster, model: model,
 			first:     m.metrics.FirstChunk.WithLabelValues(cluster, model),
 			gap:       m.metrics.ChunkGap.WithLabelValues(cluster, model),
 			cancelled: m.metrics.StreamsCancelled.WithLabelValues(cluster, model),

@@ -73,10 +73,24 @@ type filter struct {
 
 var _ proxy.Filter = (*filter)(nil)
 
-// Handle passes req on and wraps the answer's body where it is a stream.
+// Handle passes req on and wraps the answer's body where it is a stream, or counts
+// tokens.
 func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	if f.config.Heartbeat > 0 {
+		asks, err := asksForEvents(req)
+		if err != nil {
+			return nil, err
+		}
+		if asks {
+			return f.pulse(ctx, req, next)
+		}
+	}
+	return f.answer(ctx, req, next)
+}
+
+func (f *filter) answer(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
 	if f.config.FirstChunkTimeout > 0 {
-		return f.handleTimed(ctx, req, next)
+		return f.answerTimed(ctx, req, next)
 	}
 	resp, err := next.Handle(ctx, req)
 	if err != nil {
@@ -84,13 +98,15 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 	}
 	if kind := kindOf(resp); kind != notStream {
 		resp.Body = f.watch(ctx, req, resp.Body, kind)
+	} else {
+		resp.Body = f.counted(req, resp)
 	}
 	return resp, nil
 }
 
-// handleTimed is Handle where the first chunk has a deadline: until there is a
+// answerTimed is answer where the first chunk has a deadline: until there is a
 // head nobody can say whether it is a stream's, so that the head has it too.
-func (f *filter) handleTimed(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+func (f *filter) answerTimed(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
 	start := time.Now()
 	inner, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(f.config.FirstChunkTimeout, func() { cancel(errFirstChunk) })
@@ -112,14 +128,17 @@ func (f *filter) handleTimed(ctx context.Context, req *proxy.Request, next proxy
 	if err != nil || late {
 		return nil, &proxy.Error{
 			Status: 504, Flag: proxy.FlagTimeout,
-			Message: "no answer within " + f.config.FirstChunkTimeout.String(), Err: err,
+			Message: noAnswer + f.config.FirstChunkTimeout.String(), Err: err,
 		}
+	}
+	kind := kindOf(resp)
+	if kind == notStream {
+		resp.Body = f.counted(req, resp)
 	}
 	if _, ok := resp.Body.(*proxy.BytesBody); ok || resp.Body == proxy.NoBody {
 		return resp, nil
 	}
 	handedOn = true
-	kind := kindOf(resp)
 	if kind == notStream {
 		resp.Body = &untilEnd{Body: resp.Body, end: cancel}
 		return resp, nil
@@ -168,24 +187,28 @@ type kind uint8
 
 const (
 	notStream kind = iota
-	// events is text/event-stream, which can say within itself that it ended badly.
+	// events is text/event-stream.
 	events
-	// chunks is any other answer that comes in pieces.
+	// lines is NDJSON.
+	lines
+	// chunks is any other answer that comes in pieces, and what is encoded: it is not
+	// looked into.
 	chunks
 )
 
 func kindOf(resp *proxy.Response) kind {
 	media, _, _ := bytes.Cut(resp.Header.ContentType(), []byte{';'})
+	k := notStream
 	switch media = bytes.TrimSpace(media); {
 	case bytes.EqualFold(media, []byte("text/event-stream")):
-		if e := resp.Header.ContentEncoding(); len(e) > 0 && !bytes.EqualFold(e, []byte("identity")) {
-			return chunks // nothing can be said in between
-		}
-		return events
+		k = events
 	case bytes.EqualFold(media, []byte("application/x-ndjson")), bytes.EqualFold(media, []byte("application/stream+json")):
-		return chunks
+		k = lines
 	case resp.Body.Len() < 0:
 		return chunks
 	}
-	return notStream
+	if e := resp.Header.ContentEncoding(); k != notStream && len(e) > 0 && !bytes.EqualFold(e, []byte("identity")) {
+		return chunks
+	}
+	return k
 }

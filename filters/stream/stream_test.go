@@ -28,7 +28,8 @@ func TestParse(t *testing.T) {
 		{"first_chunk_timeout {seconds: -1}", "first_chunk_timeout: -1s: must not be negative"},
 		{"idle_chunk_timeout {nanos: -1}", "idle_chunk_timeout: -1ns: must not be negative"},
 		{"idle_chunk_timeout {seconds: 1 nanos: -1}", "idle_chunk_timeout: 1s -1ns: "},
-		{"heartbeat {seconds: 5}", "heartbeat: not supported yet"},
+		{"heartbeat {nanos: 1000}", "heartbeat: 1µs: must be at least 100ms"},
+		{"heartbeat {seconds: -1}", "heartbeat: -1s: must not be negative"},
 		{"max_buffer_bytes: 4000000000", "max_buffer_bytes: 4000000000: must be at most 1073741824"},
 	} {
 		_, err := stream.Factory{}.Parse(filtertest.Any(t, stream.Factory{}, test.config))
@@ -45,9 +46,9 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &stream.Config{MaxBufferBytes: 64 << 10}, config)
 	config, err = stream.Factory{}.Parse(filtertest.Any(t, stream.Factory{},
-		"first_chunk_timeout {seconds: 5} idle_chunk_timeout {seconds: 2} max_buffer_bytes: 100"))
+		"first_chunk_timeout {seconds: 5} idle_chunk_timeout {seconds: 2} heartbeat {seconds: 9} max_buffer_bytes: 100"))
 	require.NoError(t, err)
-	require.Equal(t, &stream.Config{FirstChunkTimeout: 5 * time.Second, IdleChunkTimeout: 2 * time.Second, MaxBufferBytes: 100}, config)
+	require.Equal(t, &stream.Config{FirstChunkTimeout: 5 * time.Second, IdleChunkTimeout: 2 * time.Second, Heartbeat: 9 * time.Second, MaxBufferBytes: 100}, config)
 }
 
 // chunk is a piece of a stream, after a pause.
@@ -137,12 +138,12 @@ func request() *proxy.Request {
 
 // TestLeavesOthersAlone: what is no stream keeps its very body.
 func TestLeavesOthersAlone(t *testing.T) {
-	for _, config := range []string{"", "idle_chunk_timeout {seconds: 1}"} {
+	for _, config := range []string{"", "idle_chunk_timeout {seconds: 1}", "heartbeat {seconds: 1}"} {
 		known := newSource(chunk{text: "x"})
 		known.length = 1
 		for _, body := range []proxy.Body{proxy.NewBytesBody([]byte("{}")), proxy.NoBody, known} {
 			house, h := serve(t, config, 0, "application/json", body)
-			resp, err := h.Handle(t.Context(), request())
+			resp, err := h.Handle(t.Context(), filtertest.Request("/v1/models/m:predict", `{"stream":true}`))
 			require.NoError(t, err)
 			require.Equal(t, body, resp.Body)
 			require.NoError(t, resp.Close())
@@ -158,7 +159,7 @@ func TestMeasures(t *testing.T) {
 	}{{sse, -1}, {"Text/Event-Stream", 100}, {ndjson, 100}, {"application/stream+json", 5}, {"application/json", -1}} {
 		t.Run(test.contentType, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				body := newSource(chunk{after: time.Second, text: "a"}, chunk{after: 2 * time.Second, text: "b"}, chunk{text: "c"})
+				body := newSource(chunk{after: time.Second, text: "data: a\n\n"}, chunk{after: 2 * time.Second, text: "data: b\n\n"}, chunk{text: "data: c\n\n"})
 				body.length = test.length
 				house, h := serve(t, "", time.Second, test.contentType, body)
 				resp, err := h.Handle(t.Context(), request())
@@ -167,7 +168,7 @@ func TestMeasures(t *testing.T) {
 				ready, ok := resp.Body.(interface{ Ready() int })
 				require.True(t, ok)
 				require.Equal(t, 7, ready.Ready())
-				require.Equal(t, "abc", filtertest.ReadBody(t, resp))
+				require.Equal(t, "data: a\n\ndata: b\n\ndata: c\n\n", filtertest.ReadBody(t, resp))
 				require.Equal(t, 1, house.Count(t, "friday_stream_first_chunk_seconds", "model", "m", "cluster", filtertest.Cluster))
 				require.Equal(t, 2, house.Count(t, "friday_stream_chunk_gap_seconds", "model", "m"))
 				require.Zero(t, house.Count(t, "friday_streams_cancelled_total"))
@@ -235,13 +236,14 @@ func TestCancelledIsCounted(t *testing.T) {
 	}
 }
 
-const (
-	idleEvent  = "event: error\ndata: {\"error\":{\"message\":\"upstream idle for 5s\",\"type\":\"timeout\",\"code\":504}}\n\n"
-	firstEvent = "event: error\ndata: {\"error\":{\"message\":\"no answer within 3s\",\"type\":\"timeout\",\"code\":504}}\n\n"
-)
+// said is the event that tells of an error in OpenAI's words.
+func said(message, code string) string {
+	return `data: {"error":{"message":"` + message + `","type":"server_error","param":null,"code":"` + code + `"}}` + "\n\n"
+}
 
 func TestTimeouts(t *testing.T) {
 	const both = "first_chunk_timeout {seconds: 3} idle_chunk_timeout {seconds: 5}"
+	idle, first := said("upstream idle for 5s", "timeout"), said("no answer within 3s", "timeout")
 	for _, test := range []struct {
 		name, config, contentType string
 		think                     time.Duration
@@ -258,22 +260,48 @@ func TestTimeouts(t *testing.T) {
 		{
 			name: "idle", config: both, contentType: sse,
 			chunks: []chunk{{text: "data: a\n\n"}, {after: 4 * time.Second, text: "data: b\n\n"}, {after: time.Hour}},
-			want:   "data: a\n\ndata: b\n\n" + idleEvent, after: 9 * time.Second,
+			want:   "data: a\n\ndata: b\n\n" + idle, err: "504 UT: upstream idle for 5s", after: 9 * time.Second,
+		},
+		{
+			name: "comments are no sign of life", config: both, contentType: sse,
+			chunks: []chunk{
+				{text: "data: a\n\n"},
+				{after: 2 * time.Second, text: ": still here\n\n"},
+				{after: 2 * time.Second, text: "data: {\"choices\":[{\"delta\":{}}]}\n\n"},
+				{after: 2 * time.Second, text: ": still here\n\n"},
+			},
+			want: "data: a\n\n: still here\n\ndata: {\"choices\":[{\"delta\":{}}]}\n\n" + idle,
+			err:  "504 UT: upstream idle for 5s", after: 5 * time.Second,
+		},
+		{
+			name: "nor is a role a first chunk", config: both, contentType: sse, think: time.Second,
+			chunks: []chunk{
+				{text: ": thinking\n\n"},
+				{after: time.Second, text: "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"},
+				{after: 2 * time.Second, text: "data: too late\n\n"},
+			},
+			want: ": thinking\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n" + first,
+			err:  "504 UT: no answer within 3s", after: 3 * time.Second,
 		},
 		{
 			name: "idle within an event", config: "idle_chunk_timeout {seconds: 5}", contentType: sse,
-			chunks: []chunk{{text: "data: a"}, {after: time.Hour}},
-			want:   "data: a\n\n" + idleEvent, after: 5 * time.Second,
+			chunks: []chunk{{text: "data: a\nda"}, {after: time.Hour}},
+			want:   "data: a\nda", err: "504 UT: upstream idle for 5s", after: 5 * time.Second,
 		},
 		{
-			name: "idle, no events", config: both, contentType: ndjson,
+			name: "idle behind the last event", config: "idle_chunk_timeout {seconds: 5}", contentType: sse,
+			chunks: []chunk{{text: "data: a\n\ndata: [DONE]\n\n"}, {after: time.Hour}},
+			want:   "data: a\n\ndata: [DONE]\n\n", err: "504 UT: upstream idle for 5s", after: 5 * time.Second,
+		},
+		{
+			name: "idle, no words for it", config: both, contentType: ndjson,
 			chunks: []chunk{{text: "{}\n"}, {after: time.Hour}},
 			want:   "{}\n", err: "504 UT: upstream idle for 5s", after: 5 * time.Second,
 		},
 		{
 			name: "a head, but no first chunk", config: both, contentType: sse, think: 2 * time.Second,
 			chunks: []chunk{{after: time.Hour}},
-			want:   firstEvent, after: 3 * time.Second,
+			want:   first, err: "504 UT: no answer within 3s", after: 3 * time.Second,
 		},
 		{
 			name: "a head, but no first chunk, no events", config: both, contentType: "application/json", think: 2 * time.Second,
@@ -282,8 +310,8 @@ func TestTimeouts(t *testing.T) {
 		},
 		{
 			name: "a first chunk may take its time", config: "idle_chunk_timeout {seconds: 5}", contentType: sse,
-			chunks: []chunk{{after: time.Hour, text: "a"}},
-			want:   "a", after: time.Hour,
+			chunks: []chunk{{after: time.Hour, text: "data: a\n"}},
+			want:   "data: a\n", after: time.Hour,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -301,7 +329,7 @@ func TestTimeouts(t *testing.T) {
 				}
 				require.Equal(t, test.want, string(got))
 				require.Equal(t, test.after, time.Since(start))
-				if strings.Contains(test.want, "error") || test.err != "" {
+				if test.err != "" {
 					<-body.closed // the server's work is cancelled
 				}
 				require.NoError(t, resp.Close())
@@ -356,10 +384,10 @@ func TestOtherErrorsPass(t *testing.T) {
 func TestSlowCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, h := serve(t, "first_chunk_timeout {seconds: 1} idle_chunk_timeout {seconds: 1}", 0, sse,
-			newSource(chunk{text: "a"}, chunk{text: "b"}))
+			newSource(chunk{text: "data: a\n\n"}, chunk{text: "data: b\n\n"}))
 		resp, err := h.Handle(t.Context(), request())
 		require.NoError(t, err)
-		buf := make([]byte, 10)
+		buf := make([]byte, 20)
 		_, err = resp.Body.Read(buf)
 		require.NoError(t, err)
 		time.Sleep(time.Hour)

@@ -21,7 +21,7 @@ func New(o Options) http.Handler {
 		{"/clusters", "endpoints of every cluster; ?format=json", get, d.clusters},
 		{"/config_dump", "the configuration in force; ?resource=FIELD for one kind of resource", get, d.configDump},
 		{"/debug/pprof/", "profiles of the process", get, profile},
-		{"/drain_listeners", "stop taking connections, for good, and finish what runs; ?graceful changes nothing", post, d.drain},
+		{"/drain_listeners", "stop taking connections, for good, and finish what runs; ?graceful: after the drain delay", post, d.drain},
 		{"/help", "this list", get, d.help},
 		{"/live", "200 while the process answers", get, live},
 		{"/logging", "the log level; POST ?level=debug|info|warn|error sets it", getOrPost, d.logging},

@@ -48,7 +48,8 @@ type network struct {
 	peers []*peer
 }
 
-func (n *network) dial(_ *cluster.Config, address string) cluster.EndpointHandler {
+func (n *network) dial(_ *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
+	address := endpoint.Address
 	p := &peer{address: address}
 	if n.answer != nil {
 		p.answer = n.answer(address)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -21,16 +22,74 @@ const maxAttempts = 3
 // must still be possible to send its body from the beginning.
 //
 // The endpoint's Active counts the request until the response's body has been
-// read to its end, has failed, or is closed.
+// read to its end, has failed, or is closed, and so do the cluster's limits.
 func (c *Cluster) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
-	s := c.set.Load()
+	if c.cold.Load() {
+		if err := c.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !c.used.Load() {
+		c.used.Store(true)
+	}
+	v := c.view.Load()
+	if v.drops {
+		if err := c.drops(v.set.cfg); err != nil {
+			return nil, err
+		}
+	}
 	if req.Endpoint == nil {
-		if req.Endpoint = s.pick(nil); req.Endpoint == nil {
+		if req.Endpoint = c.pick(req, req.Avoid); req.Endpoint == nil {
 			return nil, noHealthy()
 		}
 	}
+	use := &c.usage[priority(req)]
+	if !use.admit(&v.set.cfg.Limits[priority(req)]) {
+		c.metrics.overflow(priority(req), limitRequests)
+		return nil, overflow()
+	}
+	counts := true
+	defer func() { // nor may a panic keep a place
+		if counts {
+			use.leave()
+		}
+	}()
+	resp, err := c.send(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if b, ok := resp.Body.(*countedBody); ok {
+		b.use, counts = use, false
+	}
+	return resp, nil
+}
+
+// await waits until the names have been resolved and the endpoints been asked for the
+// first time.
+func (c *Cluster) await(ctx context.Context) error {
+	select {
+	case <-c.warm:
+		return nil
+	case <-ctx.Done():
+		return proxy.AsError(ctx, context.Cause(ctx))
+	}
+}
+
+// drops is the error of a request that the control plane wants dropped.
+func (c *Cluster) drops(cfg *Config) error {
+	for _, d := range cfg.Load.Drops {
+		if rand.Uint32N(1_000_000) < d.PerMillion { // #nosec G404 -- shares of traffic need no secrecy
+			c.metrics.dropped(d.Category)
+			return &proxy.Error{Status: 503, Flag: proxy.FlagDropOverload, Message: "drop overload"}
+		}
+	}
+	return nil
+}
+
+// send makes the attempts.
+func (c *Cluster) send(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
 	watch(req)
-	limit := min(maxAttempts, len(s.endpoints)+1)
+	limit := min(maxAttempts, len(c.All())+1)
 	var tried [maxAttempts]*proxy.Endpoint
 	for n := 0; ; n++ {
 		tried[n] = req.Endpoint
@@ -39,19 +98,23 @@ func (c *Cluster) Handle(ctx context.Context, req *proxy.Request) (*proxy.Respon
 			return resp, nil
 		}
 		pe, ok := errors.AsType[*proxy.Error](err)
-		if !ok || !pe.Unsent || n+1 >= limit || ctx.Err() != nil || !rewind(req.Body) {
+		if !ok || !pe.Unsent || pe.Flag == proxy.FlagOverflow || n+1 >= limit || ctx.Err() != nil || !rewind(req.Body) {
 			return nil, err
 		}
+		avoid := tried[:n+1]
+		if len(req.Avoid) > 0 {
+			avoid = append(avoid[:n+1:n+1], req.Avoid...)
+		}
 		// The endpoint may have failed because it is gone by now.
-		next := c.set.Load().pick(tried[:n+1])
+		next := c.pick(req, avoid)
 		if next == nil {
 			return nil, err
 		}
 		c.log.Debug("sent once more", zap.String(telemetry.FieldEndpoint, req.Endpoint.Address), zap.String("next", next.Address), zap.Error(err))
 		if pe.Flag == proxy.FlagUpstreamConnection {
-			c.retries.connect.Inc()
+			c.metrics.retries.connect.Inc()
 		} else {
-			c.retries.reset.Inc()
+			c.metrics.retries.reset.Inc()
 		}
 		req.Endpoint = next
 	}
@@ -70,6 +133,7 @@ func (c *Cluster) attempt(ctx context.Context, ep *proxy.Endpoint, req *proxy.Re
 		}
 	}()
 	resp, err := ep.Handler.Handle(ctx, req)
+	c.judge(ctx, ep, resp, err)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +150,7 @@ type countedBody struct {
 	proxy.Body
 
 	endpoint *proxy.Endpoint
+	use      *usage // of the cluster; set before anybody reads
 	ended    atomic.Bool
 }
 
@@ -117,6 +182,7 @@ func (b *countedBody) Close() error {
 func (b *countedBody) end() {
 	if b.ended.CompareAndSwap(false, true) {
 		b.endpoint.Active.Add(-1)
+		b.use.leave()
 	}
 }
 

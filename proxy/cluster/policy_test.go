@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,14 +118,13 @@ func TestUnhealthyAreSkipped(t *testing.T) {
 		for _, weights := range [][]uint32{{1, 1, 1, 1}, {1, 2, 3, 4}} {
 			c := open(t, &network{}, of(policy, weighted(weights...)...))
 			ill := func(addresses ...string) {
-				for _, ep := range c.All() {
-					ep.Healthy.Store(true)
-					for _, a := range addresses {
-						if ep.Address == a {
-							ep.Healthy.Store(false)
-						}
+				cfg := of(policy, weighted(weights...)...)
+				for i := range cfg.Endpoints {
+					if slices.Contains(addresses, cfg.Endpoints[i].Address) {
+						cfg.Endpoints[i].Health = cluster.HealthUnhealthy
 					}
 				}
+				c.Update(cfg)
 			}
 			ill("e1", "e2")
 			requireProportions(t, draws(t, c, 8000), weights[0], 0, 0, weights[3])
@@ -143,7 +143,7 @@ func TestUnhealthyAreSkipped(t *testing.T) {
 // The one that is healthy is found however little it weighs.
 func TestUnhealthyHeavyweight(t *testing.T) {
 	endpoints := weighted(1<<20, 1<<31, 1<<18)
-	endpoints[1].Unhealthy = true
+	endpoints[1].Health = cluster.HealthUnhealthy
 	for _, policy := range []cluster.Policy{cluster.RoundRobin, cluster.LeastRequest, cluster.Random} {
 		c := open(t, &network{}, of(policy, endpoints...))
 		counts := draws(t, c, 200)

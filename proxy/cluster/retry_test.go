@@ -175,7 +175,7 @@ func TestRetryStaysOffTheUnhealthy(t *testing.T) {
 		return func(*proxy.Request) (*proxy.Response, error) { return nil, unsent(proxy.FlagUpstreamReset) }
 	}}
 	endpoints := weighted(1, 1)
-	endpoints[1].Unhealthy = true
+	endpoints[1].Health = cluster.HealthUnhealthy
 	c := open(t, n, of(cluster.RoundRobin, endpoints...))
 	_, err := c.Handle(t.Context(), newRequest(proxy.NoBody))
 	require.Error(t, err)

@@ -94,7 +94,7 @@ func TestUpdateChangesHealth(t *testing.T) {
 	endpoints := weighted(1, 1, 1)
 	c := open(t, &network{}, of(cluster.RoundRobin, endpoints...))
 	ill := weighted(1, 1, 1)
-	ill[0].Unhealthy = true
+	ill[0].Health = cluster.HealthUnhealthy
 	c.Update(of(cluster.RoundRobin, ill...))
 	require.Equal(t, map[string]int{"e1": 10, "e2": 10}, draws(t, c, 20))
 	require.Equal(t, []string{"e0", "e1", "e2"}, addresses(c.All()))

@@ -11,9 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
 )
 
@@ -28,6 +28,10 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	compiled map[compiledKey]*compiled
+	servers  map[string]*tlscontext.Server
+	secrets  tlscontext.Store
+	limits   limits
 }
 
 // Defaults are for what a listener does not say.
@@ -61,6 +65,8 @@ type Change struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	compiled map[compiledKey]*compiled
+	servers  map[string]*tlscontext.Server
 }
 
 // Build validates the whole of r and compiles it. Nothing that runs is touched
@@ -71,19 +77,23 @@ func (b *Builder) Build(r *Resources) (*Change, error) {
 		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
 		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
 		kept:     make(map[string]io.Closer),
+		compiled: make(map[compiledKey]*compiled),
+		servers:  make(map[string]*tlscontext.Server),
 	}
-	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*Active, len(r.Listeners)), Clusters: c.clusters}
+	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*ActiveListener, len(r.Listeners)), Clusters: c.clusters}
 	var errs []error
 	for _, cfg := range r.Clusters {
 		errs = append(errs, c.addCluster(cfg))
 	}
 	addresses := make(map[string]string, len(r.Listeners))
 	for _, l := range r.Listeners {
-		if other, taken := addresses[l.Address]; taken {
-			errs = append(errs, fmt.Errorf("listener %q: address %s: listener %q has it already", l.Name, l.Address, other))
-			continue
+		for _, address := range append([]string{l.Address}, l.More...) {
+			if other, taken := addresses[address]; taken {
+				errs = append(errs, fmt.Errorf("listener %q: address %s: listener %q has it already", l.Name, address, other))
+				continue
+			}
+			addresses[address] = l.Name
 		}
-		addresses[l.Address] = l.Name
 		errs = append(errs, c.addListener(l))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -97,6 +107,11 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	if _, ok := c.clusters[cfg.Name]; ok {
 		return fmt.Errorf("cluster %q: defined twice", cfg.Name)
 	}
+	for _, u := range contexts(cfg) {
+		if err := u.Check(&c.b.secrets); err != nil {
+			return fmt.Errorf("cluster %q: TLS: %w", cfg.Name, err)
+		}
+	}
 	living, ok := c.b.clusters[cfg.Name]
 	if !ok {
 		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
@@ -106,36 +121,35 @@ func (c *Change) addCluster(cfg *cluster.Config) error {
 	return nil
 }
 
-func (b *Builder) dial(cfg *cluster.Config, address string) cluster.EndpointHandler {
-	return upstream.NewPair(address, cfg.Protocol, upstream.Config{
+func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cluster.EndpointHandler {
+	u := upstream.Config{
 		Cluster:        cfg.Name,
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxRequests:    cfg.MaxRequestsPerConnection,
-	}, b.metrics)
+		Preconnect:     cfg.Preconnect,
+		Source:         cfg.Source,
+		Limits:         b.limits.of(cfg),
+		AutoSNI:        cfg.AutoSNI,
+		AutoSAN:        cfg.AutoSAN,
+	}
+	if context := cfg.SocketOf(endpoint); context != nil {
+		u.TLS = tlscontext.NewClient(context, endpoint.Hostname, &b.secrets)
+	}
+	return upstream.NewPair(endpoint.Address, cfg.Protocol, u, b.metrics)
 }
 
-func (c *Change) addListener(l *Listener) error {
-	if _, ok := c.Snapshot.Listeners[l.Name]; ok {
-		return fmt.Errorf("listener %q: defined twice", l.Name)
+// contexts are those of all of a cluster's endpoints.
+func contexts(cfg *cluster.Config) (out []*tlscontext.Upstream) {
+	if cfg.TLS != nil {
+		out = append(out, cfg.TLS)
 	}
-	if err := checkAddress(l.Address); err != nil {
-		return fmt.Errorf("listener %q: address %q: %w", l.Name, l.Address, err)
-	}
-	table := l.HTTP.Table
-	if table == nil {
-		if table = c.Snapshot.Resources.Routes[l.HTTP.RouteName]; table == nil {
-			return fmt.Errorf("listener %q: route table %q: not found", l.Name, l.HTTP.RouteName)
+	for i := range cfg.Sockets {
+		if u := cfg.Sockets[i].TLS; u != nil {
+			out = append(out, u)
 		}
 	}
-	compiled, err := c.compile(l, table)
-	if err != nil {
-		return fmt.Errorf("listener %q: %w", l.Name, err)
-	}
-	c.Snapshot.Listeners[l.Name] = &Active{
-		Name: l.Name, Address: l.Address, HTTP: l.HTTP.withDefaults(c.b.defaults), table: compiled,
-	}
-	return nil
+	return out
 }
 
 func checkAddress(address string) error {
@@ -165,22 +179,21 @@ func (c *Change) keep(name string, build func() (io.Closer, error)) (io.Closer, 
 	return k, nil
 }
 
-func (c *Change) picker(name string) (proxy.Picker, bool) {
-	cl, ok := c.clusters[name]
-	return cl, ok
-}
-
 // Commit puts the change in force: clusters that stay are re-tuned in place, and
 // what the snapshot does not name any more is let go of.
 func (c *Change) Commit() {
 	for name, cl := range c.clusters {
 		if c.b.clusters[name] == cl && c.b.configs[name] != c.configs[name] {
 			cl.Update(c.configs[name])
+			c.b.limits.of(c.configs[name])
 		}
 	}
+	c.b.secrets.Set(c.Snapshot.Resources.Secrets)
 	closeGone(c.b.log, c.b.clusters, c.clusters)
+	c.b.limits.keep(c.clusters)
 	closeGone(c.b.log, c.b.kept, c.kept)
-	c.b.clusters, c.b.configs, c.b.kept = c.clusters, c.configs, c.kept
+	c.commitCompiled()
+	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }
 
 // Abort lets go of what was made for the change.

@@ -74,10 +74,10 @@ func request(t testing.TB, uri string) *proxy.Request {
 func builder() *Builder { return NewBuilder(zap.NewNop(), prometheus.NewRegistry(), Defaults{}) }
 
 func listener(filters []Filter, routes ...*Route) *Listener {
-	return &Listener{Name: "in", Address: "127.0.0.1:1", HTTP: &HTTP{
+	return &Listener{Name: "in", Address: "127.0.0.1:1", Default: &FilterChain{HTTP: &HTTP{
 		Filters: filters,
 		Table:   &RouteTable{Name: "t", VirtualHosts: []*VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: routes}}},
-	}}
+	}}}
 }
 
 func direct(prefix string) *Route {
@@ -86,7 +86,7 @@ func direct(prefix string) *Route {
 
 func tags(t *testing.T, snap *Snapshot, uri string) string {
 	t.Helper()
-	resp, err := snap.Listeners["in"].Handle(t.Context(), request(t, uri))
+	resp, err := snap.Listeners["in"].Default.HTTP.Handle(t.Context(), request(t, uri))
 	require.NoError(t, err)
 	defer resp.Close()
 	var out []string
@@ -109,7 +109,7 @@ func TestMostSpecificOverrideWins(t *testing.T) {
 	off.Overrides = map[string]Override{"b": {Disabled: true}}
 	on.Overrides = map[string]Override{"c": {}}
 	l := listener(filters, other, off, on, direct("/"))
-	l.HTTP.Table.VirtualHosts[0].Overrides = map[string]Override{"a": {Config: &tagConfig{tag: "host-a"}}}
+	l.Default.HTTP.Table.VirtualHosts[0].Overrides = map[string]Override{"a": {Config: &tagConfig{tag: "host-a"}}}
 	c, err := builder().Build(&Resources{Listeners: []*Listener{l}})
 	require.NoError(t, err)
 	defer c.Abort()
@@ -181,7 +181,7 @@ func TestWeights(t *testing.T) {
 	count := map[string]int{}
 	for range 10000 {
 		req := request(t, "/")
-		_, err := c.Snapshot.Listeners["in"].Handle(t.Context(), req)
+		_, err := c.Snapshot.Listeners["in"].Default.HTTP.Handle(t.Context(), req)
 		var pe *proxy.Error
 		require.ErrorAs(t, err, &pe) // there are no such clusters
 		require.Equal(t, proxy.FlagNoCluster, pe.Flag)
@@ -220,22 +220,25 @@ func TestRefusals(t *testing.T) {
 		change func(r *Resources)
 		want   string
 	}{
-		"filter":       {func(r *Resources) { r.Listeners[0].HTTP.Filters[0].Config = &tagConfig{tag: "bad"} }, `listener "in": route table "t": virtual host "all": routes[0]: filter "a": cannot`},
+		"filter":       {func(r *Resources) { r.Listeners[0].Default.HTTP.Filters[0].Config = &tagConfig{tag: "bad"} }, `listener "in": route table "t": virtual host "all": routes[0]: filter "a": cannot`},
 		"two clusters": {func(r *Resources) { r.Clusters = append(r.Clusters, r.Clusters[0]) }, `cluster "c": defined twice`},
 		"two listeners": {func(r *Resources) {
 			l := *r.Listeners[0]
 			l.Address = "127.0.0.1:2"
 			r.Listeners = append(r.Listeners, &l)
 		}, `listener "in": defined twice`},
-		"same address":    {func(r *Resources) { l := *r.Listeners[0]; l.Name = "in2"; r.Listeners = append(r.Listeners, &l) }, `listener "in2": address 127.0.0.1:1: listener "in" has it already`},
-		"bad port":        {func(r *Resources) { r.Listeners[0].Address = "127.0.0.1:99999" }, `port "99999": must be 0 to 65535`},
-		"no table":        {func(r *Resources) { r.Listeners[0].HTTP.Table = nil; r.Listeners[0].HTTP.RouteName = "rds" }, `listener "in": route table "rds": not found`},
-		"no action":       {func(r *Resources) { r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Direct = nil }, "routes[0]: neither a cluster nor a direct response"},
-		"direct status":   {func(r *Resources) { r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Direct.Status = 99 }, "status 99: must be 200 to 599"},
-		"no domains":      {func(r *Resources) { r.Listeners[0].HTTP.Table.VirtualHosts[0].Domains = nil }, `route table "t"`},
-		"nothing matched": {func(r *Resources) { r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Match = router.Match{} }, `route table "t"`},
+		"same address": {func(r *Resources) { l := *r.Listeners[0]; l.Name = "in2"; r.Listeners = append(r.Listeners, &l) }, `listener "in2": address 127.0.0.1:1: listener "in" has it already`},
+		"bad port":     {func(r *Resources) { r.Listeners[0].Address = "127.0.0.1:99999" }, `port "99999": must be 0 to 65535`},
+		"no table": {func(r *Resources) {
+			r.Listeners[0].Default.HTTP.Table = nil
+			r.Listeners[0].Default.HTTP.RouteName = "rds"
+		}, `listener "in": route table "rds": not found`},
+		"no action":       {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Direct = nil }, "routes[0]: neither a cluster nor a direct response"},
+		"direct status":   {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Direct.Status = 99 }, "status 99: must be 200 to 599"},
+		"no domains":      {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Domains = nil }, `route table "t"`},
+		"nothing matched": {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Match = router.Match{} }, `route table "t"`},
 		"zero weights": {func(r *Resources) {
-			rt := r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0]
+			rt := r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0]
 			rt.Direct, rt.Clusters = nil, []WeightedCluster{{Name: "a"}, {Name: "b"}}
 		}, "the sum of the weights is 0"},
 	} {
@@ -258,7 +261,7 @@ func TestTimeoutOfTheBody(t *testing.T) {
 	c, err := builder().Build(&Resources{Listeners: []*Listener{listener([]Filter{slow}, r)}})
 	require.NoError(t, err)
 	defer c.Abort()
-	resp, err := c.Snapshot.Listeners["in"].Handle(t.Context(), request(t, "/"))
+	resp, err := c.Snapshot.Listeners["in"].Default.HTTP.Handle(t.Context(), request(t, "/"))
 	require.NoError(t, err)
 	_, err = io.ReadAll(resp.Body)
 	var pe *proxy.Error

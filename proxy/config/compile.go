@@ -46,7 +46,7 @@ func (r *route) choose() *target {
 	return &r.targets[0]
 }
 
-// compiler makes the routes of one listener.
+// compiler makes the routes of one filter chain.
 type compiler struct {
 	change *Change
 	http   *HTTP
@@ -54,6 +54,7 @@ type compiler struct {
 	// built has the filters made so far, so that routes of equal configuration
 	// share one.
 	built map[builtKey]proxy.Filter
+	out   *compiled
 }
 
 type builtKey struct {
@@ -61,18 +62,22 @@ type builtKey struct {
 	config proxy.FilterConfig // a pointer, so equal means the same
 }
 
-func (c *Change) compile(l *Listener, t *RouteTable) (*router.Table[*route], error) {
+func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
+	key := compiledKey{l.Name, h, t}
+	if old := c.reusable(key); old != nil {
+		return c.reuse(key, old), nil
+	}
 	cc := &compiler{
 		change: c,
-		http:   l.HTTP,
+		http:   h,
 		env: proxy.Env{
 			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
 			Metrics: c.b.registry,
-			Picker:  c.picker,
-			Keep:    c.keep,
 		},
 		built: make(map[builtKey]proxy.Filter),
+		out:   newCompiled(c.clusters),
 	}
+	cc.env.Picker, cc.env.Keep = cc.picker, cc.keep
 	hosts := make([]router.VirtualHost[*route], 0, len(t.VirtualHosts))
 	var errs []error
 	for _, vh := range t.VirtualHosts {
@@ -94,6 +99,8 @@ func (c *Change) compile(l *Listener, t *RouteTable) (*router.Table[*route], err
 	if err != nil {
 		return nil, fmt.Errorf("route table %q: %w", t.Name, err)
 	}
+	cc.out.table = table
+	c.compiled[key] = cc.out
 	return table, nil
 }
 
@@ -182,7 +189,7 @@ func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, 
 // last is what ends a chain: the cluster, behind what the route rewrites.
 func (cc *compiler) last(r *Route, name string) proxy.Handler {
 	var h proxy.Handler = proxy.HandlerFunc(noCluster)
-	if cl, ok := cc.change.clusters[name]; ok {
+	if cl, ok := cc.cluster(name); ok {
 		h = cl
 	}
 	if r.PrefixRewrite != "" || r.HostRewrite != "" {
@@ -205,6 +212,7 @@ func (h *HTTP) withDefaults(d Defaults) HTTP {
 	if out.MaxBodyBytes == 0 {
 		out.MaxBodyBytes = d.MaxBodyBytes
 	}
+	out.Limits = out.Limits.withDefaults()
 	return out
 }
 

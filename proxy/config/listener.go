@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
@@ -9,9 +10,62 @@ import (
 // Listener is an address that is listened on, and what to do with what comes.
 type Listener struct {
 	Name string
-	// Address is host:port.
+	// Address is host:port; More are others that are listened on alike.
 	Address string
-	HTTP    *HTTP
+	More    []string
+	// Unbound listeners do not listen: they get what another hands over
+	// (UseOriginalDst).
+	Unbound bool
+	// UseOriginalDst hands a connection that was redirected over to the listener of
+	// the address that it was meant for, where there is one.
+	UseOriginalDst bool
+	// Inspect is what is found out of a connection before its chain is chosen.
+	Inspect Inspect
+	// Chains are tried by how closely they match; Default, where not nil, is for
+	// connections that none matches. Without one they are closed.
+	Chains  []*FilterChain
+	Default *FilterChain
+}
+
+// All are the chains, the default one last.
+func (l *Listener) All() iter.Seq[*FilterChain] {
+	return func(yield func(*FilterChain) bool) {
+		for _, c := range l.Chains {
+			if !yield(c) {
+				return
+			}
+		}
+		if l.Default != nil {
+			yield(l.Default)
+		}
+	}
+}
+
+// HTTPs are what the chains do with HTTP, of those that do.
+func (l *Listener) HTTPs() iter.Seq[*HTTP] { //nolint:revive // HTTP, more than one
+	return func(yield func(*HTTP) bool) {
+		for c := range l.All() {
+			if c.HTTP != nil && !yield(c.HTTP) {
+				return
+			}
+		}
+	}
+}
+
+// TCPClusters are the names of the clusters that the chains send bytes to.
+func (l *Listener) TCPClusters() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for c := range l.All() {
+			if c.TCP == nil {
+				continue
+			}
+			for _, w := range c.TCP.Clusters {
+				if !yield(w.Name) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // HTTP is what a listener does with HTTP (Envoy's HttpConnectionManager).
@@ -37,6 +91,7 @@ type HTTP struct {
 	// MaxBodyBytes bounds a request's body; beyond it 413. Default 64 MiB. It
 	// bounds each message of a gRPC stream.
 	MaxBodyBytes int64
+	Limits       Limits
 	// AccessLog is which requests are logged.
 	AccessLog AccessLog
 }

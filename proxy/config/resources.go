@@ -2,6 +2,7 @@ package config
 
 import (
 	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Resources is a whole configuration. It is immutable once handed to Build.
@@ -11,4 +12,7 @@ type Resources struct {
 	// its listener.
 	Routes   map[string]*RouteTable
 	Clusters []*cluster.Config
+	// Secrets are what TLS contexts refer to. One that is missing fails the
+	// handshakes that need it, and no other.
+	Secrets map[tlscontext.Ref]*tlscontext.Secret
 }

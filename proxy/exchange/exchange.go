@@ -27,8 +27,9 @@ type Exchange struct {
 	codec  *Codec
 	ctx    context.Context //nolint:containedctx // the exchange is what the context is of
 	cancel context.CancelCauseFunc
-	// unlimit is nil without Limit.
+	// unlimit is nil without Limit, still without Watch.
 	unlimit context.CancelFunc
+	still   *still
 }
 
 // Begin loads what is in force.
@@ -76,7 +77,9 @@ func (x *Exchange) run() (resp *proxy.Response, err error) {
 // noted as Fail does; the codec must cut the answer so that it never looks like a
 // whole one.
 func (x *Exchange) Read(p []byte) (int, error) {
+	x.Moved() // the piece before this one has been written
 	n, err := x.read(p)
+	x.Moved()
 	x.Record.Sent += int64(n)
 	if err != nil && (!errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		x.Fail(err)
@@ -115,6 +118,7 @@ func (x *Exchange) Finish() {
 	if x.Record.Err == nil && x.ctx.Err() != nil {
 		x.Record.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
+	x.still.end()
 	_ = x.Response.Close()     // it has been written or is of no more use
 	_ = x.Request.Body.Close() // as above
 	x.cancel(nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
@@ -18,13 +19,14 @@ import (
 // mostly come with the head.
 const inMemory = 8 << 10
 
-// idleBody is how long a request's body may be silent, as Envoy's
-// stream_idle_timeout.
-const idleBody = 5 * time.Minute
+// maxIdleBody is how long a request's body may be silent, where stream_idle_timeout
+// does not say less.
+const maxIdleBody = 5 * time.Minute
 
-// newBody makes the request's body. One that is declared longer than limit is
+// newBody makes the request's body. One that is declared longer than the limit is
 // refused before any of it is read.
-func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
+func newBody(rc *fasthttp.RequestCtx, x *exchange.Exchange) (proxy.Body, error) {
+	limit := x.Active.HTTP.MaxBodyBytes
 	n := int64(rc.Request.Header.ContentLength())
 	stream := rc.RequestBodyStream()
 	switch {
@@ -34,12 +36,35 @@ func newBody(rc *fasthttp.RequestCtx, limit int64) (proxy.Body, error) {
 		return proxy.NoBody, exchange.TooLarge(limit)
 	case n > 0 && n <= inMemory:
 		b := make([]byte, n)
-		if _, err := io.ReadFull(stream, b); err != nil {
+		body := proxy.NewBytesBody(b)
+		if rc.Conn().(*screen).settled() { //nolint:forcetypeassert // ServeConn made it
+			// It has come with the head: there is nothing to wait for.
+			if _, err := io.ReadFull(stream, b); err != nil {
+				return proxy.NoBody, explain(err)
+			}
+			return body, nil
+		}
+		slow := &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: n, limit: limit}
+		slow.restrain(x)
+		slow.idle = min(x.Active.HTTP.Limits.StreamIdleTimeout, maxIdleBody) // nobody else ends this Read
+		if _, err := io.ReadFull(slow, b); err != nil {
 			return proxy.NoBody, err
 		}
-		return proxy.NewBytesBody(b), nil
+		return body, nil
 	}
-	return &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}, nil
+	b := &requestBody{conn: rc.Conn(), header: &rc.Request.Header, stream: stream, length: max(n, -1), limit: limit}
+	b.restrain(x)
+	return b, nil
+}
+
+// restrain gives the body the listener's limits of time. What ends an exchange that
+// stands still ends its body as well.
+func (b *requestBody) restrain(x *exchange.Exchange) {
+	l := &x.Active.HTTP.Limits
+	b.idle, b.x = maxIdleBody, x
+	if l.RequestTimeout < config.Unlimited {
+		b.until = x.Request.Start.Add(l.RequestTimeout)
+	}
 }
 
 // requestBody is a request's content, pulled from the caller's connection.
@@ -48,6 +73,9 @@ type requestBody struct {
 	header *fasthttp.RequestHeader
 	length int64
 	limit  int64
+	idle   time.Duration
+	until  time.Time // when all of it must have come; zero: none
+	x      *exchange.Exchange
 
 	closed, ended atomic.Bool
 
@@ -77,12 +105,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, errClosed
 	}
 	// Also takes back the deadline of the head.
-	if err := b.conn.SetReadDeadline(time.Now().Add(idleBody)); err != nil {
+	deadline := time.Now().Add(b.idle)
+	if !b.until.IsZero() && b.until.Before(deadline) {
+		deadline = b.until
+	}
+	if err := b.conn.SetReadDeadline(deadline); err != nil {
 		b.err = explain(err)
 		return 0, b.err
 	}
+	b.x.Receiving(true)
 	n, err := b.stream.Read(p)
 	b.read += int64(n)
+	b.x.Receiving(false)
 	switch {
 	case b.read > b.limit:
 		b.err = exchange.TooLarge(b.limit)
@@ -102,6 +136,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 var errClosed = errors.New("request body closed")
 
 func explain(err error) *proxy.Error {
+	if pe, ok := errors.AsType[*proxy.Error](err); ok { // the screen's
+		return pe
+	}
 	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "malformed request body", Err: err}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		pe.Status, pe.Flag, pe.Message = fasthttp.StatusRequestTimeout, proxy.FlagTimeout, "request body timeout"

@@ -3,11 +3,13 @@ package h1
 import (
 	"errors"
 	"io"
+	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
@@ -30,6 +32,8 @@ type serving struct {
 
 	// header is the answer's, for the trailers.
 	header *fasthttp.ResponseHeader
+	// conn is where a stream is written to, piece by piece.
+	conn net.Conn
 }
 
 // handle serves one request. It returns before the answer's body has been
@@ -49,7 +53,13 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 		Protocol: protocol,
 		Start:    time.Now(),
 	}
-	body, err := newBody(rc, x.Active.HTTP.MaxBodyBytes)
+	originForm(&rc.Request.Header)
+	if x.Active.HTTP.Limits.Underscores == config.DropUnderscores {
+		dropUnderscores(&rc.Request.Header)
+	}
+	x.Watch(nil)                                              // a write that waits for the caller ends by itself, see screen.Write
+	exchange.Connection(&x.Request, rc.Conn().(*screen).Conn) //nolint:forcetypeassert // ServeConn made it
+	body, err := newBody(rc, &x.Exchange)
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
 	if pe := x.Handle(err); pe != nil {
@@ -68,7 +78,7 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 	exchange.CopyHead(&rc.Response.Header, &x.Response.Header)
 	body := x.Response.Body
 	n := body.Len()
-	if x.s.Closing() || x.Record.Status == 499 || x.unread() {
+	if x.s.Closing() || x.Record.Status == 499 || x.unread() || rc.Conn().(*screen).expired.Load() { //nolint:forcetypeassert // ServeConn made it
 		rc.Response.SetConnectionClose()
 	}
 	switch b := body.(type) {
@@ -111,7 +121,11 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 		x.finish()
 		return
 	}
+	x.conn = rc.Conn()
 	rc.Response.ImmediateHeaderFlush = true
+	if r, ok := body.(readier); ok && r.Ready() > 0 {
+		x.hold() // the head goes out with the first piece
+	}
 	rc.Response.SetBodyStream(x, int(n))
 }
 
@@ -122,23 +136,6 @@ func (x *serving) unread() bool {
 		return true
 	}
 	return x.body != nil && !x.body.ended.Load()
-}
-
-// Read is called by fasthttp, which writes and flushes what it returns. An error
-// makes fasthttp close the connection without the last chunk, so that a cut
-// answer never looks like a whole one.
-func (x *serving) Read(p []byte) (int, error) {
-	n, err := x.Exchange.Read(p)
-	if err == nil || !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, err
-	}
-	for name, value := range proxy.TrailerFields(x.Response.Body.Trailer()) {
-		// fasthttp refuses names that must not be trailers (RFC 9110 section 6.5.1).
-		if x.header.AddTrailerBytes(name) == nil {
-			x.header.AddBytesKV(name, value)
-		}
-	}
-	return n, err
 }
 
 // Close is called by fasthttp when the answer has been written, or could not be.

@@ -29,18 +29,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func server(t testing.TB) (*Server, *observer.ObservedLogs) {
 	t.Helper()
 	c, err := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{}).Build(&config.Resources{
-		Listeners: []*config.Listener{{Name: "in", Address: "127.0.0.1:0", HTTP: &config.HTTP{
+		Listeners: []*config.Listener{{Name: "in", Address: "127.0.0.1:0", Default: &config.FilterChain{HTTP: &config.HTTP{
 			AccessLog: config.LogAll,
 			Table: &config.RouteTable{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: []*config.Route{{
 				Name: "all", Match: router.Match{Prefix: "/"}, Direct: &config.DirectResponse{Status: 200, Body: "ok"},
 			}}}}},
-		}}},
+		}}}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Abort)
 	core, logs := observer.New(zapcore.DebugLevel)
 	m := telemetry.New(prometheus.NewRegistry())
-	active := c.Snapshot.Listeners["in"]
+	active := c.Snapshot.Listeners["in"].Default.HTTP
 	return New(exchange.Options{
 		Listener: func() *config.Active { return active },
 		Recorder: telemetry.NewRecorder(m, zap.New(core)), Metrics: m, Log: zap.NewNop(),
@@ -116,13 +116,13 @@ func FuzzServe(f *testing.F) {
 }
 
 func TestBodyLimits(t *testing.T) {
-	b := &requestBody{conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("0123456789"), length: -1, limit: 5}
+	b := &requestBody{x: new(exchange.Exchange), conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("0123456789"), length: -1, limit: 5}
 	_, err := io.ReadAll(b)
 	var pe *proxy.Error
 	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 413, pe.Status)
 
-	b = &requestBody{conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("012"), length: 5, limit: 50}
+	b = &requestBody{x: new(exchange.Exchange), conn: &canned{}, header: new(fasthttp.RequestHeader), stream: strings.NewReader("012"), length: 5, limit: 50}
 	_, err = io.ReadAll(b)
 	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 499, pe.Status, "cut short: the caller has gone")

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -18,17 +19,18 @@ import (
 type Server struct {
 	*exchange.Codec // set once
 
-	fast *fasthttp.Server // set once
+	fast   *fasthttp.Server // set once
+	limits config.Limits    // set once
 
 	mu    sync.Mutex
-	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each
+	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each screen
 }
 
 // New makes a Server. The limits that concern a whole connection (head size,
 // idle time) are those in force when it is made.
 func New(o exchange.Options) *Server {
 	active := o.Listener()
-	s := &Server{Codec: exchange.NewCodec(o), conns: make(map[net.Conn]fasthttp.ConnState)}
+	s := &Server{Codec: exchange.NewCodec(o), limits: active.HTTP.Limits, conns: make(map[net.Conn]fasthttp.ConnState)}
 	s.fast = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.malformed,
@@ -36,15 +38,19 @@ func New(o exchange.Options) *Server {
 		ConnState:      s.setState,
 		Logger:         quiet{},
 		ReadBufferSize: active.HTTP.MaxHeaderBytes,
-		ReadTimeout:    active.HTTP.HeadersTimeout,
+		ReadTimeout:    min(active.HTTP.HeadersTimeout, s.limits.RequestTimeout),
 		IdleTimeout:    active.HTTP.IdleTimeout,
 		// Bodies are pulled; their limit is kept by body.go. fasthttp reads the
 		// smaller of 8 KiB and its own limit before it calls the handler: one byte.
 		StreamRequestBody:  true,
 		MaxRequestBodySize: 1,
 		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
-			return fasthttp.RequestConfig{ReadTimeout: idleBody} // HeadersTimeout has done its work
+			return fasthttp.RequestConfig{ReadTimeout: maxIdleBody} // HeadersTimeout has done its work
 		},
+		// A connection that serves nothing holds no buffer to write; each answer is
+		// flushed at its end, whatever else was asked meanwhile.
+		ReduceMemoryUsage:  true,
+		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,
 		// Nothing is added, nothing is rewritten.
 		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: true,
@@ -64,7 +70,8 @@ func (quiet) Printf(string, ...any) {}
 // ServeConn serves one connection to its end. Its first byte must have arrived:
 // fasthttp gives a new connection the head's timeout for that too, and answers 408
 // to one that was opened ahead of need.
-func (s *Server) ServeConn(c net.Conn) {
+func (s *Server) ServeConn(nc net.Conn) {
+	c := newScreen(nc, s.limits)
 	s.mu.Lock()
 	if s.Refusing() {
 		s.mu.Unlock()
@@ -77,6 +84,10 @@ func (s *Server) ServeConn(c net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
+	if d := s.limits.MaxConnectionDuration; d < config.Unlimited {
+		t := time.AfterFunc(d, func() { s.expire(c) })
+		defer t.Stop()
+	}
 	if err := s.fast.ServeConn(c); err != nil {
 		s.Log.Debug("connection ended", zap.Error(err))
 	}
@@ -89,7 +100,7 @@ func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
 		return
 	}
 	s.conns[c] = state
-	if s.Refusing() && state == fasthttp.StateIdle {
+	if state == fasthttp.StateIdle && (s.Refusing() || c.(*screen).expired.Load()) { //nolint:forcetypeassert // ServeConn made it
 		// An answer may still wait to be sent with that to a pipelined request,
 		// which is then read at once.
 		time.AfterFunc(idleGrace, func() { s.closeIdle(c) })
@@ -103,8 +114,17 @@ func (s *Server) closeIdle(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
-		_ = c.Close() // it may well be closed already
+		shut(c)
 	}
+}
+
+// shut closes a connection under whoever reads from it, at once.
+func shut(c net.Conn) { _ = c.(*screen).Conn.Close() } //nolint:forcetypeassert // ServeConn made it; it may well be closed already
+
+// expire ends a connection that is old enough after its next answer.
+func (s *Server) expire(c *screen) {
+	c.expired.Store(true)
+	s.closeIdle(c)
 }
 
 // Idle says that there are no connections.
@@ -122,7 +142,7 @@ func (s *Server) Drain() {
 	defer s.mu.Unlock()
 	for c, state := range s.conns {
 		if state != fasthttp.StateActive {
-			_ = c.Close() // it may well be closed already
+			shut(c)
 		}
 	}
 }
@@ -142,8 +162,13 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // malformed answers what is not HTTP (RFC 9112 section 2.2, RFC 6585 section 5).
 func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Err: err}
-	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+	if why, ok := errors.AsType[*proxy.Error](err); ok { // the screen's
+		pe = why
+	} else if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		pe.Status, pe.Flag = fasthttp.StatusRequestHeaderFieldsTooLarge, proxy.FlagDownstreamTooLarge
+		if c, ok := ctx.Conn().(*screen); ok && c.state == inStart {
+			pe.Status = fasthttp.StatusRequestURITooLong // not even its first line
+		}
 	} else if ne, ok := errors.AsType[net.Error](err); (ok && ne.Timeout()) || errors.Is(err, fasthttp.ErrTimeout) {
 		pe.Status, pe.Flag = fasthttp.StatusRequestTimeout, proxy.FlagTimeout
 	}

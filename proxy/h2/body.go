@@ -21,7 +21,8 @@ const inMemory = 8 << 10
 // newBody makes the request's body. One that is declared longer than limit is
 // refused before any of it is read. A stream of gRPC messages may go on for ever: it
 // is each message that the limit is for.
-func newBody(r *http.Request, limit int64, grpc bool) (proxy.Body, error) {
+func newBody(r *http.Request, x *exchange.Exchange, grpc bool) (proxy.Body, error) {
+	limit := x.Active.HTTP.MaxBodyBytes
 	n := r.ContentLength
 	switch {
 	case n == 0:
@@ -29,13 +30,15 @@ func newBody(r *http.Request, limit int64, grpc bool) (proxy.Body, error) {
 	case n > limit && !grpc:
 		return proxy.NoBody, exchange.TooLarge(limit)
 	}
-	b := &requestBody{r: r, length: max(n, -1), limit: limit}
+	b := &requestBody{r: r, length: max(n, -1), limit: limit, x: x}
+	b.late = newLate(&x.Active.HTTP.Limits, x.Request.Start, grpc, func() { _ = r.Body.Close() }) // it only has to end a Read
 	if grpc {
 		b.messages = &messages{limit: limit}
 	}
 	if n < 0 || n > inMemory {
 		return b, nil
 	}
+	b.late.idle = min(x.Active.HTTP.Limits.StreamIdleTimeout, maxIdleBody) // nobody else ends this Read
 	whole := make([]byte, n)
 	if _, err := io.ReadFull(b, whole); err != nil {
 		return proxy.NoBody, err
@@ -49,6 +52,8 @@ type requestBody struct {
 	length   int64
 	limit    int64
 	messages *messages // nil where it is not gRPC's
+	late     *late
+	x        *exchange.Exchange
 
 	closed atomic.Bool
 
@@ -75,7 +80,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errClosed
 	}
+	b.x.Receiving(true)
+	b.late.begin()
 	n, err := b.r.Body.Read(p)
+	b.late.end()
+	b.x.Receiving(false)
 	b.read += int64(n)
 	switch {
 	case b.tooLarge(p[:n]):
@@ -101,6 +110,9 @@ func (b *requestBody) tooLarge(p []byte) bool {
 }
 
 func (b *requestBody) explain(err error) error {
+	if late := b.late.err(); late != nil {
+		return late
+	}
 	switch {
 	case b.closed.Load():
 		return errClosed

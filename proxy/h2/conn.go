@@ -5,6 +5,9 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/fridaymesh/friday/proxy/config"
 )
 
 // connKey finds the *conn in a request's context.
@@ -15,17 +18,19 @@ type connKey struct{}
 type conn struct {
 	net.Conn
 
-	once sync.Once
-	done chan struct{}
+	begun time.Time
+	once  sync.Once
+	done  chan struct{}
 
 	mu     sync.Mutex
 	idle   sync.Cond // mu; running has become 0
 	active int
+	total  int // requests ever
 	over   bool
 }
 
 func newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, done: make(chan struct{})}
+	c := &conn{Conn: nc, begun: time.Now(), done: make(chan struct{})}
 	c.idle.L = &c.mu
 	return c
 }
@@ -45,7 +50,30 @@ func (c *conn) begin() bool {
 		return false
 	}
 	c.active++
+	c.total++
 	return true
+}
+
+// last says whether the connection takes no more requests.
+func (c *conn) last(l *config.Limits) bool {
+	if l.MaxConnectionDuration < config.Unlimited && time.Since(c.begun) > l.MaxConnectionDuration {
+		return true
+	}
+	if l.MaxRequestsPerConnection == 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total >= l.MaxRequestsPerConnection
+}
+
+// expire closes the connection where it serves nothing.
+func (c *conn) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active == 0 {
+		_ = c.Close() // it may well be closed already
+	}
 }
 
 func (c *conn) end() {

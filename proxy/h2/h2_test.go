@@ -14,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +28,7 @@ func TestRequestHead(t *testing.T) {
 			"Cookie": {`a="1"; b=2`}, "Grpc-Timeout": {"1S"}, "Host": {"other"},
 		},
 		Trailer: http.Header{"X-Sum": nil},
-	})
+	}, &config.Limits{MaxHeaders: 1000})
 	require.NoError(t, err)
 	require.Equal(t, "POST /v1/x%2Fy//z?q=a+b& HTTP/1.1", strings.SplitN(string(h.Header()), "\r\n", 2)[0])
 	require.Equal(t, "model.test:80", string(h.Host()))
@@ -40,7 +42,7 @@ func TestRequestHead(t *testing.T) {
 
 func TestRequestHeadLong(t *testing.T) {
 	long := strings.Repeat("x", 20<<10)
-	h, err := requestHead(&http.Request{Method: "GET", RequestURI: "/", Host: "h", Header: http.Header{"X": {long}}})
+	h, err := requestHead(&http.Request{Method: "GET", RequestURI: "/", Host: "h", Header: http.Header{"X": {long}}}, &config.Limits{MaxHeaders: 1000})
 	require.NoError(t, err)
 	require.Equal(t, long, string(h.Peek("x")))
 }
@@ -55,7 +57,7 @@ func TestRequestHeadRefuses(t *testing.T) {
 		"two lengths":          {Method: "GET", RequestURI: "/", Host: "h", Header: http.Header{"Content-Length": {"1", "2"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := requestHead(r)
+			h, err := requestHead(r, &config.Limits{MaxHeaders: 1000})
 			require.NotNil(t, h, "the access log reads it")
 			pe, ok := errors.AsType[*proxy.Error](err)
 			require.True(t, ok, "%v", err)
@@ -76,7 +78,7 @@ func FuzzRequestHead(f *testing.F) {
 			t.Skip() // net/http refuses them
 		}
 		r := &http.Request{Method: method, RequestURI: target, Host: host, Header: http.Header{name: {value}}}
-		h, err := requestHead(r)
+		h, err := requestHead(r, &config.Limits{MaxHeaders: 1000})
 		if err != nil {
 			return
 		}
@@ -188,7 +190,8 @@ func FuzzMessages(f *testing.F) {
 
 func TestBodyLimits(t *testing.T) {
 	body := func(text string, n int64, grpc bool) ([]byte, error) {
-		b, err := newBody(&http.Request{Body: io.NopCloser(strings.NewReader(text)), ContentLength: n}, 5, grpc)
+		x := &exchange.Exchange{Active: &config.Active{HTTP: config.HTTP{MaxBodyBytes: 5, Limits: config.Limits{StreamIdleTimeout: config.Unlimited, RequestTimeout: config.Unlimited}}}}
+		b, err := newBody(&http.Request{Body: io.NopCloser(strings.NewReader(text)), ContentLength: n}, x, grpc)
 		if err != nil {
 			return nil, err
 		}

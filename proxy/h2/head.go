@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 )
 
 // requestHead makes of a request's head what the HTTP/1.1 codec would have made of
@@ -25,12 +26,15 @@ import (
 // net/http has refused the fields that belong to one connection, and control
 // characters in values; method and path are checked here, for they must not become a
 // second line.
-func requestHead(r *http.Request) (*fasthttp.RequestHeader, error) {
+func requestHead(r *http.Request, l *config.Limits) (*fasthttp.RequestHeader, error) {
 	h := new(fasthttp.RequestHeader)
 	h.DisableNormalizing()
 	h.SetNoDefaultContentType(true)
 	if !token(r.Method) || !visible(r.RequestURI) || strings.ContainsAny(r.Host, " \t\r\n") {
 		return h, malformed(errors.New("malformed :method, :path or :authority"))
+	}
+	if err := check(r.Header, l); err != nil {
+		return h, err
 	}
 	s := scratches.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
 	defer scratches.Put(s)
@@ -45,6 +49,28 @@ func requestHead(r *http.Request) (*fasthttp.RequestHeader, error) {
 		return h, malformed(err)
 	}
 	return h, nil
+}
+
+// check holds the fields to the listener's limits.
+func check(h http.Header, l *config.Limits) error {
+	n := 0
+	for name, values := range h {
+		n += len(values)
+		if l.Underscores == config.AllowUnderscores || !strings.Contains(name, "_") {
+			continue
+		}
+		if l.Underscores == config.RefuseUnderscores {
+			return malformed(errors.New("an underscore in a name"))
+		}
+		delete(h, name)
+	}
+	if n > l.MaxHeaders {
+		return &proxy.Error{
+			Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Flag: proxy.FlagDownstreamTooLarge,
+			Message: "Request Header Fields Too Large", Err: errors.New("too many fields in the head"),
+		}
+	}
+	return nil
 }
 
 func malformed(err error) *proxy.Error {

@@ -5,9 +5,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
@@ -80,6 +82,10 @@ func (s *Server) ServeConn(nc net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
+	if d := s.Listener().HTTP.Limits.MaxConnectionDuration; d < config.Unlimited {
+		t := time.AfterFunc(d, c.expire)
+		defer t.Stop()
+	}
 	one := &only{c: c, closed: make(chan struct{})}
 	err := s.http.Serve(one)
 	if !one.taken.Load() {

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 )
 
@@ -27,6 +29,8 @@ type serving struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	head fasthttp.ResponseHeader // the answer's, without what was its connection's
+
+	answering atomic.Bool
 }
 
 // serve serves one request, on a goroutine of its own.
@@ -41,7 +45,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	// The stream was reset, or its connection closed.
 	stop := context.AfterFunc(r.Context(), x.Gone)
 	x.handle(c)
-	whole := x.write(s.Closing())
+	whole := x.write(s.Closing() || c.last(&x.Active.HTTP.Limits))
 	stop()
 	x.Finish()
 	if !whole {
@@ -50,12 +54,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *serving) handle(c *conn) {
-	head, err := requestHead(x.r)
+	limits := &x.Active.HTTP.Limits
+	if limits.StreamIdleTimeout < config.Unlimited {
+		stuck := http.NewResponseController(x.w)
+		x.Watch(func() {
+			if x.answering.Load() {
+				_ = stuck.SetWriteDeadline(time.Unix(1, 0)) // it resets the stream
+			}
+		})
+	}
+	head, err := requestHead(x.r, limits)
 	x.Request = proxy.Request{
 		Header: head, Body: proxy.NoBody,
 		Remote: c.RemoteAddr(), Local: c.LocalAddr(),
 		Protocol: protocol, Start: time.Now(),
 	}
+	exchange.Connection(&x.Request, c.Conn)
 	if err == nil {
 		if proxy.IsGRPC(head) {
 			x.Request.Protocol = protocolGRPC
@@ -63,7 +77,7 @@ func (x *serving) handle(c *conn) {
 				x.Limit(d)
 			}
 		}
-		x.Request.Body, err = newBody(x.r, x.Active.HTTP.MaxBodyBytes, x.Request.Protocol == protocolGRPC)
+		x.Request.Body, err = newBody(x.r, &x.Exchange, x.Request.Protocol == protocolGRPC)
 	}
 	pe := x.Handle(err)
 	switch {
@@ -88,6 +102,7 @@ func (x *serving) write(last bool) bool {
 	if last {
 		x.w.Header()["Connection"] = []string{"close"} // has net/http send GOAWAY
 	}
+	x.answering.Store(true)
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodHead || body == proxy.NoBody {
 		return true

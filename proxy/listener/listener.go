@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,7 +41,18 @@ func Listen(ctx context.Context, address string, watch *Watch, log *zap.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{ln: ln, watch: watch, log: log, conns: make(map[*Conn]struct{})}, nil
+	return On(ln, watch, log), nil
+}
+
+// On is Listen on a socket that is there.
+func On(ln net.Listener, watch *Watch, log *zap.Logger) *Listener {
+	return &Listener{ln: ln, watch: watch, log: log, conns: make(map[*Conn]struct{})}
+}
+
+// Socket is the listening socket; nil where it is none of the system's.
+func (l *Listener) Socket() syscall.Conn {
+	s, _ := l.ln.(syscall.Conn)
+	return s
 }
 
 // Addr is the bound address.
@@ -49,7 +61,15 @@ func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 // Serve accepts until Close and calls serve for each connection, in a goroutine
 // of its own; the connection is closed when serve returns. Out of descriptors it
 // waits and tries again.
-func (l *Listener) Serve(serve func(net.Conn)) error {
+func (l *Listener) Serve(serve func(*Conn)) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.wg.Add(1) // whoever waits also waits for what has been accepted just before Close
+	l.mu.Unlock()
+	defer l.wg.Done()
 	var delay time.Duration
 	for {
 		nc, err := l.ln.Accept()
@@ -69,13 +89,10 @@ func (l *Listener) Serve(serve func(net.Conn)) error {
 	}
 }
 
-func (l *Listener) adopt(nc net.Conn, serve func(net.Conn)) error {
+func (l *Listener) adopt(nc net.Conn, serve func(*Conn)) error {
 	c := &Conn{Conn: nc}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return net.ErrClosed
-	}
 	if err := l.watch.add(c); err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
@@ -95,7 +112,8 @@ func (l *Listener) release(c *Conn) {
 	l.mu.Unlock()
 }
 
-// Close stops accepting. Connections go on.
+// Close stops accepting. Connections go on, also one that has been accepted in this
+// moment.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -103,7 +121,8 @@ func (l *Listener) Close() error {
 	return l.ln.Close()
 }
 
-// Wait returns when every connection has ended, or with ctx's error.
+// Wait returns when every connection has ended, or with ctx's error. It is called after
+// Close.
 func (l *Listener) Wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { l.wg.Wait(); close(done) }()

@@ -40,8 +40,8 @@ func accepted(t *testing.T, l *Listener) chan *Conn {
 	conns, end := make(chan *Conn), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- l.Serve(func(c net.Conn) {
-			conns <- c.(*Conn)
+		done <- l.Serve(func(c *Conn) {
+			conns <- c
 			<-end
 		})
 	}()
@@ -129,7 +129,7 @@ func TestNotToldWhenTakenBack(t *testing.T) {
 func TestAbortAndWait(t *testing.T) {
 	l := open(t)
 	served := make(chan struct{})
-	go l.Serve(func(c net.Conn) {
+	go l.Serve(func(c *Conn) {
 		close(served)
 		io.Copy(io.Discard, c) // until it is closed
 	})

@@ -197,11 +197,13 @@ func TestGRPCErrorsOfItsOwn(t *testing.T) {
 	}{
 		"no server":   {func(r *config.Resources) { r.Clusters[0].Endpoints[0].Address = closed.Addr().String() }, codes.Unavailable, "Connection refused", "UF"},
 		"no endpoint": {func(r *config.Resources) { r.Clusters[0].Endpoints = nil }, codes.Unavailable, "no healthy upstream", "UH"},
-		"no route":    {func(r *config.Resources) { r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Match.Prefix = "/x" }, codes.Unimplemented, "Not Found", "NR"},
+		"no route": {func(r *config.Resources) {
+			r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Match.Prefix = "/x"
+		}, codes.Unimplemented, "Not Found", "NR"},
 		"no time": {func(r *config.Resources) {
-			r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout = time.Millisecond
+			r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Timeout = time.Millisecond
 		}, codes.DeadlineExceeded, "upstream request timeout", "UT"},
-		"too large": {func(r *config.Resources) { r.Listeners[0].HTTP.MaxBodyBytes = 1 }, codes.ResourceExhausted, "Payload Too Large", "DTL"},
+		"too large": {func(r *config.Resources) { r.Listeners[0].Default.HTTP.MaxBodyBytes = 1 }, codes.ResourceExhausted, "Payload Too Large", "DTL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, Options{})

@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Probe asks, when it is asked, whether a model server is there. It costs nothing
@@ -28,8 +31,8 @@ func (p *Probe) Check(ctx context.Context) error {
 	defer cancel()
 	err := fmt.Errorf("no endpoint")
 	for _, c := range p.Resources.Clusters {
-		for _, e := range c.Endpoints {
-			if err = p.ask(ctx, e.Address); err == nil {
+		for i := range c.Endpoints {
+			if err = p.ask(ctx, c, &c.Endpoints[i]); err == nil {
 				return nil
 			}
 		}
@@ -37,7 +40,8 @@ func (p *Probe) Check(ctx context.Context) error {
 	return err
 }
 
-func (p *Probe) ask(ctx context.Context, address string) error {
+func (p *Probe) ask(ctx context.Context, c *cluster.Config, e *cluster.EndpointConfig) error {
+	address := e.Address
 	if p.Path == "" {
 		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
@@ -49,7 +53,26 @@ func (p *Probe) ask(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	transport := &http.Transport{DisableKeepAlives: true}
+	if u := c.SocketOf(e); u != nil {
+		// net/http takes TLS for cleartext: it has been spoken already.
+		t := tlscontext.NewClient(u, e.Hostname, new(tlscontext.Store))
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			secure, err := t.Handshake(ctx, nc, t.Protocols(false)...)
+			if err != nil {
+				return nil, errors.Join(err, nc.Close())
+			}
+			return secure, nil
+		}
+		if u.SNI != "" {
+			req.Host = u.SNI
+		}
+	}
+	client := http.Client{Transport: transport}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

@@ -2,93 +2,125 @@ package server
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/fridaymesh/friday/proxy/config"
-	"github.com/fridaymesh/friday/proxy/exchange"
-	"github.com/fridaymesh/friday/proxy/listener"
-	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
-// running is a bound address and what serves it.
+// running is a listener and what serves its connections, whichever socket they came
+// from.
 type running struct {
-	// Set once.
-	s  *Server
-	ln *listener.Listener
+	s *Server // set once
 
-	active atomic.Pointer[config.Active]
-	codecs atomic.Pointer[codecs]
-	lobby  lobby
+	state atomic.Pointer[state]
+	hall  hall
 
-	mu  sync.Mutex
-	old []*codecs // those of earlier settings whose connections may go on
+	mu      sync.Mutex
+	retired []*chain // those whose connections may go on
 }
 
-func newRunning(s *Server, ln *listener.Listener) *running { return &running{s: s, ln: ln} }
-
-// update puts a in force for every request from now on. Settings that a
-// connection has for life are taken by new codecs; connections of the old ones
-// end after their next answer.
-func (r *running) update(a *config.Active) {
-	was := r.active.Swap(a)
-	if was != nil && was.HTTP.HeadersTimeout == a.HTTP.HeadersTimeout &&
-		was.HTTP.IdleTimeout == a.HTTP.IdleTimeout && was.HTTP.MaxHeaderBytes == a.HTTP.MaxHeaderBytes {
-		return
-	}
-	fresh := newCodecs(exchange.Options{
-		Listener: r.active.Load,
-		Recorder: r.s.recorder,
-		Metrics:  r.s.metrics,
-		Log:      r.s.log,
-	})
-	if old := r.codecs.Swap(fresh); old != nil {
-		old.retire()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.old = append(slices.DeleteFunc(r.old, (*codecs).idle), old)
-	}
+// state is a listener's configuration in force, and the chains that serve it.
+type state struct {
+	config *config.ActiveListener
+	chains map[*config.ActiveChain]*chain
+	// only is the chain of a listener that has one, for whatever comes: nothing needs to
+	// be known of a connection.
+	only *chain
 }
 
-func (r *running) start() {
-	r.s.log.Info("listening", zap.String(telemetry.FieldListener, r.active.Load().Name), zap.Stringer("address", r.ln.Addr()))
-	go func() {
-		if err := r.ln.Serve(r.serve); err != nil {
-			r.s.log.Error("listener failed", zap.Error(err))
-		}
-	}()
-}
-
-// drain stops accepting and has connections closed once they serve nothing.
-func (r *running) drain() {
-	_ = r.ln.Close() // closed once, by whoever drains first
+// update puts a in force for every request from now on. Chains that go, or speak
+// another TLS, serve their connections up to the next answer.
+func (r *running) update(a *config.ActiveListener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lobby.close()
-	r.codecs.Load().drain()
-	for _, c := range r.old {
-		c.drain()
+	old := map[string]*chain{}
+	if was := r.state.Load(); was != nil {
+		for _, c := range was.chains {
+			old[c.key] = c
+		}
+	}
+	next := &state{config: a, chains: map[*config.ActiveChain]*chain{}}
+	for c := range a.All() {
+		key := chainKey(c)
+		serves := old[key]
+		if serves == nil {
+			serves = newChain(r, key)
+		}
+		delete(old, key)
+		serves.update(c)
+		next.chains[c] = serves
+	}
+	next.only = next.chains[only(a)]
+	r.state.Store(next)
+	for c := range maps.Values(old) {
+		c.retire()
+		r.retired = append(r.retired, c)
+	}
+	r.forget()
+}
+
+// only is the chain of a listener that has no other, and nothing to look for.
+func only(a *config.ActiveListener) *config.ActiveChain {
+	i := &a.Config.Inspect
+	if i.OriginalDst || i.ProxyProtocol != nil || a.Config.UseOriginalDst {
+		return nil
+	}
+	switch {
+	case len(a.Chains) == 0:
+		return a.Default
+	case len(a.Chains) == 1 && a.Default == nil && a.Chains[0].Config.Match.Any():
+		return a.Chains[0]
+	}
+	return nil
+}
+
+// forget lets go of retired chains that serve nothing any more. mu is held.
+func (r *running) forget() {
+	var left []*chain
+	for _, c := range r.retired {
+		if !c.idle() {
+			left = append(left, c)
+		}
+	}
+	r.retired = left
+}
+
+// name is the listener's.
+func (r *running) name() string { return r.state.Load().config.Config.Name }
+
+// each calls f for the chains that serve, the retired ones too.
+func (r *running) each(f func(*chain)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.state.Load().chains {
+		f(c)
+	}
+	for _, c := range r.retired {
+		f(c)
 	}
 }
 
-func (r *running) wait(ctx context.Context) error { return r.ln.Wait(ctx) }
+// leave has connections closed after their next answer, and lets everything go on.
+func (r *running) leave() { r.each((*chain).retire) }
+
+// drain has connections closed once they serve nothing.
+func (r *running) drain() {
+	r.hall.close()
+	r.each((*chain).drain)
+}
+
+func (r *running) wait(ctx context.Context) error { return r.hall.wait(ctx) }
 
 // abort ends every request, leaves a moment for the answers that say so, and
 // closes what is left.
 func (r *running) abort() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.codecs.Load().abort()
-	for _, c := range r.old {
-		c.abort()
-	}
+	r.each((*chain).abort)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if r.ln.Wait(ctx) != nil {
-		r.ln.Abort()
+	if r.hall.wait(ctx) != nil {
+		r.hall.abort()
 	}
 }

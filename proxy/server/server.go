@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,9 @@ type Options struct {
 	// 30 s.
 	DrainTimeout time.Duration
 	Defaults     config.Defaults
+	// Inherit, where not nil, returns the socket of an address that another process has
+	// left; nil: there is none.
+	Inherit func(address string) (net.Listener, error)
 }
 
 // Server is a running data plane.
@@ -39,12 +44,33 @@ type Server struct {
 	watch    *listener.Watch
 
 	state    atomic.Int32
+	shut     atomic.Bool // nothing is accepted any more
 	snapshot atomic.Pointer[config.Snapshot]
 
 	mu       sync.Mutex
 	builder  *config.Builder
-	running  map[string]*running // by configured address
+	running  map[string]*running // by name
+	doors    map[string]*door    // by configured address
 	draining []*running          // gone from the configuration, not yet from the world
+
+	// byAddress are the running ones by where a connection may be meant to go.
+	byAddress atomic.Pointer[map[netip.AddrPort]*running]
+}
+
+// door is a bound address.
+type door struct {
+	ln    *listener.Listener
+	owner atomic.Pointer[running]
+}
+
+// open serves what comes through the door, by whoever owns it at the time.
+func (s *Server) open(d *door) {
+	s.log.Info("listening", zap.String(telemetry.FieldListener, d.owner.Load().name()), zap.Stringer("address", d.ln.Addr()))
+	go func() {
+		if err := d.ln.Serve(func(c *listener.Conn) { d.owner.Load().serve(c, false) }); err != nil {
+			s.log.Error("listener failed", zap.Error(err))
+		}
+	}()
 }
 
 // The states, in their order.
@@ -78,6 +104,7 @@ func New(opts Options) (*Server, error) {
 		watch:    watch,
 		builder:  config.NewBuilder(opts.Log, registry, opts.Defaults),
 		running:  make(map[string]*running),
+		doors:    make(map[string]*door),
 	}, nil
 }
 
@@ -117,47 +144,110 @@ func (s *Server) Apply(r *config.Resources) error {
 }
 
 // bind opens the addresses that nothing listens on yet.
-func (s *Server) bind(snap *config.Snapshot) (map[string]*running, error) {
-	fresh := make(map[string]*running)
+func (s *Server) bind(snap *config.Snapshot) (map[string]*door, error) {
+	fresh := make(map[string]*door)
 	for _, a := range snap.Listeners {
-		if s.running[a.Address] != nil {
-			continue
-		}
-		ln, err := listener.Listen(context.Background(), a.Address, s.watch, s.log)
-		if err != nil {
-			for _, r := range fresh {
-				err = errors.Join(err, r.ln.Close())
+		for _, address := range bound(a) {
+			if s.doors[address] != nil {
+				continue
 			}
-			return nil, fmt.Errorf("listener %q: address %s: %w", a.Name, a.Address, err)
+			ln, err := s.listen(address)
+			if err != nil {
+				for _, d := range fresh {
+					err = errors.Join(err, d.ln.Close())
+				}
+				return nil, fmt.Errorf("listener %q: address %s: %w", a.Config.Name, address, err)
+			}
+			fresh[address] = &door{ln: ln}
 		}
-		fresh[a.Address] = newRunning(s, ln)
 	}
 	return fresh, nil
 }
 
+// listen inherits or opens a socket.
+func (s *Server) listen(address string) (*listener.Listener, error) {
+	if s.opts.Inherit != nil {
+		switch ln, err := s.opts.Inherit(address); {
+		case err != nil:
+			s.log.Warn("no socket could be inherited", zap.String("address", address), zap.Error(err))
+		case ln != nil:
+			return listener.On(ln, s.watch, s.log), nil
+		}
+	}
+	return listener.Listen(context.Background(), address, s.watch, s.log)
+}
+
+// bound are the addresses that a listener listens on.
+func bound(a *config.ActiveListener) []string {
+	if a.Config.Unbound {
+		return nil
+	}
+	return append([]string{a.Config.Address}, a.Config.More...)
+}
+
 // swap gives every listener its new configuration and lets go of those that have
 // none.
-func (s *Server) swap(snap *config.Snapshot, fresh map[string]*running) {
+func (s *Server) swap(snap *config.Snapshot, fresh map[string]*door) {
 	addresses := make(map[string]bool, len(snap.Listeners))
-	for _, a := range snap.Listeners {
-		addresses[a.Address] = true
-		if r := fresh[a.Address]; r != nil {
-			s.running[a.Address] = r
-			r.update(a)
-			r.start()
-			continue
+	meant := make(map[netip.AddrPort]*running)
+	for name, a := range snap.Listeners {
+		r := s.running[name]
+		if r == nil {
+			r = &running{s: s}
+			s.running[name] = r
 		}
-		s.running[a.Address].update(a)
-	}
-	for address, r := range s.running {
-		if addresses[address] {
-			continue
+		r.update(a)
+		for _, address := range append([]string{a.Config.Address}, a.Config.More...) {
+			if ap, err := netip.ParseAddrPort(address); err == nil {
+				meant[ap] = r
+			}
 		}
-		delete(s.running, address)
-		s.draining = append(s.draining, r)
-		r.drain()
-		go s.retire(r)
+		for _, address := range bound(a) {
+			addresses[address] = true
+			if d := fresh[address]; d != nil {
+				s.doors[address] = d
+			}
+			s.doors[address].owner.Store(r)
+		}
 	}
+	s.byAddress.Store(&meant)
+	for _, d := range fresh {
+		s.open(d)
+	}
+	for address, d := range s.doors {
+		if !addresses[address] {
+			delete(s.doors, address)
+			_ = d.ln.Close() // it accepts nothing any more, whatever it says
+		}
+	}
+	for name, r := range s.running {
+		if snap.Listeners[name] == nil {
+			delete(s.running, name)
+			s.draining = append(s.draining, r)
+			r.drain()
+			go s.retire(r)
+		}
+	}
+}
+
+// meant is the listener that a connection to an address is meant for: that of the
+// address, or of all addresses of the machine; nil where there is none.
+func (s *Server) meant(a net.Addr) *running {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	to := netip.AddrPortFrom(t.AddrPort().Addr().Unmap(), t.AddrPort().Port())
+	all := *s.byAddress.Load()
+	if r := all[to]; r != nil {
+		return r
+	}
+	if to.Addr().Is4() {
+		if r := all[netip.AddrPortFrom(netip.IPv4Unspecified(), to.Port())]; r != nil {
+			return r
+		}
+	}
+	return all[netip.AddrPortFrom(netip.IPv6Unspecified(), to.Port())]
 }
 
 // retire waits for the end of a listener that is no longer configured and drains.
@@ -193,55 +283,10 @@ func (s *Server) Addresses() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]string, len(s.running))
-	for _, r := range s.running {
-		out[r.active.Load().Name] = r.ln.Addr().String()
+	for name, r := range s.running {
+		for _, address := range bound(r.state.Load().config)[:min(1, len(bound(r.state.Load().config)))] {
+			out[name] = s.doors[address].ln.Addr().String()
+		}
 	}
 	return out
-}
-
-// Drain makes the server say that it is not ready, stops accepting, and has
-// connections closed as soon as they serve nothing. It does not wait.
-func (s *Server) Drain() {
-	if s.state.Swap(draining) == draining {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.running {
-		r.drain()
-	}
-}
-
-// WaitIdle waits, after Drain, for what runs until the drain timeout, and ends the
-// rest.
-func (s *Server) WaitIdle() {
-	s.mu.Lock()
-	all := append([]*running(nil), s.draining...)
-	for _, r := range s.running {
-		all = append(all, r)
-	}
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, r := range all {
-		wg.Go(func() {
-			if r.wait(ctx) != nil {
-				s.log.Warn("drain timeout: ending what still runs",
-					zap.String(telemetry.FieldListener, r.ln.Addr().String()), zap.Int("connections", r.ln.Connections()))
-				r.abort() //nolint:contextcheck // ctx is over
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// Close drains, waits and lets go of everything.
-func (s *Server) Close() error {
-	s.Drain()
-	s.WaitIdle()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.builder.Close()
-	return s.watch.Close()
 }

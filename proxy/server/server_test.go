@@ -65,7 +65,7 @@ func resources(endpoints ...string) *config.Resources {
 		Clusters: []*cluster.Config{c},
 		Listeners: []*config.Listener{{
 			Name: "in", Address: "127.0.0.1:0",
-			HTTP: &config.HTTP{
+			Default: &config.FilterChain{HTTP: &config.HTTP{
 				AccessLog: config.LogAll,
 				Table: &config.RouteTable{Name: "t", VirtualHosts: []*config.VirtualHost{{
 					Name: "all", Domains: []string{"*"},
@@ -73,7 +73,7 @@ func resources(endpoints ...string) *config.Resources {
 						Match: router.Match{Prefix: "/"}, Clusters: []config.WeightedCluster{{Name: "up", Weight: 1}},
 					}},
 				}}},
-			},
+			}},
 		}},
 	}
 }
@@ -226,8 +226,8 @@ func TestPipelinedRequestsInOrder(t *testing.T) {
 func TestErrors(t *testing.T) {
 	h := newHouse(t, Options{})
 	r := resources("127.0.0.1:1") // nothing listens there
-	r.Listeners[0].HTTP.MaxBodyBytes = 100
-	vh := r.Listeners[0].HTTP.Table.VirtualHosts[0]
+	r.Listeners[0].Default.HTTP.MaxBodyBytes = 100
+	vh := r.Listeners[0].Default.HTTP.Table.VirtualHosts[0]
 	vh.Routes = []*config.Route{
 		{Match: router.Match{Prefix: "/nocluster"}, Clusters: []config.WeightedCluster{{Name: "nope", Weight: 1}}},
 		{Match: router.Match{Path: "/direct"}, Direct: &config.DirectResponse{Status: 418, Body: "tea"}},
@@ -275,7 +275,7 @@ func TestStreamedBodyTooLarge(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	defer up.Close()
 	r := resources(up.URL)
-	r.Listeners[0].HTTP.MaxBodyBytes = 10
+	r.Listeners[0].Default.HTTP.MaxBodyBytes = 10
 	require.NoError(t, h.Apply(r))
 	_, br := raw(t, h.address(), "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"+strings.Repeat("x", 101)+"\r\n0\r\n\r\n")
 	resp, err := http.ReadResponse(br, nil)
@@ -291,7 +291,7 @@ func TestTimeout(t *testing.T) {
 	defer up.Close()
 	h := newHouse(t, Options{})
 	r := resources(up.URL)
-	r.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout = 20 * time.Millisecond
+	r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Timeout = 20 * time.Millisecond
 	require.NoError(t, h.Apply(r))
 	resp, err := caller(t).Get("http://" + h.address())
 	require.NoError(t, err)
@@ -307,8 +307,8 @@ func TestRefusedConfigurationChangesNothing(t *testing.T) {
 	h := started(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
 	before := h.Snapshot()
 	bad := resources("127.0.0.1:1")
-	bad.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Clusters = nil
-	bad.Listeners = append(bad.Listeners, &config.Listener{Name: "in2", Address: "nowhere", HTTP: bad.Listeners[0].HTTP})
+	bad.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Clusters = nil
+	bad.Listeners = append(bad.Listeners, &config.Listener{Name: "in2", Address: "nowhere", Default: bad.Listeners[0].Default})
 	err := h.Apply(bad)
 	require.ErrorContains(t, err, `listener "in": route table "t": virtual host "all": routes[0]: neither a cluster nor a direct response`)
 	require.ErrorContains(t, err, `listener "in2": address "nowhere": not host:port`)
@@ -370,7 +370,7 @@ func TestPushesUnderLoad(t *testing.T) {
 	for i := range 200 {
 		r := resources(up.URL)
 		if i%2 == 1 { // settings that a connection has for life
-			r.Listeners[0].HTTP.IdleTimeout = time.Duration(i) * time.Minute
+			r.Listeners[0].Default.HTTP.IdleTimeout = time.Duration(i) * time.Minute
 		}
 		require.NoError(t, h.Apply(r))
 	}
@@ -560,7 +560,7 @@ func TestHeadTimeoutIsTheHeadsOnly(t *testing.T) {
 	defer up.Close()
 	h := newHouse(t, Options{})
 	r := resources(up.URL)
-	r.Listeners[0].HTTP.HeadersTimeout = 50 * time.Millisecond
+	r.Listeners[0].Default.HTTP.HeadersTimeout = 50 * time.Millisecond
 	require.NoError(t, h.Apply(r))
 	early, br := raw(t, h.address(), "")
 	half, hbr := raw(t, h.address(), "GET / HTTP/1.1\r\nHost")
@@ -589,7 +589,7 @@ func TestHeadTimeoutIsTheHeadsOnly(t *testing.T) {
 func TestPanicInTheAnswerIsRecorded(t *testing.T) {
 	h := started(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
 	r := resources("127.0.0.1:1")
-	r.Listeners[0].HTTP.Filters = []config.Filter{{Name: "bad", Factory: panicFactory{}, Config: new(int)}}
+	r.Listeners[0].Default.HTTP.Filters = []config.Filter{{Name: "bad", Factory: panicFactory{}, Config: new(int)}}
 	require.NoError(t, h.Apply(r))
 	_, br := raw(t, h.address(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	resp, err := http.ReadResponse(br, nil)

@@ -27,7 +27,7 @@ func BenchmarkPassThrough(b *testing.B) {
 	require.NoError(b, err)
 	defer s.Close()
 	r := resources(ln.Addr().String())
-	r.Listeners[0].HTTP.AccessLog = config.LogErrors
+	r.Listeners[0].Default.HTTP.AccessLog = config.LogErrors
 	require.NoError(b, s.Apply(r))
 	request := []byte("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 120\r\n\r\n" + strings.Repeat("y", 120))
 	for name, address := range map[string]string{"direct": ln.Addr().String(), "friday": s.Addresses()["in"]} {

@@ -2,17 +2,12 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
@@ -32,49 +27,15 @@ type Sidecar struct {
 	StateDir string
 	// Probe, where not nil, must succeed for the sidecar to be ready.
 	Probe *Probe
+	// DrainDelay is how long everything is served as before once the end has begun and
+	// readiness fails.
+	DrainDelay time.Duration
+	// Takeover is a unix socket over which this process takes over from the one that
+	// listens there, and may be taken over; empty: neither.
+	Takeover string
 
 	Level   zap.AtomicLevel
 	Version string
-}
-
-// Run serves until ctx is done, then drains and returns nil. It returns an error
-// where it cannot start.
-func (c *Sidecar) Run(ctx context.Context) (err error) {
-	s, err := New(c.Options)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }() //nolint:contextcheck // the drain begins when ctx has ended
-	xds := c.client(s)
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Bootstrap.AdminAddress)
-	if err != nil {
-		return fmt.Errorf("admin door: %w", err)
-	}
-	ctx, quit := context.WithCancel(ctx)
-	defer quit()
-	door := &http.Server{
-		Handler:           admin.New(c.admin(s, xds, quit)), //nolint:contextcheck // the probe has a timeout of its own
-		ReadHeaderTimeout: 10 * time.Second,
-	}
-	c.Log.Info("admin door open", zap.Stringer("address", ln.Addr()))
-
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		if err := door.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("admin door: %w", err)
-		}
-		return nil
-	})
-	g.Go(func() error { return xds.Run(gctx) })
-	g.Go(func() error {
-		<-gctx.Done()
-		c.Log.Info("draining")
-		s.Drain()    //nolint:contextcheck // the drain begins when ctx has ended
-		s.WaitIdle() //nolint:contextcheck // the drain begins when ctx has ended
-		c.Log.Info("drained")
-		return door.Close()
-	})
-	return g.Wait()
 }
 
 func (c *Sidecar) client(s *Server) *client.Client {
@@ -86,14 +47,30 @@ func (c *Sidecar) client(s *Server) *client.Client {
 		Log:       c.Log.Named("xds"),
 		Metrics:   s.Metrics(),
 		Apply:     s.Apply,
+		Servers:   map[string][]client.Target{},
+		Needs:     c.Bootstrap.Needs,
+	}
+	for name, t := range c.Bootstrap.Servers {
+		o.Servers[name] = targets(t)
 	}
 	if c.Bootstrap.ADS != nil {
-		o.Targets = c.Bootstrap.ADS.Targets
+		o.Targets, o.Delta = targets(c.Bootstrap.ADS.Targets), c.Bootstrap.ADS.Delta
 	}
 	if c.StateDir != "" {
 		o.StateFile = filepath.Join(c.StateDir, "xds.pb")
 	}
 	return client.New(o)
+}
+
+func targets(all []bootstrap.Target) []client.Target {
+	out := make([]client.Target, len(all))
+	for i, t := range all {
+		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
+		if t.TLS != nil {
+			out[i].TLS = t.TLS.Config()
+		}
+	}
+	return out
 }
 
 // state is what /ready says.
@@ -112,13 +89,23 @@ func (c *Sidecar) state(s *Server, xds *client.Client) (ready bool, words string
 	return true, words
 }
 
+// drain is what an operator asks for. The process stays.
+func (c *Sidecar) drain(s *Server, graceful bool) {
+	if !graceful || c.DrainDelay == 0 {
+		s.Drain()
+		return
+	}
+	s.Leave()
+	time.AfterFunc(c.DrainDelay, s.Drain)
+}
+
 // admin wires the door to what it shows.
 func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Options {
 	return admin.Options{
 		State:      func() (bool, string) { return c.state(s, xds) },
 		ConfigDump: func() (proto.Message, error) { return xds.ConfigDump(), nil },
 		Clusters:   func() []admin.ClusterStatus { return clusterStatus(s, c.Bootstrap.ADS != nil) },
-		Drain:      func(bool) { s.Drain() },
+		Drain:      func(graceful bool) { c.drain(s, graceful) },
 		Quit:       quit,
 		Registry:   s.Registry(),
 		Level:      c.Level,

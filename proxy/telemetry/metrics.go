@@ -20,15 +20,48 @@ type Metrics struct {
 	// DownstreamActive is how many requests are being served.
 	DownstreamActive *prometheus.GaugeVec // listener
 
+	// DownstreamRefused counts the connections that were closed before they were
+	// served, by why: no filter chain, a bad PROXY protocol header, nothing to inspect in
+	// time.
+	DownstreamRefused *prometheus.CounterVec // listener, reason
+	// DownstreamTLS counts the handshakes with callers: full, resumed or failed.
+	DownstreamTLS *prometheus.CounterVec // listener, result
+	// UpstreamTLS counts the handshakes with endpoints, as DownstreamTLS does.
+	UpstreamTLS *prometheus.CounterVec // cluster, result
+
+	// TCPConnections counts the connections that were relayed as bytes, once they have
+	// ended: ok, failed where no endpoint was reached, cut where a side broke off.
+	TCPConnections *prometheus.CounterVec // listener, cluster, result
+	// TCPActive is how many are being relayed.
+	TCPActive *prometheus.GaugeVec // listener, cluster
+	// TCPBytes counts the bytes relayed: sent to the cluster, or received from it.
+	TCPBytes *prometheus.CounterVec // cluster, direction
+
 	// UpstreamConnections counts the connections opened.
 	UpstreamConnections *prometheus.CounterVec // cluster
 	// UpstreamOpen is how many connections are open.
 	UpstreamOpen *prometheus.GaugeVec // cluster
+	// UpstreamPending is how many requests wait for a connection.
+	UpstreamPending *prometheus.GaugeVec // cluster
 	// UpstreamRequests counts the requests sent, by whether their connection had
 	// served one before.
 	UpstreamRequests *prometheus.CounterVec // cluster, reused
 	// UpstreamRetries counts the requests sent once more.
 	UpstreamRetries *prometheus.CounterVec // cluster, reason
+	// UpstreamOverflow counts what a cluster's limits refused: requests, retries.
+	UpstreamOverflow *prometheus.CounterVec // cluster, priority, limit
+	// Dropped counts the requests dropped because the control plane asked for it.
+	Dropped *prometheus.CounterVec // cluster, category
+
+	// Endpoints is how many endpoints there are: healthy, degraded, unhealthy, ejected.
+	Endpoints *prometheus.GaugeVec // cluster, state
+	// Ejections counts the endpoints ejected by outlier detection, by why; overflow:
+	// not ejected, for too many were away.
+	Ejections *prometheus.CounterVec // cluster, reason
+	// HealthChecks counts active health checks.
+	HealthChecks *prometheus.CounterVec // cluster, result
+	// Resolutions counts the lookups of endpoints' names.
+	Resolutions *prometheus.CounterVec // cluster, result
 
 	// BatchSize is the items of each upstream call of the batcher.
 	BatchSize *prometheus.HistogramVec // cluster, model
@@ -58,6 +91,10 @@ type Metrics struct {
 	ChunkGap *prometheus.HistogramVec // cluster, model
 	// StreamsCancelled counts the streams whose caller left before the end.
 	StreamsCancelled *prometheus.CounterVec // cluster, model
+	// TokenUsage is the tokens that answers say they took. Its name, its labels but
+	// the cluster's and its buckets are those of OpenTelemetry's conventions for
+	// generative AI.
+	TokenUsage *prometheus.HistogramVec // cluster, gen_ai_…: operation_name, provider_name, request_model, token_type
 
 	// XDSUpdates counts the responses of the control plane: result is accepted
 	// or rejected.
@@ -94,11 +131,26 @@ func New(reg prometheus.Registerer) *Metrics {
 		Failures:              c("friday_request_failures_total", "Requests that Friday answered itself, by Envoy's response flag.", "cluster", "flag"),
 		DownstreamConnections: g("friday_downstream_connections", "Callers connected.", "listener"),
 		DownstreamActive:      g("friday_downstream_requests_active", "Requests being served.", "listener"),
+		DownstreamRefused:     c("friday_downstream_connections_refused_total", "Connections closed before they were served, by why.", "listener", "reason"),
+		DownstreamTLS:         c("friday_downstream_tls_handshakes_total", "TLS handshakes with callers.", "listener", "result"),
+		UpstreamTLS:           c("friday_upstream_tls_handshakes_total", "TLS handshakes with endpoints.", "cluster", "result"),
+
+		TCPConnections: c("friday_tcp_connections_total", "Connections relayed as bytes, by how they ended.", "listener", "cluster", "result"),
+		TCPActive:      g("friday_tcp_connections_active", "Connections being relayed as bytes.", "listener", "cluster"),
+		TCPBytes:       c("friday_tcp_bytes_total", "Bytes relayed, sent to or received from a cluster.", "cluster", "direction"),
 
 		UpstreamConnections: c("friday_upstream_connections_total", "Connections opened to endpoints.", "cluster"),
 		UpstreamOpen:        g("friday_upstream_connections_open", "Connections open to endpoints.", "cluster"),
+		UpstreamPending:     g("friday_upstream_requests_pending", "Requests waiting for a connection.", "cluster"),
 		UpstreamRequests:    c("friday_upstream_requests_total", "Requests sent to endpoints, by whether the connection had served one before.", "cluster", "reused"),
 		UpstreamRetries:     c("friday_upstream_retries_total", "Requests sent once more.", "cluster", "reason"),
+		UpstreamOverflow:    c("friday_upstream_overflow_total", "Requests and retries that a cluster's limits refused.", "cluster", "priority", "limit"),
+		Dropped:             c("friday_upstream_dropped_total", "Requests dropped because the control plane asked for it.", "cluster", "category"),
+
+		Endpoints:    g("friday_endpoints", "Endpoints by state: healthy, degraded, unhealthy, ejected.", "cluster", "state"),
+		Ejections:    c("friday_endpoint_ejections_total", "Endpoints ejected by outlier detection, by why.", "cluster", "reason"),
+		HealthChecks: c("friday_health_checks_total", "Active health checks, by result.", "cluster", "result"),
+		Resolutions:  c("friday_dns_resolutions_total", "Lookups of endpoints' names, by result.", "cluster", "result"),
 
 		BatchSize:     h("friday_batch_size", "Items in an upstream call of the batcher.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 1024}, "cluster", "model"),
 		BatchWait:     h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),
@@ -113,6 +165,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
 		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
+		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
+			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
 
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
 		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),

@@ -63,8 +63,27 @@ func (b *body) frame(h *fasthttp.ResponseHeader, head bool) {
 
 func (b *body) Len() int64 { return b.length }
 
-// Ready is how many bytes Read would return without waiting.
-func (b *body) Ready() int { return b.x.c.br.Buffered() }
+// Ready is how many bytes Read would return without waiting; of a chunked body one
+// stands for some.
+func (b *body) Ready() int {
+	if !b.mu.TryLock() {
+		return 0 // a Read waits
+	}
+	defer b.mu.Unlock()
+	if b.err != nil || b.done.Load() {
+		return 0
+	}
+	br := b.x.c.br
+	switch {
+	case b.remaining != chunked:
+		return br.Buffered()
+	case b.chunkLeft > 0:
+		return int(min(int64(br.Buffered()), b.chunkLeft))
+	case b.moreBuffered(br):
+		return 1
+	}
+	return 0
+}
 
 func (b *body) Trailer() *fasthttp.ResponseHeader { return b.trailer }
 
@@ -149,9 +168,13 @@ func (b *body) moreBuffered(br *bufio.Reader) bool {
 	if b.chunkEnd {
 		_, have, _ = bytes.Cut(have, []byte{'\n'})
 	}
-	line, _, ok := bytes.Cut(have, []byte{'\n'})
-	// The last chunk may be followed by trailers that have not arrived.
-	return ok && len(line) > 0 && line[0] != '0'
+	line, after, ok := bytes.Cut(have, []byte{'\n'})
+	if !ok || len(line) == 0 || len(after) == 0 {
+		return false
+	}
+	// The last chunk may be followed by trailers that have not arrived; mostly the end
+	// is there.
+	return line[0] != '0' || after[0] == '\n' || bytes.HasPrefix(after, []byte("\r\n"))
 }
 
 // nextChunk reads on to the data of the next chunk, or to the end of the

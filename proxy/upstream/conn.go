@@ -27,6 +27,7 @@ type conn struct {
 	raw syscall.RawConn
 
 	open prometheus.Gauge
+	pool *pool
 	// closed is set by whoever closes it first.
 	closed atomic.Bool
 
@@ -43,17 +44,25 @@ type conn struct {
 	unsent                      bool // set where unacknowledged is true of the first error
 
 	idleSince time.Time
+	waited    bool      // it has been idle
+	lookedAt  time.Time // when it was last seen alive while idle; guarded by the pool's mu
 }
 
-func newConn(nc net.Conn, open prometheus.Gauge) (*conn, error) {
-	c := &conn{nc: nc, open: open}
+// newConn makes a connection for which the pool has a place, which it gives back.
+func newConn(nc net.Conn, open prometheus.Gauge, p *pool) (*conn, error) {
+	c := &conn{nc: nc, open: open, pool: p}
 	if sc, ok := nc.(syscall.Conn); ok {
 		raw, err := sc.SyscallConn()
 		if err != nil {
 			return nil, err
 		}
 		c.raw = raw
-		c.ackedBase, _ = acked(raw)
+		// What TLS has sent already counts as sent, and may not be acknowledged yet.
+		if s, ok := nc.(*secureConn); ok {
+			c.sent = s.Sent()
+		} else {
+			c.ackedBase, _ = acked(raw)
+		}
 	}
 	open.Inc()
 	return c, nil
@@ -85,6 +94,9 @@ func (c *conn) detach() {
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
 	c.sent += uint64(n) // #nosec G115 -- n is not negative
+	if s, ok := c.nc.(*secureConn); ok {
+		c.sent = s.Sent()
+	}
 	return n, err
 }
 
@@ -96,6 +108,7 @@ func (c *conn) abort() {
 	}
 	_ = c.nc.Close() // there is nobody to tell
 	c.open.Dec()
+	c.pool.gone()
 }
 
 // close aborts and gives the buffers back. Nobody may read or write any more.
@@ -128,7 +141,7 @@ func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
 // been received, and the server's kernel had not acknowledged one byte of the
 // request by then.
 func (c *conn) unacknowledged(err error) bool {
-	if c.requests < 2 || c.raw == nil || c.closed.Load() || c.br.Buffered() > 0 ||
+	if !c.waited || c.raw == nil || c.closed.Load() || c.br.Buffered() > 0 ||
 		(!errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE)) {
 		return false
 	}
@@ -142,4 +155,13 @@ func (c *conn) alive() bool {
 		return true
 	}
 	return silent(c.raw)
+}
+
+// agedAt is at what age, as an idle connection, it ended that was found to have ended
+// now: when it was last seen alive or, unseen, half of what it may be.
+func (c *conn) agedAt(now time.Time) time.Duration {
+	if c.lookedAt.After(c.idleSince) {
+		return c.lookedAt.Sub(c.idleSince)
+	}
+	return now.Sub(c.idleSince) / 2
 }

@@ -159,13 +159,17 @@ func (k *link) retire() {
 	}
 }
 
-// dialCounted dials connections that are counted while they are open.
-func dialCounted(timeout time.Duration, open prometheus.Gauge) func(context.Context, string, string) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := d.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
+// dial makes connections that are counted while they are open. net/http takes TLS
+// for cleartext: it has been spoken already.
+func (t *Multiplexer) dial(d *door, open prometheus.Gauge) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c := t.choice.take()
+		if c == nil {
+			var err error
+			if c, err = d.dial(ctx, forHTTP2); err != nil {
+				t.choice.forget()
+				return nil, err
+			}
 		}
 		open.Inc()
 		return &countedConn{Conn: c, open: open}, nil
@@ -179,6 +183,12 @@ type countedConn struct {
 	closed atomic.Bool
 }
 
+// CloseWrite ends the sending side.
+func (c *countedConn) CloseWrite() error {
+	return c.Conn.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // TCP, or TLS over it
+}
+
+// Close closes the connection.
 func (c *countedConn) Close() error {
 	if c.closed.CompareAndSwap(false, true) {
 		c.open.Dec()

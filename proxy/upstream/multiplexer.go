@@ -26,12 +26,14 @@ const (
 	idleHTTP2 = time.Minute
 )
 
-// Multiplexer makes round trips to one address over HTTP/2 in cleartext, with prior
-// knowledge: all of them over one connection, and over another only where the server
+// Multiplexer makes round trips to one address over HTTP/2, in cleartext with
+// prior knowledge: all of them over one connection, and over another only where the server
 // allows no more on the first. It is safe for concurrent use.
 type Multiplexer struct {
 	// Set once.
 	address string
+	scheme  string
+	choice  *choice         // nil where the protocol is not the endpoint's choice
 	http    *http.Transport // makes connections; they are kept in links
 	links   links
 	fresh   prometheus.Counter
@@ -45,21 +47,23 @@ var (
 
 // NewMultiplexer makes a Multiplexer to address (host:port). It dials nothing yet.
 func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multiplexer {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
+	config.ConnectTimeout = config.connectTimeout()
 	if config.IdleTimeout == 0 {
 		config.IdleTimeout = idleHTTP2
 	}
 	t := &Multiplexer{
 		address: address,
+		scheme:  "http",
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
 		reused:  m.UpstreamRequests.WithLabelValues(config.Cluster, "true"),
+	}
+	if config.TLS != nil {
+		t.scheme = "https"
 	}
 	open := m.UpstreamOpen.WithLabelValues(config.Cluster)
 	t.http = &http.Transport{
 		Protocols:              new(http.Protocols),
-		DialContext:            dialCounted(config.ConnectTimeout, open),
+		DialContext:            t.dial(newDoor(address, &config, m), open),
 		DisableCompression:     true, // nothing is asked for that the caller did not ask for
 		IdleConnTimeout:        config.IdleTimeout,
 		MaxResponseHeaderBytes: maxHead,

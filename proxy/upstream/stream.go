@@ -63,7 +63,7 @@ func (t *Multiplexer) request(ctx context.Context, req *proxy.Request) (*http.Re
 
 // url has net/http send target as it is, byte for byte.
 func (t *Multiplexer) url(target string) *url.URL {
-	u := &url.URL{Scheme: "http", Host: t.address}
+	u := &url.URL{Scheme: t.scheme, Host: t.address}
 	if strings.HasPrefix(target, "//") {
 		// As Opaque it would be taken for an authority.
 		u.RawPath, u.RawQuery, u.ForceQuery = target, "", false

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // Config is what a Transport needs to know.
@@ -25,10 +27,37 @@ type Config struct {
 	Cluster string
 	// ConnectTimeout bounds a dial; 0: 5 s.
 	ConnectTimeout time.Duration
-	// IdleTimeout is how long a connection is kept without a request; 0: 4 s.
+	// IdleTimeout is how long a connection is kept without a request; 0: in HTTP/1.1
+	// 4 s, or what the server says, in HTTP/2 a minute.
 	IdleTimeout time.Duration
 	// MaxRequests closes a connection after so many requests; 0: no limit.
 	MaxRequests uint32
+	// Source is the address to connect from; the zero one is the system's choice.
+	Source netip.AddrPort
+	// Preconnect is how many connections of HTTP/1.1 there should be for each request
+	// that runs; up to 1: no more than that.
+	Preconnect float64
+	// Limits, where not nil, bound the cluster's connections.
+	Limits *Limits
+	// TLS, where not nil, is spoken with the endpoint; AutoSNI makes the caller's Host
+	// the server's name in it, which AutoSAN demands of the certificate.
+	TLS              *tlscontext.Client
+	AutoSNI, AutoSAN bool
+}
+
+func (c *Config) connectTimeout() time.Duration {
+	if c.ConnectTimeout == 0 {
+		return 5 * time.Second
+	}
+	return c.ConnectTimeout
+}
+
+func (c *Config) dialer() net.Dialer {
+	d := net.Dialer{Timeout: c.connectTimeout()}
+	if c.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(c.Source)
+	}
+	return d
 }
 
 // Transport makes round trips to one address. It is safe for concurrent use.
@@ -36,13 +65,16 @@ type Transport struct {
 	// Set once.
 	address string
 	config  Config
-	dialer  net.Dialer
+	door    *door
+	choice  *choice // nil where the protocol is not the endpoint's choice
 	opened  prometheus.Counter
 	open    prometheus.Gauge
 	fresh   prometheus.Counter
 	reused  prometheus.Counter
+	waiting prometheus.Gauge
 
-	pool pool
+	warming atomic.Int32 // connections made ahead of need just now
+	pool    pool
 }
 
 var (
@@ -52,21 +84,17 @@ var (
 
 // New makes a Transport to address (host:port). It dials nothing yet.
 func New(address string, config Config, m *telemetry.Metrics) *Transport {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
-	if config.IdleTimeout == 0 {
-		config.IdleTimeout = 4 * time.Second
-	}
+	config.ConnectTimeout = config.connectTimeout()
 	return &Transport{
 		address: address,
 		config:  config,
-		dialer:  net.Dialer{Timeout: config.ConnectTimeout},
+		door:    newDoor(address, &config, m),
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
 		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
 		reused:  m.UpstreamRequests.WithLabelValues(config.Cluster, "true"),
-		pool:    pool{idleTimeout: config.IdleTimeout},
+		waiting: m.UpstreamPending.WithLabelValues(config.Cluster),
+		pool:    pool{limits: config.Limits, life: life{configured: config.IdleTimeout}},
 	}
 }
 
@@ -78,7 +106,7 @@ func (t *Transport) Close() error {
 }
 
 // Handle makes one round trip. Its errors are [*proxy.Error]s: 503 UF where no
-// connection was made, 503 UC where it was closed or reset before an answer, 502
+// connection was made, 503 UO where the limits allow none, 503 UC where it was closed or reset before an answer, 502
 // UPE where the answer is no HTTP, and what the request's body or ctx says where
 // those failed.
 func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
@@ -88,6 +116,9 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 	req.Trace.Attempts++
 	c, err := t.conn(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, proxy.AsError(ctx, context.Cause(ctx))
+		}
 		return nil, err
 	}
 	x := &exchange{t: t, c: c, req: req}
@@ -100,50 +131,14 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 	if ctx.Err() != nil {
 		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
+	pe := x.explain(errors.Join(err, x.writeErr))
 	if c.unsent {
+		t.pool.ended(c)
 		// The server closed one idle connection; the others may be as dead, and
 		// whoever tries again should not meet them.
 		t.pool.flush()
 	}
-	return nil, x.explain(errors.Join(err, x.writeErr))
-}
-
-// conn takes an idle connection that still lives, or dials.
-func (t *Transport) conn(ctx context.Context) (*conn, error) {
-	if c := t.pool.get(); c != nil {
-		t.reused.Inc()
-		return c, nil
-	}
-	nc, err := t.dialer.DialContext(ctx, "tcp", t.address)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, proxy.AsError(ctx, context.Cause(ctx))
-		}
-		return nil, connectError(err)
-	}
-	c, err := newConn(nc, t.open)
-	if err != nil {
-		return nil, connectError(errors.Join(err, nc.Close()))
-	}
-	t.opened.Inc()
-	t.fresh.Inc()
-	return c, nil
-}
-
-// The words are Envoy's, so that whoever greps for them finds them.
-const resetText = "upstream connect error or disconnect/reset before headers. reset reason: "
-
-func connectError(err error) *proxy.Error {
-	text := "remote connection failure"
-	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		text = "connection timeout"
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		text = "remote connection failure, transport failure reason: delayed connect error: Connection refused"
-	}
-	return &proxy.Error{
-		Status: fasthttp.StatusServiceUnavailable, Flag: proxy.FlagUpstreamConnection,
-		Message: resetText + text, Unsent: true, Err: err,
-	}
+	return nil, pe
 }
 
 // exchange is one request and its answer on one connection.
@@ -305,6 +300,11 @@ func (x *exchange) receive() (*proxy.Response, error) {
 	// A 500 is often the last that comes: uvicorn, for one, answers an exception
 	// that Starlette lets through and then closes without having said so, too late
 	// for the next request to see it and too early to be served.
+	if x.c.requests == 1 {
+		if seconds, ok := keepAlive(&resp.Header); ok { // a server says the same each time
+			x.t.pool.tell(seconds)
+		}
+	}
 	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
 		resp.Header.StatusCode() == fasthttp.StatusInternalServerError
 	b := &body{x: x}

@@ -454,3 +454,37 @@ func TestPanicInTheRequestBody(t *testing.T) {
 	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 500, pe.Status)
 }
+
+// TestReady: a Read that would have to wait is not promised, and what has come is not
+// held back for what has only been announced.
+func TestReady(t *testing.T) {
+	next := make(chan struct{})
+	address := serve(t, func(_ int, p *peer) {
+		p.head()
+		p.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n")
+		<-next
+		p.send("tok 0\n\r\n6\r\n") // the next one's size, and no more
+		<-next
+		p.send("tok 1\n\r\n6\r\ntok 2\n\r\n0\r\n\r\n")
+	})
+	tr, _ := transport(t, address)
+	resp, err := tr.Handle(t.Context(), get(t))
+	require.NoError(t, err)
+	ready := resp.Body.(interface{ Ready() int })
+	require.Zero(t, ready.Ready(), "a size is not a byte")
+	buf := make([]byte, 4096)
+	next <- struct{}{}
+	n, err := resp.Body.Read(buf)
+	require.NoError(t, err)
+	require.Equal(t, "tok 0\n", string(buf[:n]))
+	require.Zero(t, ready.Ready())
+	next <- struct{}{}
+	n, err = resp.Body.Read(buf[:6])
+	require.NoError(t, err)
+	require.Equal(t, "tok 1\n", string(buf[:n]))
+	n, err = resp.Body.Read(buf)
+	require.Equal(t, "tok 2\n", string(buf[:n]))
+	require.ErrorIs(t, err, io.EOF, "the end was there, too")
+	require.Zero(t, ready.Ready())
+	require.NoError(t, resp.Close())
+}

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -14,13 +15,32 @@ import (
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
+// ADS is where the control plane is.
+type ADS struct {
+	// Targets are the control planes, the best first: the endpoints of each of
+	// grpc_services in turn.
+	Targets []Target
+	// Delta asks for changes only.
+	Delta bool
+}
+
+// Target is a gRPC server.
+type Target struct {
+	// URI is gRPC's: host:port, unix:path or scheme://authority/name
+	// (https://github.com/grpc/grpc/blob/master/doc/naming.md).
+	URI string
+	// TLS is nil for plain text.
+	TLS *TLS
+	// Metadata goes with every stream, as key and value in turn.
+	Metadata []string
+}
+
 // ads reads dynamic_resources. Listeners and clusters both come by ADS, or
-// neither does. The second result is the control plane's static cluster, if it
-// has one.
-func (c *compiler) ads(b *bootstrapv3.Bootstrap) (*ADS, string) {
+// neither does. The second result are the control planes' static clusters.
+func (c *compiler) ads(b *bootstrapv3.Bootstrap) (*ADS, map[string]bool) {
 	d := b.GetDynamicResources()
 	if d == nil {
-		return nil, ""
+		return nil, nil
 	}
 	if d.GetLdsConfig().GetAds() == nil {
 		c.failf("dynamic_resources.lds_config.ads: missing: listeners and clusters both come by ADS")
@@ -32,31 +52,73 @@ func (c *compiler) ads(b *bootstrapv3.Bootstrap) (*ADS, string) {
 	services := d.GetAdsConfig().GetGrpcServices()
 	if len(services) == 0 {
 		c.failf("%s.grpc_services: missing", path)
-		return nil, ""
+		return nil, nil
 	}
 	if d.GetAdsConfig().GetApiType() == 0 {
-		c.failf("%s.api_type: missing: only GRPC", path)
+		c.failf("%s.api_type: missing: only GRPC, DELTA_GRPC", path)
 	}
 	if d.GetAdsConfig().GetTransportApiVersion() == corev3.ApiVersion_AUTO {
 		c.failf("%s.transport_api_version: AUTO: not supported, only V3", path) // as Envoy says
 	}
-	if target := services[0].GetGoogleGrpc().GetTargetUri(); target != "" {
-		return &ADS{Targets: []string{target}}, ""
-	}
-	name := services[0].GetEnvoyGrpc().GetClusterName()
-	for _, m := range b.GetStaticResources().GetClusters() {
-		if m.GetName() == name {
-			return &ADS{Targets: c.controlPlane(m)}, name
+	out := &ADS{Delta: d.GetAdsConfig().GetApiType() == corev3.ApiConfigSource_DELTA_GRPC}
+	names := map[string]bool{}
+	for i, service := range services {
+		at := path + ".grpc_services[" + strconv.Itoa(i) + "]"
+		if g := service.GetGoogleGrpc(); g != nil {
+			out.Targets = append(out.Targets, c.google(at+".google_grpc", service, g)...)
+			continue
+		}
+		name := service.GetEnvoyGrpc().GetClusterName()
+		m := staticCluster(b, name)
+		if m == nil {
+			c.failf("%s.envoy_grpc.cluster_name: %q: not one of static_resources.clusters", at, name)
+			continue
+		}
+		names[name] = true
+		for _, t := range c.server(m) {
+			t.Metadata = metadata(service)
+			out.Targets = append(out.Targets, t)
 		}
 	}
-	c.failf("%s.grpc_services[0].envoy_grpc.cluster_name: %q: not one of static_resources.clusters", path, name)
-	return nil, ""
+	return out, names
 }
 
-// controlPlane reads the cluster of a control plane. It differs from others in
-// that it may be named by DNS and must speak HTTP/2; the rest is checked as
-// theirs is.
-func (c *compiler) controlPlane(m *clusterv3.Cluster) []string {
+func staticCluster(b *bootstrapv3.Bootstrap, name string) *clusterv3.Cluster {
+	for _, m := range b.GetStaticResources().GetClusters() {
+		if m.GetName() == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// google reads a target in Google's gRPC's words.
+func (c *compiler) google(at string, service *corev3.GrpcService, g *corev3.GrpcService_GoogleGrpc) []Target {
+	if g.GetTargetUri() == "" {
+		return nil // the check has said so
+	}
+	t := Target{URI: g.GetTargetUri(), Metadata: metadata(service)}
+	if ssl := g.GetChannelCredentials().GetSslCredentials(); ssl != nil {
+		t.TLS = &TLS{}
+		t.TLS.CA = c.source(at+".channel_credentials.ssl_credentials.root_certs", ssl.GetRootCerts())
+		t.TLS.Cert = c.source(at+".channel_credentials.ssl_credentials.cert_chain", ssl.GetCertChain())
+		t.TLS.Key = c.source(at+".channel_credentials.ssl_credentials.private_key", ssl.GetPrivateKey())
+		c.checkTLS(at+".channel_credentials.ssl_credentials", t.TLS)
+	}
+	return []Target{t}
+}
+
+func metadata(service *corev3.GrpcService) (out []string) {
+	for _, h := range service.GetInitialMetadata() {
+		out = append(out, strings.ToLower(h.GetKey()), h.GetValue())
+	}
+	return out
+}
+
+// server reads the cluster of a control plane, or of another gRPC server that the
+// sidecar itself calls. It differs from others in that it may be named by DNS or
+// be a unix socket, and must speak HTTP/2; the rest is checked as theirs is.
+func (c *compiler) server(m *clusterv3.Cluster) []Target {
 	like := proto.CloneOf(m)
 	switch m.GetType() { //nolint:exhaustive // the parser refuses the others
 	case clusterv3.Cluster_STRICT_DNS, clusterv3.Cluster_LOGICAL_DNS:
@@ -66,6 +128,14 @@ func (c *compiler) controlPlane(m *clusterv3.Cluster) []string {
 	if !takeHTTP2(like) {
 		c.failf("cluster %q: typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC", m.GetName())
 	}
+	// One connection, with gRPC's own keepalive: there is nothing to break or to
+	// balance.
+	like.CircuitBreakers, like.UpstreamConnectionOptions = nil, nil
+	var tls *TLS
+	if socket := m.GetTransportSocket(); socket != nil {
+		like.TransportSocket = nil
+		tls = c.upstreamTLS(fmt.Sprintf("cluster %q: transport_socket", m.GetName()), socket)
+	}
 	targets := targets(like)
 	if err := resource.Check("cluster", m.GetName(), like); err != nil {
 		c.check(err)
@@ -73,6 +143,9 @@ func (c *compiler) controlPlane(m *clusterv3.Cluster) []string {
 	}
 	if len(targets) == 0 {
 		c.failf("cluster %q: load_assignment: no endpoints", m.GetName())
+	}
+	for i := range targets {
+		targets[i].TLS = tls
 	}
 	return targets
 }
@@ -92,13 +165,54 @@ func takeHTTP2(m *clusterv3.Cluster) bool {
 	return true
 }
 
-// targets are the cluster's endpoints as gRPC names them.
-func targets(m *clusterv3.Cluster) (out []string) {
+// targets are the cluster's endpoints as gRPC names them. It takes unix sockets
+// out of m, which the parser does not know.
+func targets(m *clusterv3.Cluster) (out []Target) {
 	for _, locality := range m.GetLoadAssignment().GetEndpoints() {
+		kept := locality.LbEndpoints[:0]
 		for _, lb := range locality.GetLbEndpoints() {
+			if path := lb.GetEndpoint().GetAddress().GetPipe().GetPath(); path != "" {
+				out = append(out, Target{URI: "unix:" + path})
+				continue
+			}
 			s := lb.GetEndpoint().GetAddress().GetSocketAddress()
 			if host := strings.Trim(s.GetAddress(), "[]"); host != "" {
-				out = append(out, net.JoinHostPort(host, strconv.FormatUint(uint64(s.GetPortValue()), 10)))
+				out = append(out, Target{URI: net.JoinHostPort(host, strconv.FormatUint(uint64(s.GetPortValue()), 10))})
+			}
+			kept = append(kept, lb)
+		}
+		locality.LbEndpoints = kept
+	}
+	return out
+}
+
+// local says that an endpoint of m is a unix socket, where the sidecar itself may
+// go but no route.
+func local(m *clusterv3.Cluster) bool {
+	for _, locality := range m.GetLoadAssignment().GetEndpoints() {
+		for _, lb := range locality.GetLbEndpoints() {
+			if lb.GetEndpoint().GetAddress().GetPipe() != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// servers are the static clusters that the sidecar itself may call: those that
+// speak HTTP/2. A secret's sds_config names one.
+func (c *compiler) servers(b *bootstrapv3.Bootstrap, controlPlanes map[string]bool) map[string][]Target {
+	out := map[string][]Target{}
+	for _, m := range b.GetStaticResources().GetClusters() {
+		speaks := takeHTTP2(proto.CloneOf(m))
+		switch {
+		case controlPlanes[m.GetName()]:
+		case local(m):
+			out[m.GetName()] = c.server(m)
+		case speaks && m.GetType() != clusterv3.Cluster_EDS:
+			quiet := &compiler{parser: c.parser} // what is wrong is told where it is routed to
+			if targets := quiet.server(m); len(quiet.errs) == 0 {
+				out[m.GetName()] = targets
 			}
 		}
 	}

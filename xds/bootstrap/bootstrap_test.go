@@ -104,7 +104,7 @@ func TestStaticBootstrap(t *testing.T) {
 	require.Same(t, b, got.Source)
 	require.Len(t, got.Static.Listeners, 1)
 	require.Equal(t, "127.0.0.1:8080", got.Static.Listeners[0].Address)
-	require.Len(t, got.Static.Listeners[0].HTTP.Filters, 1)
+	require.Len(t, got.Static.Listeners[0].Chains[0].HTTP.Filters, 1)
 	require.Equal(t, []*cluster.Config{{Name: "models", ConnectTimeout: time.Second, Endpoints: []cluster.EndpointConfig{{Address: "127.0.0.1:8000", Weight: 1}}}}, got.Static.Clusters)
 }
 
@@ -125,7 +125,7 @@ func TestDynamicBootstrap(t *testing.T) {
 			require.NoError(t, err)
 			got, err := bootstrap.Compile(b, parser())
 			require.NoError(t, err)
-			require.Equal(t, tt.want, got.ADS.Targets)
+			require.Equal(t, tt.want, uris(got.ADS.Targets))
 			require.Empty(t, got.Static.Clusters, "nothing can be routed to the control plane")
 			require.Equal(t, "me", got.Node.GetId())
 		})
@@ -176,11 +176,11 @@ func TestCompileErrors(t *testing.T) {
 		}},
 		"nothing to do": {"{}", []string{"nothing to do: neither static_resources.listeners nor dynamic_resources"}},
 		"nor here":      {before(static, "static_resources") + "static_resources: {clusters: []}", []string{"nothing to do: neither static_resources.listeners nor dynamic_resources"}},
-		"delta":         {strings.Replace(dynamic, "api_type: GRPC", "api_type: DELTA_GRPC", 1), []string{`bootstrap "me": dynamic_resources.ads_config.api_type: DELTA_GRPC: not supported yet, only GRPC`}},
-		"no type":       {strings.Replace(dynamic, "api_type: GRPC, transport_api_version: V3,", "", 1), []string{`dynamic_resources.ads_config.api_type: missing: only GRPC`, `dynamic_resources.ads_config.transport_api_version: AUTO: not supported, only V3`}},
+		"REST":          {strings.Replace(dynamic, "api_type: GRPC", "api_type: REST", 1), []string{`bootstrap "me": dynamic_resources.ads_config.api_type: REST: not supported yet, only GRPC, DELTA_GRPC`}},
+		"no type":       {strings.Replace(dynamic, "api_type: GRPC, transport_api_version: V3,", "", 1), []string{`dynamic_resources.ads_config.api_type: missing: only GRPC, DELTA_GRPC`, `dynamic_resources.ads_config.transport_api_version: AUTO: not supported, only V3`}},
 		"no services":   {"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3}}", []string{`dynamic_resources.lds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.cds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.ads_config.grpc_services: missing`}},
 		"no such":       {strings.Replace(dynamic, "cluster_name: xds}", "cluster_name: xsd}", 1), []string{`dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: "xsd": not one of static_resources.clusters`, `cluster "xds": type: STRICT_DNS: not supported yet, only STATIC, EDS`, `cluster "xds": dns_lookup_family: V4_ONLY: not supported`, `cluster "xds": load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "fridayd.local": not an IP address`}},
-		"TLS, no h2":    {strings.Replace(strings.Replace(dynamic, "http2_protocol_options", "http_protocol_options", 1), "type: STRICT_DNS", "type: STRICT_DNS\n    transport_socket: {name: tls}", 1), []string{`cluster "xds": typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC`, `cluster "xds": transport_socket: not supported`}},
+		"TLS, no h2":    {strings.Replace(strings.Replace(dynamic, "http2_protocol_options", "http_protocol_options", 1), "type: STRICT_DNS", "type: STRICT_DNS\n    transport_socket: {name: tls}", 1), []string{`cluster "xds": typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC`, `cluster "xds": transport_socket.typed_config: "": only UpstreamTlsContext`}},
 		"admin's name":  {"admin: {address: {socket_address: {address: localhost, port_value: 1}}}", []string{`admin.address.socket_address.address: "localhost": not an IP address`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,4 +208,11 @@ func FuzzDecode(f *testing.F) {
 			require.NotNil(t, got.Node)
 		}
 	})
+}
+
+func uris(targets []bootstrap.Target) (out []string) {
+	for _, t := range targets {
+		out = append(out, t.URI)
+	}
+	return out
 }

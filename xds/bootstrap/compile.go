@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
@@ -24,16 +25,14 @@ type Bootstrap struct {
 	AdminAddress string
 	// ADS is the control plane; nil where there is none.
 	ADS *ADS
+	// Servers are the static clusters that the sidecar itself may call, by name: a
+	// secret's sds_config names one.
+	Servers map[string][]Target
 	// Static are the listeners and clusters of the bootstrap itself, without the
-	// control plane's own cluster: nothing can be routed to that.
+	// control planes' own clusters and unix sockets: nothing can be routed to them.
 	Static *config.Resources
-}
-
-// ADS is where the control plane is.
-type ADS struct {
-	// Targets are gRPC targets, tried in turn: host:port, or
-	// scheme://authority/name (https://github.com/grpc/grpc/blob/master/doc/naming.md).
-	Targets []string
+	// Needs are the secrets that Static refers to.
+	Needs []resource.Need
 }
 
 // userAgent is how Friday names itself to control planes.
@@ -49,10 +48,12 @@ func Compile(b *bootstrapv3.Bootstrap, parser *resource.Parser) (*Bootstrap, err
 	c.check(resource.Check("bootstrap", b.GetNode().GetId(), b))
 	out := &Bootstrap{Source: b, Node: node(b.GetNode()), Static: &config.Resources{}}
 	out.AdminAddress = c.admin(b.GetAdmin())
-	xdsCluster := ""
-	out.ADS, xdsCluster = c.ads(b)
-	c.clusters(b, xdsCluster, out.Static)
-	c.listeners(b, out.Static)
+	var controlPlanes map[string]bool
+	out.ADS, controlPlanes = c.ads(b)
+	out.Servers = c.servers(b, controlPlanes)
+	c.clusters(b, controlPlanes, out)
+	c.listeners(b, out)
+	c.needs(out)
 	if len(c.errs) == 0 && len(out.Static.Listeners) == 0 && out.ADS == nil {
 		return nil, errIdle
 	}
@@ -100,8 +101,8 @@ func (c *compiler) admin(a *bootstrapv3.Admin) string {
 	return net.JoinHostPort(s.GetAddress(), strconv.FormatUint(uint64(s.GetPortValue()), 10))
 }
 
-// clusters parses the static clusters but the control plane's own.
-func (c *compiler) clusters(b *bootstrapv3.Bootstrap, xdsCluster string, out *config.Resources) {
+// clusters parses the static clusters but those that nothing can be routed to.
+func (c *compiler) clusters(b *bootstrapv3.Bootstrap, controlPlanes map[string]bool, out *Bootstrap) {
 	seen := map[string]bool{}
 	for i, m := range b.GetStaticResources().GetClusters() {
 		name := m.GetName()
@@ -110,7 +111,7 @@ func (c *compiler) clusters(b *bootstrapv3.Bootstrap, xdsCluster string, out *co
 			continue
 		}
 		seen[name] = true
-		if name == xdsCluster && xdsCluster != "" {
+		if controlPlanes[name] || local(m) {
 			continue
 		}
 		parsed, err := c.parser.Cluster(m)
@@ -120,13 +121,14 @@ func (c *compiler) clusters(b *bootstrapv3.Bootstrap, xdsCluster string, out *co
 		case parsed.EDS != "":
 			c.failf("cluster %q: type: EDS: not supported yet in static_resources", name)
 		default:
-			out.Clusters = append(out.Clusters, parsed.Config)
+			out.Static.Clusters = append(out.Static.Clusters, parsed.Config)
+			out.Needs = append(out.Needs, parsed.Secrets...)
 		}
 	}
 }
 
 // listeners parses the static listeners. What they route to inline must be there.
-func (c *compiler) listeners(b *bootstrapv3.Bootstrap, out *config.Resources) {
+func (c *compiler) listeners(b *bootstrapv3.Bootstrap, out *Bootstrap) {
 	known := map[string]bool{}
 	for _, m := range b.GetStaticResources().GetClusters() {
 		known[m.GetName()] = true
@@ -139,16 +141,36 @@ func (c *compiler) listeners(b *bootstrapv3.Bootstrap, out *config.Resources) {
 		}
 		seen[m.GetName()] = true
 		parsed, err := c.parser.Listener(m)
-		switch {
-		case err != nil:
+		if err != nil {
 			c.check(err)
 			continue
-		case parsed.HTTP.Table == nil:
-			c.failf("listener %q: rds: not supported yet in static_resources", m.GetName())
-			continue
-		case parsed.ValidateClusters:
-			c.check(resource.UnknownClusters("listener", m.GetName(), parsed.HTTP.Table, func(name string) bool { return known[name] }))
 		}
-		out.Listeners = append(out.Listeners, parsed.Listener)
+		for h := range parsed.HTTPs() {
+			if h.RouteName != "" {
+				c.failf("listener %q: rds: not supported yet in static_resources", m.GetName())
+			}
+		}
+		for _, use := range parsed.Extensions {
+			c.failf("listener %q: filter %q: config_discovery: not supported yet in static_resources", m.GetName(), use.Name)
+		}
+		for _, t := range parsed.Validated {
+			c.check(resource.UnknownClusters("listener", m.GetName(), t, func(name string) bool { return known[name] }))
+		}
+		out.Static.Listeners = append(out.Static.Listeners, parsed.Listener)
+		out.Needs = append(out.Needs, parsed.Secrets...)
+	}
+}
+
+// needs refuses secrets that nobody could send.
+func (c *compiler) needs(out *Bootstrap) {
+	for _, n := range out.Needs {
+		switch server := n.Source.Cluster; {
+		case n.Source.Static && out.Static.Secrets[n.Ref] == nil:
+			c.failf("secret %q: not one of static_resources.secrets", n.Name)
+		case server != "" && len(out.Servers[server]) == 0:
+			c.failf("secret %q: sds_config: cluster %q: not one of static_resources.clusters that speak HTTP/2", n.Name, server)
+		case n.Source == tlscontext.Source{} && out.ADS == nil:
+			c.failf("secret %q: sds_config.ads: there is no ads_config", n.Name)
+		}
 	}
 }

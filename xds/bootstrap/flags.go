@@ -21,8 +21,10 @@ const DefaultListen = "0.0.0.0:19080"
 // Flags are a sidecar's settings where there is no bootstrap file: either an
 // upstream or a control plane.
 type Flags struct {
-	// Upstream is the model server: host:port or http://host[:port]. A name is
-	// resolved once, here.
+	// Upstream is the model server: host:port, http://host[:port] or
+	// https://host[:port]. A name is resolved once, here. With https the server must
+	// have a certificate for host that the system trusts, HTTP/2 is spoken where it
+	// likes, and it is called by its own name, where it has one.
 	Upstream string
 	// Listen is host:port, the host an IP address or empty. Default
 	// [DefaultListen]. Only beside Upstream.
@@ -98,38 +100,40 @@ func splitHostPort(s string) (host string, port uint32, err error) {
 }
 
 // server reads the upstream: host:port, or a URL of a scheme and nothing after
-// the host.
-func server(s string) (host string, port uint32, err error) {
+// the host. secure says that its scheme is https.
+func server(s string) (host string, port uint32, secure bool, err error) {
 	scheme, rest, isURL := strings.Cut(s, "://")
-	if !isURL {
+	standard := "80"
+	switch scheme = strings.ToLower(scheme); {
+	case !isURL:
 		rest = s
-	} else if scheme = strings.ToLower(scheme); scheme == "https" {
-		return "", 0, errors.New("https is not supported yet: TLS to the server has to be ended by something else")
-	} else if scheme != "http" {
-		return "", 0, fmt.Errorf("scheme %q: not http", scheme)
+	case scheme == "https":
+		secure, standard = true, "443"
+	case scheme != "http":
+		return "", 0, false, fmt.Errorf("scheme %q: neither http nor https", scheme)
 	}
 	if strings.ContainsRune(rest, '@') {
-		return "", 0, errors.New("credentials are not supported: callers send their own")
+		return "", 0, false, errors.New("credentials are not supported: callers send their own")
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		if rest[i:] != "/" {
-			return "", 0, fmt.Errorf("path %q: not supported: callers send their own", rest[i:])
+			return "", 0, false, fmt.Errorf("path %q: not supported: callers send their own", rest[i:])
 		}
 		rest = rest[:i]
 	}
 	if isURL && !hasPort(rest) {
-		rest = net.JoinHostPort(strings.Trim(rest, "[]"), "80")
+		rest = net.JoinHostPort(strings.Trim(rest, "[]"), standard)
 	}
 	host, port, err = splitHostPort(rest)
 	switch {
 	case err != nil:
-		return "", 0, err
+		return "", 0, false, err
 	case host == "":
-		return "", 0, errors.New("the host is missing")
+		return "", 0, false, errors.New("the host is missing")
 	case port == 0:
-		return "", 0, errors.New("port 0: not a port to connect to")
+		return "", 0, false, errors.New("port 0: not a port to connect to")
 	}
-	return host, port, nil
+	return host, port, secure, nil
 }
 
 func hasPort(s string) bool {

@@ -41,8 +41,8 @@ func TestUpstreamFlags(t *testing.T) {
 	l := got.Static.Listeners[0]
 	require.Equal(t, "inbound", l.Name)
 	require.Equal(t, "0.0.0.0:19080", l.Address)
-	require.Equal(t, []string{"friday.filters.http.batch", "friday.filters.http.stream"}, []string{l.HTTP.Filters[0].Name, l.HTTP.Filters[1].Name})
-	route := l.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Equal(t, []string{"friday.filters.http.batch", "friday.filters.http.stream"}, []string{l.Chains[0].HTTP.Filters[0].Name, l.Chains[0].HTTP.Filters[1].Name})
+	route := l.Chains[0].HTTP.Table.VirtualHosts[0].Routes[0]
 	require.Equal(t, "/", route.Match.Prefix)
 	require.Zero(t, route.Timeout, "none, and not Envoy's 15 s")
 	require.Equal(t, []config.WeightedCluster{{Name: "upstream", Weight: 1}}, route.Clusters)
@@ -62,7 +62,7 @@ func TestUpstreamForms(t *testing.T) {
 		require.Equal(t, want, got.Static.Clusters[0].Endpoints[0].Address, upstream)
 		require.Len(t, got.Static.Clusters[0].Endpoints, 1, upstream)
 		require.Equal(t, "0.0.0.0:0", got.Static.Listeners[0].Address)
-		require.Equal(t, time.Minute, got.Static.Listeners[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
+		require.Equal(t, time.Minute, got.Static.Listeners[0].Chains[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
 		require.NotEmpty(t, got.Node.GetId(), "the host's name")
 	}
 }
@@ -71,7 +71,7 @@ func TestControlPlaneFlags(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"fridayd.models:19010", "127.0.0.1:19010", "[::1]:19010"} {
 		got := compile(t, bootstrap.Flags{XDS: target, NodeID: "me", NodeCluster: "embed"})
-		require.Equal(t, []string{target}, got.ADS.Targets)
+		require.Equal(t, []string{target}, uris(got.ADS.Targets))
 		require.Equal(t, "embed", got.Node.GetCluster())
 		require.Empty(t, got.Static.Listeners)
 		require.Empty(t, got.Static.Clusters)
@@ -87,10 +87,9 @@ func TestFlagsErrors(t *testing.T) {
 		`--upstream "x:y": port "y": not a number of 0 to 65535`:               {Upstream: "x:y"},
 		`--upstream ":1": the host is missing`:                                 {Upstream: ":1"},
 		`--upstream "x:0": port 0: not a port to connect to`:                   {Upstream: "x:0"},
-		`--upstream "https://x:1": https is not supported yet`:                 {Upstream: "https://x:1"},
 		`--upstream "127.0.0.1:19080": that is where --listen 0.0.0.0:19080`:   {Upstream: "127.0.0.1:19080"},
 		`--upstream "10.0.0.1:80": that is where --listen 10.0.0.1:80 listens`: {Upstream: "10.0.0.1:80", Listen: "10.0.0.1:80"},
-		`--upstream "ftp://x:1": scheme "ftp": not http`:                       {Upstream: "ftp://x:1"},
+		`--upstream "ftp://x:1": scheme "ftp": neither http nor https`:         {Upstream: "ftp://x:1"},
 		`--upstream "http://x:1/v1": path "/v1": not supported`:                {Upstream: "http://x:1/v1"},
 		`--upstream "http://u:p@x:1": credentials are not supported`:           {Upstream: "http://u:p@x:1"},
 		`--upstream "no.such.host.invalid:1": cannot be resolved: lookup`:      {Upstream: "no.such.host.invalid:1"},
@@ -100,6 +99,7 @@ func TestFlagsErrors(t *testing.T) {
 		`--timeout -1s: must not be negative`:                                  {Upstream: "127.0.0.1:1", Timeout: -time.Second},
 		`--listen ":1": the control plane says what to listen on`:              {XDS: "127.0.0.1:1", Listen: ":1"},
 		`--timeout 1s: the control plane says how long`:                        {XDS: "127.0.0.1:1", Timeout: time.Second},
+		`--xds "https://x:1": https is not supported here`:                     {XDS: "https://x:1"},
 		`--xds "x": not host:port`:                                             {XDS: "x"},
 	} {
 		_, err := f.Bootstrap(t.Context())

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -45,7 +46,7 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 	if err != nil {
 		return fmt.Errorf("--listen %q: %w", listen, err)
 	}
-	host, port, err := server(f.Upstream)
+	host, port, secure, err := server(f.Upstream)
 	if err != nil {
 		return fmt.Errorf("--upstream %q: %w", f.Upstream, err)
 	}
@@ -58,7 +59,18 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 			return fmt.Errorf("--upstream %q: that is where --listen %s listens: requests would go in a circle", f.Upstream, listen)
 		}
 	}
-	hcm, err := connectionManager(f.Timeout)
+	cluster := &clusterv3.Cluster{
+		Name:                 upstreamName,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LoadAssignment:       assignment(upstreamName, port, ips...),
+	}
+	called := "" // by whatever name the caller uses
+	if secure {
+		if called, err = speakTLS(cluster, host, port); err != nil {
+			return err
+		}
+	}
+	hcm, err := connectionManager(f.Timeout, called)
 	if err != nil {
 		return err
 	}
@@ -70,11 +82,7 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
 			}}}},
 		}},
-		Clusters: []*clusterv3.Cluster{{
-			Name:                 upstreamName,
-			ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-			LoadAssignment:       assignment(upstreamName, port, ips...),
-		}},
+		Clusters: []*clusterv3.Cluster{cluster},
 	}
 	return nil
 }
@@ -91,9 +99,17 @@ func circular(listen *corev3.Address, ip string, port uint32) bool {
 	return lerr == nil && uerr == nil && (l == u || l.IsUnspecified() && (u.IsLoopback() || u.IsUnspecified()))
 }
 
-// connectionManager is that of a sidecar that was told nothing but its upstream.
-func connectionManager(timeout time.Duration) (*anypb.Any, error) {
+// connectionManager is that of a sidecar that was told nothing but its upstream,
+// which is called by the name called, where it is not empty.
+func connectionManager(timeout time.Duration, called string) (*anypb.Any, error) {
 	var err error
+	to := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
+		Timeout:          durationpb.New(timeout),
+	}
+	if called != "" {
+		to.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: called}
+	}
 	pack := func(m proto.Message) *anypb.Any {
 		a, packErr := anypb.New(m)
 		if packErr != nil && err == nil {
@@ -105,18 +121,16 @@ func connectionManager(timeout time.Duration) (*anypb.Any, error) {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(m)}}
 	}
 	hcm := pack(&hcmv3.HttpConnectionManager{
-		StatPrefix: inbound,
+		StatPrefix:        inbound,
+		StreamIdleTimeout: durationpb.New(0), // a model may think for as long as it likes
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
 			Name: inbound,
 			VirtualHosts: []*routev3.VirtualHost{{
 				Name: inbound, Domains: []string{"*"},
 				Routes: []*routev3.Route{{
-					Name:  inbound,
-					Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-					Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-						ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
-						Timeout:          durationpb.New(timeout),
-					}},
+					Name:   inbound,
+					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+					Action: &routev3.Route_Route{Route: to},
 				}},
 			}},
 		}},
@@ -137,7 +151,10 @@ func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 	case f.Timeout != 0:
 		return fmt.Errorf("--timeout %s: the control plane says how long", f.Timeout)
 	}
-	host, port, err := server(f.XDS)
+	host, port, secure, err := server(f.XDS)
+	if err == nil && secure {
+		err = errors.New("https is not supported here: a bootstrap file can say it")
+	}
 	if err != nil {
 		return fmt.Errorf("--xds %q: %w", f.XDS, err)
 	}

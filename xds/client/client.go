@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -21,20 +21,25 @@ import (
 // Client keeps a sidecar's configuration up to date.
 type Client struct {
 	// Set once.
-	opts    Options
-	log     *zap.Logger
-	metrics *telemetry.Metrics
-	started time.Time
-	saves   chan *state // to the one that writes the state file, latest only
+	opts        Options
+	log         *zap.Logger
+	metrics     *telemetry.Metrics
+	started     time.Time
+	returnAfter time.Duration
+	saves       chan *state   // to the one that writes the state file, latest only
+	moved       chan struct{} // the state has changed: for the clock
 
-	// For everybody; only Run's goroutine stores.
+	// For everybody; only who has mu stores.
 	state atomic.Pointer[state]
 	ready atomic.Bool
 
-	// Run's goroutine only.
+	mu       sync.Mutex // guards changing the state, and what follows
 	applied  *config.Resources
 	versions [kinds]string // as the metric shows them
 	retry    retry
+	feeds    map[string]*feed
+	// spawn starts to follow a feed; nil while Run does not run.
+	spawn func(*feed)
 }
 
 // New makes a Client that does nothing until Run.
@@ -46,13 +51,25 @@ func New(opts Options) *Client {
 		opts.Metrics = telemetry.New(prometheus.NewRegistry())
 	}
 	c := &Client{
-		opts:    opts,
-		log:     opts.Log,
-		metrics: opts.Metrics,
-		started: time.Now(),
-		saves:   make(chan *state, 1),
+		opts:        opts,
+		log:         opts.Log,
+		metrics:     opts.Metrics,
+		started:     time.Now(),
+		returnAfter: opts.ReturnAfter,
+		saves:       make(chan *state, 1),
+		moved:       make(chan struct{}, 1),
+		feeds:       map[string]*feed{},
 	}
-	c.state.Store(newState(opts.Parser, opts.Static))
+	if c.returnAfter == 0 {
+		c.returnAfter = returnAfter
+	}
+	s := newState(opts.Parser, opts.Static)
+	s.needs = opts.Needs
+	s.reachable = make(map[string]bool, len(opts.Servers))
+	for name := range opts.Servers {
+		s.reachable[name] = true
+	}
+	c.state.Store(s)
 	return c
 }
 
@@ -61,26 +78,88 @@ func New(opts Options) *Client {
 // failures, until ctx ends; then it returns nil. An error means that the static
 // configuration cannot be put in force. It is called once.
 func (c *Client) Run(ctx context.Context) error {
-	if len(c.opts.Targets) == 0 {
-		c.change(func(s *state) { s.complete = true })
-		if err := c.apply(c.state.Load()); err != nil {
-			return fmt.Errorf("static configuration: %w", err)
-		}
-		c.ready.Store(true)
-		<-ctx.Done()
-		return nil
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if c.opts.StateFile != "" {
+	if len(c.opts.Targets) > 0 && c.opts.StateFile != "" {
 		wg.Go(func() { c.keep(ctx) })
 		c.restore()
 	}
-	if err := c.apply(c.state.Load()); err != nil {
+	if err := c.begin(); err != nil {
 		return fmt.Errorf("static configuration: %w", err)
 	}
-	c.follow(ctx)
+	c.mu.Lock()
+	c.spawn = func(f *feed) {
+		own, stop := context.WithCancel(ctx)
+		f.stop = stop
+		wg.Go(func() { f.follow(own) })
+	}
+	if len(c.opts.Targets) > 0 {
+		c.feed("", c.opts.Targets, c.opts.Delta, slices.Collect(allKinds))
+	}
+	c.serve(c.state.Load()) // of what the state file had
+	c.mu.Unlock()
+	c.clock(ctx)
+	c.mu.Lock()
+	c.spawn = nil
+	for _, f := range c.feeds {
+		f.stop()
+	}
+	c.mu.Unlock()
 	return nil
+}
+
+func allKinds(yield func(kind) bool) {
+	for k := range kinds {
+		if !yield(k) {
+			return
+		}
+	}
+}
+
+// begin puts what is there without a control plane in force.
+func (c *Client) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.opts.Targets) == 0 {
+		c.change(func(s *state) {
+			s.complete = true
+			s.want()
+		})
+	}
+	if err := c.apply(c.state.Load()); err != nil {
+		return err
+	}
+	if len(c.opts.Targets) == 0 {
+		c.ready.Store(true)
+	}
+	return nil
+}
+
+// feed starts to follow a source. REQUIRES: mu.
+func (c *Client) feed(source string, targets []Target, delta bool, kinds []kind) {
+	f := &feed{c: c, source: source, targets: targets, delta: delta, kinds: kinds, wake: make(chan struct{}, 1)}
+	c.feeds[source] = f
+	c.spawn(f)
+}
+
+// clock lets time pass until ctx ends.
+func (c *Client) clock(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := time.Hour
+		if at, ok := c.deadline(); ok {
+			wait = max(0, time.Until(at))
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.moved:
+		case now := <-timer.C:
+			c.tick(now)
+		}
+	}
 }
 
 // Ready says whether the first configuration has been applied: the static one
@@ -103,7 +182,7 @@ func (c *Client) Versions() map[string]string {
 
 // apply hands what follows from s to the data plane, where it differs from what
 // is in force. Nothing at all is no configuration, before the first is complete:
-// the data plane would think that it is ready.
+// the data plane would think that it is ready. REQUIRES: mu.
 func (c *Client) apply(s *state) error {
 	r := s.resources()
 	if !s.complete && len(r.Listeners) == 0 && len(r.Clusters) == 0 {
@@ -119,18 +198,19 @@ func (c *Client) apply(s *state) error {
 	return nil
 }
 
-// commit makes s the state. What follows from it is in force.
+// commit makes s the state. What follows from it is in force. REQUIRES: mu.
 func (c *Client) commit(s *state) {
 	old := c.state.Swap(s)
-	for name := range s.without {
-		if !old.without[name] {
-			c.log.Warn("endpoints have not come in time: the clusters go on without", zap.String(telemetry.FieldResource, name))
+	for k := range s.without {
+		if !old.without[k] {
+			c.log.Warn("a resource has not come in time: who needs it goes on without",
+				zap.Stringer(telemetry.FieldType, k.kind), zap.String(telemetry.FieldResource, k.name))
 		}
 	}
 	if s.complete && len(c.opts.Targets) > 0 && !c.ready.Swap(true) {
 		c.log.Info("first configuration is in force")
 	}
-	if s.complete && (!old.complete || !sameForce(old.inForce(), s.inForce())) {
+	if s.complete && (!old.complete || !sameForce(old, s)) {
 		c.save(s)
 	}
 	for k := range kinds {
@@ -140,48 +220,135 @@ func (c *Client) commit(s *state) {
 			c.versions[k] = v
 		}
 	}
+	c.serve(s)
+	c.wake()
 }
 
-// handle takes a response and returns what is wrong with it, for the NACK.
-func (c *Client) handle(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) error {
-	err, applyErr := c.attempt(k, resp, now)
+// serve follows the servers whose secrets are asked for, and no others.
+// REQUIRES: mu.
+func (c *Client) serve(s *state) {
+	if c.spawn == nil {
+		return
+	}
+	for p := range s.lists {
+		if p.source != "" && c.feeds[p.source] == nil && s.reachable[p.source] {
+			c.feed(p.source, c.opts.Servers[p.source], false, []kind{sds})
+		}
+	}
+	for source, f := range c.feeds {
+		if source != "" && len(s.lists[part{sds, source}]) == 0 {
+			delete(c.feeds, source)
+			c.retry.forget(source)
+			f.stop()
+		}
+	}
+}
+
+// wake tells the feeds and the clock that the state has changed. REQUIRES: mu.
+func (c *Client) wake() {
+	for _, f := range c.feeds {
+		nudge(f.wake)
+	}
+	nudge(c.moved)
+}
+
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// connected and disconnected say that a stream to source has been opened and has
+// ended. The control plane sends again what is not in force.
+func (c *Client) connected(source string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retry.forget(source)
+	now := time.Now()
+	c.change(func(s *state) { s.connected(source, now) })
+	c.pass(now)
+}
+
+func (c *Client) disconnected(source string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.change(func(s *state) { s.disconnected(source) })
+}
+
+// handle takes an update and returns what is wrong with it, for the NACK.
+func (c *Client) handle(source string, u *update, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := u.kind
+	err, applyErr := c.attempt(source, u, now)
 	if applyErr != nil {
-		c.retry.refused(k, resp, now)
+		c.retry.refused(source, u, now)
 		err = errors.Join(err, applyErr)
 	} else {
-		c.retry.taken(k)
+		c.retry.passed(source, u)
 	}
-	log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, resp.GetVersionInfo()))
+	log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, u.version))
 	if err != nil {
 		c.metrics.XDSUpdates.WithLabelValues(k.String(), "rejected").Inc()
-		log.Error("update refused", zap.Strings("problems", strings.Split(err.Error(), "\n")))
+		log.Error("update refused", zap.Strings("problems", strings.Split(cut(err.Error()), "\n")))
 		return err
 	}
 	c.metrics.XDSUpdates.WithLabelValues(k.String(), "accepted").Inc()
-	log.Info("update accepted", zap.Int("resources", len(resp.GetResources())))
+	log.Info("update accepted", zap.Int("resources", len(u.resources)), zap.Int("removed", len(u.removed)))
 	return nil
 }
 
-// attempt makes what is good of a response the state, where the data plane takes
-// what follows from it. err is what is wrong with the response itself, applyErr
-// what the data plane says.
-func (c *Client) attempt(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) (err, applyErr error) {
+// attempt makes what is good of an update the state, where the data plane takes
+// what follows from it. err is what is wrong with the update itself, applyErr
+// what the data plane says. REQUIRES: mu.
+func (c *Client) attempt(source string, u *update, now time.Time) (err, applyErr error) {
 	next := c.state.Load().clone()
-	err = next.accept(k, resp, now)
+	err = next.accept(source, u, now)
 	next.settle(now)
 	if applyErr = c.apply(next); applyErr != nil {
 		next = c.state.Load().clone()
-		next.refuse(k, resp, applyErr, now)
+		pieces := next.pieces(source, u)
+		if len(pieces) < 2 {
+			next.refuse(source, u, applyErr, now)
+		} else {
+			next, applyErr = c.piecemeal(next, source, pieces, now)
+		}
 		next.settled = now
 	}
 	c.commit(next)
 	return err, applyErr
 }
 
-// tick lets time pass. It returns the kinds whose last response was refused and
-// is now in force.
-func (c *Client) tick(now time.Time) (acknowledge []kind) {
-	acknowledge = c.again(now)
+// piecemeal takes what the data plane takes of an update that it does not take
+// whole: a listener whose port is busy does not keep the others out. REQUIRES: mu.
+func (c *Client) piecemeal(s *state, source string, pieces []*update, now time.Time) (*state, error) {
+	var errs []error
+	for _, u := range pieces {
+		next := s.clone()
+		_ = next.accept(source, u, now) // attempt has its words
+		next.settle(now)
+		err := c.apply(next)
+		if err == nil {
+			s = next
+			continue
+		}
+		s.refuse(source, u, err, now)
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
+}
+
+// tick lets time pass.
+func (c *Client) tick(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.again(now)
+	c.pass(now)
+}
+
+// pass lets time pass. REQUIRES: mu.
+func (c *Client) pass(now time.Time) {
 	next := c.state.Load().clone()
 	next.settle(now)
 	err := c.apply(next)
@@ -192,34 +359,16 @@ func (c *Client) tick(now time.Time) (acknowledge []kind) {
 	}
 	c.retry.waiting(err != nil, now)
 	c.commit(next)
-	return acknowledge
 }
 
-// change commits a change that cannot be refused.
+// change commits a change that cannot be refused. REQUIRES: mu.
 func (c *Client) change(do func(*state)) {
 	next := c.state.Load().clone()
 	do(next)
 	c.commit(next)
 }
 
-// inForce are the resources that serve, by kind and name.
-func (s *state) inForce() (out [kinds]map[string]*item) {
-	out[lds], out[rds] = s.listeners, s.tables
-	out[cds], out[eds] = make(map[string]*item, len(s.clusters)), map[string]*item{}
-	for name, c := range s.clusters {
-		out[cds][name] = c.item
-		if c.source != nil {
-			out[eds][c.source.endpoints().Name] = c.source
-		}
-	}
-	return out
-}
-
-func sameForce(a, b [kinds]map[string]*item) bool {
-	for k := range kinds {
-		if !maps.Equal(a[k], b[k]) {
-			return false
-		}
-	}
-	return true
+// sameForce says that the same serves, for the state file.
+func sameForce(a, b *state) bool {
+	return maps.Equal(a.listeners, b.listeners) && maps.Equal(a.tables, b.tables) && maps.Equal(a.clusters, b.clusters)
 }

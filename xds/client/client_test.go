@@ -105,7 +105,7 @@ func start(t *testing.T, change func(*client.Options)) *rig {
 }
 
 func against(addr string) func(*client.Options) {
-	return func(o *client.Options) { o.Targets = []string{addr} }
+	return func(o *client.Options) { o.Targets = client.Plain(addr) }
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -306,7 +306,7 @@ func TestTargetsAreTriedInTurn(t *testing.T) {
 	dead, alive := xdstest.New(t), xdstest.New(t)
 	dead.Stop()
 	alive.Set(xdstest.StaticCluster(t, "blue", "10.0.0.1:80"), xdstest.Listener(t, "in", "127.0.0.1:1", "r"), xdstest.Routes("r", "blue"))
-	r := start(t, func(o *client.Options) { o.Targets = []string{dead.Addr(), alive.Addr()} })
+	r := start(t, func(o *client.Options) { o.Targets = client.Plain(dead.Addr(), alive.Addr()) })
 	eventually(t, "ready", r.Ready)
 }
 
@@ -314,14 +314,14 @@ func TestStaticConfiguration(t *testing.T) {
 	t.Parallel()
 	static := &config.Resources{
 		Clusters:  []*cluster.Config{{Name: "static", Endpoints: []cluster.EndpointConfig{{Address: "10.0.0.9:80"}}}},
-		Listeners: []*config.Listener{{Name: "static", HTTP: &config.HTTP{Table: &config.RouteTable{}}}},
+		Listeners: []*config.Listener{{Name: "static", Default: &config.FilterChain{HTTP: &config.HTTP{Table: &config.RouteTable{}}}}},
 	}
 	alone := start(t, func(o *client.Options) { o.Static = static })
 	eventually(t, "ready", alone.Ready)
 	require.Equal(t, "10.0.0.9:80", alone.plane.endpoint("static"))
 
 	cp := xdstest.New(t)
-	both := start(t, func(o *client.Options) { o.Static, o.Targets = static, []string{cp.Addr()} })
+	both := start(t, func(o *client.Options) { o.Static, o.Targets = static, client.Plain(cp.Addr()) })
 	eventually(t, "the static part, at once", func() bool { return both.plane.endpoint("static") != "" })
 	require.False(t, both.Ready())
 	cp.Set(xdstest.StaticCluster(t, "blue", "10.0.0.1:80"), xdstest.Listener(t, "in", "127.0.0.1:1", "r"), xdstest.Routes("r", "blue"))
@@ -332,7 +332,7 @@ func TestStaticConfiguration(t *testing.T) {
 
 func TestStaticConfigurationThatIsRefusedEndsRun(t *testing.T) {
 	t.Parallel()
-	for _, targets := range [][]string{nil, {"127.0.0.1:1"}} {
+	for _, targets := range [][]client.Target{nil, client.Plain("127.0.0.1:1")} {
 		c := client.New(client.Options{
 			Targets: targets, Static: &config.Resources{Clusters: []*cluster.Config{{Name: "x"}}},
 			Apply: func(*config.Resources) error { return errors.New("no") },
@@ -346,7 +346,7 @@ func TestStateFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "xds.bin")
 	cp := xdstest.New(t)
 	cp.Set(xdstest.Cluster("blue"), xdstest.Endpoints(t, "blue", "10.0.0.1:80"), xdstest.Listener(t, "in", "127.0.0.1:1", "r"), xdstest.Routes("r", "blue"))
-	with := func(o *client.Options) { o.Targets, o.StateFile = []string{cp.Addr()}, file }
+	with := func(o *client.Options) { o.Targets, o.StateFile = client.Plain(cp.Addr()), file }
 	r := start(t, with)
 	eventually(t, "ready", r.Ready)
 	r.stop()

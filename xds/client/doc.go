@@ -1,8 +1,10 @@
 // Package client gets a sidecar's configuration from a control plane by ADS, in
-// the state-of-the-world variant of the protocol
-// (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol).
+// either variant of the protocol
+// (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol), and secrets
+// from servers of their own (SDS). wire.go has what differs between the variants;
+// behind it everything is an update.
 //
-// The problem: responses of four types arrive in any order, each may be partly
+// The problem: responses of six types arrive in any order, each may be partly
 // wrong, the stream breaks when it likes, and out of all this one configuration
 // has to be made that is whole at every moment. So what was received, and what is
 // made of it, is one value, state, that does no I/O and knows no clock but the
@@ -22,7 +24,7 @@
 //  3. Make before break: an older version serves until the newer one is warm, and
 //     a removed cluster stays while routes in force name it (for 15 s at most).
 //  4. Nothing is given up because the control plane is away, and without it no
-//     waiting times out.
+//     waiting times out; but what was sent with a TTL goes when that is over.
 //
 // What was not done: the routes of a response are not applied one by one as
 // Envoy does it, since then a route could lead to a cluster that is still

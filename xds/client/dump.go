@@ -23,19 +23,27 @@ func (c *Client) ConfigDump() *adminv3.ConfigDump {
 	d := &dump{state: s, started: timestamppb.New(c.started)}
 	b := c.opts.Bootstrap
 	if b != nil {
-		d.add(&adminv3.BootstrapConfigDump{Bootstrap: b, LastUpdated: d.started})
+		shown := proto.CloneOf(b)
+		redact(shown.ProtoReflect(), false)
+		d.add(&adminv3.BootstrapConfigDump{Bootstrap: shown, LastUpdated: d.started})
 	}
 	clusters, listeners := d.clusters(), d.listeners()
 	for _, m := range b.GetStaticResources().GetClusters() {
-		clusters.StaticClusters = append(clusters.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: pack(m), LastUpdated: d.started})
+		clusters.StaticClusters = append(clusters.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: redacted(pack(m)), LastUpdated: d.started})
 	}
 	for _, m := range b.GetStaticResources().GetListeners() {
-		listeners.StaticListeners = append(listeners.StaticListeners, &adminv3.ListenersConfigDump_StaticListener{Listener: pack(m), LastUpdated: d.started})
+		listeners.StaticListeners = append(listeners.StaticListeners, &adminv3.ListenersConfigDump_StaticListener{Listener: redacted(pack(m)), LastUpdated: d.started})
 	}
 	d.add(clusters)
 	d.add(d.endpoints())
 	d.add(listeners)
 	d.add(d.routes())
+	if out := d.extensions(); len(out.GetEcdsFilters()) > 0 {
+		d.add(out)
+	}
+	if out := d.secrets(); len(out.GetDynamicActiveSecrets())+len(out.GetDynamicWarmingSecrets()) > 0 {
+		d.add(out)
+	}
 	return &d.out
 }
 
@@ -100,9 +108,9 @@ func (d *dump) listeners() *adminv3.ListenersConfigDump {
 		active, latest, failed := d.state.listeners[name], d.known[lds].items[name], d.failure(lds, name)
 		m := &adminv3.ListenersConfigDump_DynamicListener{Name: name, ErrorState: failed, ClientStatus: statusOf(active != nil, failed)}
 		if active != nil {
-			m.ActiveState = one(active)
+			m.ActiveState = one(active.item)
 		}
-		if latest != nil && active != latest {
+		if latest != nil && (active == nil || active.item != latest) {
 			m.WarmingState = one(latest)
 		}
 		out.DynamicListeners = append(out.DynamicListeners, m)
@@ -135,8 +143,55 @@ func (d *dump) endpoints() *adminv3.EndpointsConfigDump {
 	return out
 }
 
+func (d *dump) extensions() *adminv3.EcdsConfigDump {
+	out := new(adminv3.EcdsConfigDump)
+	for _, name := range all(d, ecds, d.known[ecds].items) {
+		i, failed := d.known[ecds].items[name], d.failure(ecds, name)
+		m := &adminv3.EcdsConfigDump_EcdsFilterConfig{ErrorState: failed, ClientStatus: statusOf(i != nil, failed)}
+		m.EcdsFilter, m.VersionInfo, m.LastUpdated = shown(i)
+		out.EcdsFilters = append(out.EcdsFilters, m)
+	}
+	return out
+}
+
+// secrets are those of every source, without what is secret about them.
+func (d *dump) secrets() *adminv3.SecretsConfigDump {
+	out := new(adminv3.SecretsConfigDump)
+	add := func(col *collection, source string) {
+		names := map[string]bool{}
+		for name := range col.items {
+			names[name] = true
+		}
+		for name := range col.failures {
+			names[name] = true
+		}
+		for _, name := range d.lists[part{sds, source}] {
+			names[name] = true
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			i, failed := col.items[name], failureOf(col, name)
+			m := &adminv3.SecretsConfigDump_DynamicSecret{Name: name, ErrorState: failed, ClientStatus: statusOf(i != nil, failed)}
+			m.Secret, m.VersionInfo, m.LastUpdated = shown(i)
+			if i == nil {
+				out.DynamicWarmingSecrets = append(out.DynamicWarmingSecrets, m)
+				continue
+			}
+			out.DynamicActiveSecrets = append(out.DynamicActiveSecrets, m)
+		}
+	}
+	add(&d.known[sds], "")
+	for _, source := range slices.Sorted(maps.Keys(d.servers)) {
+		add(d.servers[source], source)
+	}
+	return out
+}
+
 func (d *dump) failure(k kind, name string) *adminv3.UpdateFailureState {
-	f, ok := d.known[k].failures[name]
+	return failureOf(&d.known[k], name)
+}
+
+func failureOf(col *collection, name string) *adminv3.UpdateFailureState {
+	f, ok := col.failures[name]
 	if !ok {
 		return nil
 	}
@@ -166,10 +221,11 @@ func shown(i *item) (raw *anypb.Any, version string, updated *timestamppb.Timest
 	return printable(i.raw), i.version, updated
 }
 
-// printable is raw, or a TypedStruct that says so where raw holds what cannot be
+// printable is raw without secrets, or a TypedStruct that says so where raw holds what cannot be
 // written as JSON (a filter of an unknown type that is optional), which would
 // spoil the whole dump.
 func printable(raw *anypb.Any) *anypb.Any {
+	raw = redacted(raw)
 	_, err := protojson.Marshal(raw)
 	if err == nil {
 		return raw

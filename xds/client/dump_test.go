@@ -43,7 +43,7 @@ func TestConfigDump(t *testing.T) {
 	bad.LbPolicy = clusterv3.Cluster_MAGLEV
 	require.Error(t, d.recv(cds, xdstest.Cluster("blue"), xdstest.Cluster("green"), bad))
 	require.NoError(t, d.recv(lds, xdstest.Listener(t, "in", "127.0.0.1:1", "r2"), xdstest.Listener(t, "more", "127.0.0.1:2", "r2")))
-	d.s.refuse(rds, xdstest.Response(t, rds.typeURL(), "9", "", xdstest.Routes("r2", "blue")), errors.New("no"), d.now)
+	d.s.refuse("", ofWorld(rds, xdstest.Response(t, rds.typeURL(), "9", "", xdstest.Routes("r2", "blue"))), errors.New("no"), d.now)
 	b, c, e, l, r := dumped(t, d)
 
 	require.Equal(t, "static", b.GetBootstrap().GetStaticResources().GetClusters()[0].GetName())

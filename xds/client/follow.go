@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -21,6 +21,19 @@ const (
 	maxResponse = 256 << 20
 	// pingAfter and pingTimeout find out that a silent control plane is gone.
 	pingAfter, pingTimeout = 30 * time.Second, 10 * time.Second
+	// connectTimeout bounds an attempt to connect.
+	connectTimeout = 10 * time.Second
+	// silence is how long a control plane may take to answer anything where there
+	// is another one to ask.
+	silence = 15 * time.Second
+	// returnAfter is how often a better control plane than the one that is
+	// followed is looked for. Each return that fails doubles it, up to maxReturn.
+	returnAfter, maxReturn = 30 * time.Second, 10 * time.Minute
+)
+
+var (
+	errSilent = errors.New("no answer, and there is another control plane")
+	errBetter = errors.New("a control plane that stands before it is back")
 )
 
 // backoff is how long to wait before the next attempt after so many failures: 1 s
@@ -37,104 +50,191 @@ func afterSuccess(jitter float64) time.Duration {
 	return time.Duration(jitter * float64(200*time.Millisecond))
 }
 
-// follow opens one stream after another.
-func (c *Client) follow(ctx context.Context) {
-	failures := 0
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		target := c.opts.Targets[attempt%len(c.opts.Targets)]
-		received, err := c.stream(ctx, target)
+// feed is a source of resources: the control plane, or a server of secrets. One
+// goroutine follows it, one stream after another.
+type feed struct {
+	// Set once.
+	c       *Client
+	source  string // empty for the control plane
+	targets []Target
+	delta   bool
+	kinds   []kind
+	// wake says that the state has changed.
+	wake chan struct{}
+
+	// Guarded by c.mu.
+	acks []kind // what was refused and is in force by now
+	stop context.CancelFunc
+
+	// The goroutine's own.
+	patience time.Duration // until a better target is looked for
+}
+
+// follow opens one stream after another: to the first target that answers, in
+// their order.
+func (f *feed) follow(ctx context.Context) {
+	failures, at := 0, 0
+	f.patience = f.c.returnAfter
+	for ctx.Err() == nil {
+		received, err := f.stream(ctx, at)
 		if ctx.Err() != nil {
 			return
 		}
 		jitter := rand.Float64() // #nosec G404 -- spreads load
 		wait := afterSuccess(jitter)
-		if received {
-			failures = 0
-		} else {
+		target := f.targets[at].URI
+		switch {
+		case errors.Is(err, errBetter):
+			failures, at, wait = 0, 0, 0
+			f.patience = min(2*f.patience, maxReturn)
+		case received:
+			if at == 0 {
+				f.patience = f.c.returnAfter
+			}
+			failures, at = 0, 0
+		case at+1 < len(f.targets):
+			at++
+			wait = 0
+		default:
+			at = 0
 			failures++
 			wait = backoff(failures, jitter)
 		}
-		c.log.Warn("no stream to the control plane; what is in force goes on",
+		f.c.log.Warn("no stream to the control plane; what is in force goes on",
 			zap.String("target", target), zap.Error(err), zap.Duration("retry_in", wait))
-		c.wait(ctx, wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
 }
 
-// wait lets time pass without a stream.
-func (c *Client) wait(ctx context.Context, d time.Duration) {
-	end := time.Now().Add(d)
-	for {
-		now := time.Now()
-		if !now.Before(end) {
-			return
-		}
-		until := end
-		if at, ok := c.deadline(); ok && at.Before(until) {
-			until = at
-		}
-		timer := time.NewTimer(time.Until(until))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case now = <-timer.C:
-			if now.Before(end) {
-				c.tick(now)
-			}
-		}
-	}
+func (f *feed) dial(t Target) (*grpc.ClientConn, error) {
+	return grpc.NewClient(t.URI, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(t.credentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		grpc.WithNoProxy(),
+	}, f.c.opts.DialOptions...)...)
 }
 
 // stream opens one stream and follows it to its end. received says whether it
 // was of any use.
-func (c *Client) stream(ctx context.Context, target string) (received bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (f *feed) stream(ctx context.Context, at int) (received bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t := f.targets[at]
 	// A connection for each attempt: the name is resolved anew, and gRPC's own
 	// back-off does not add itself to ours.
-	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
-		grpc.WithNoProxy(),
-	}, c.opts.DialOptions...)...)
+	conn, err := f.dial(t)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	ads, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(ctx)
+	w, err := f.open(t.outgoing(ctx), conn, t.URI)
 	if err != nil {
 		return false, err
 	}
-	s := &stream{c: c, ads: ads, node: c.opts.Node}
-	responses := make(chan *discoveryv3.DiscoveryResponse)
+	s := &stream{c: f.c, feed: f, wire: w, target: t.URI}
+	updates := make(chan *update)
 	var wg sync.WaitGroup
 	defer wg.Wait() // after cancel: defers run last to first, so cancel here too
-	defer cancel()
+	defer cancel(nil)
 	var broke error
+	answered := make(chan struct{})
 	wg.Go(func() {
-		defer close(responses)
-		for {
-			resp, err := ads.Recv()
-			if err != nil {
-				broke = err
-				return
-			}
-			select {
-			case responses <- resp:
-			case <-ctx.Done():
-				broke = ctx.Err()
-				return
-			}
-		}
+		defer close(updates)
+		broke = f.receive(ctx, w, updates, sync.OnceFunc(func() { close(answered) }))
 	})
-	err = s.run(ctx, target, responses)
+	if len(f.targets) > 1 {
+		wg.Go(func() { f.watch(ctx, at, answered, cancel) })
+	}
+	err = s.run(ctx, updates)
+	if why := context.Cause(ctx); errors.Is(why, errBetter) || errors.Is(why, errSilent) {
+		return s.received, why
+	}
 	if err == nil || errors.Is(err, io.EOF) {
-		// The stream is over, and only Recv says why. It closes responses when it
+		// The stream is over, and only Recv says why. It closes updates when it
 		// has.
-		for range responses { // thrown away
+		for range updates { // thrown away
 		}
 		err = broke
 	}
 	return s.received, err
+}
+
+// receive hands on what comes until the stream ends, and says why it did.
+func (f *feed) receive(ctx context.Context, w wire, updates chan<- *update, answered func()) error {
+	for {
+		u, typeURL, err := w.recv()
+		if err != nil {
+			return err
+		}
+		answered()
+		if u == nil {
+			f.c.log.Warn("response of a type that was not asked for", zap.String("type_url", typeURL))
+			continue
+		}
+		select {
+		case updates <- u:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watch gives up a stream for another target: where it is silent from the
+// beginning, or where a target that stands before it is back.
+func (f *feed) watch(ctx context.Context, at int, answered <-chan struct{}, give func(error)) {
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+		give(errSilent)
+		return
+	case <-answered:
+	}
+	for at > 0 {
+		timer.Reset(f.patience)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		for _, better := range f.targets[:at] {
+			if f.reaches(ctx, better) {
+				give(errBetter)
+				return
+			}
+		}
+	}
+}
+
+// reaches says whether a connection to t can be made.
+func (f *feed) reaches(ctx context.Context, t Target) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := f.dial(t)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // it was a question only
+	conn.Connect()
+	for {
+		switch at := conn.GetState(); at {
+		case connectivity.Ready:
+			return true
+		case connectivity.TransientFailure, connectivity.Shutdown:
+			return false
+		default:
+			if !conn.WaitForStateChange(ctx, at) {
+				return false
+			}
+		}
+	}
 }

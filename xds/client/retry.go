@@ -3,7 +3,6 @@ package client
 import (
 	"time"
 
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -16,7 +15,7 @@ import (
 // until the data plane takes it, another one of its kind comes, or a new stream
 // opens, on which the control plane sends it again. The zero value holds nothing.
 type retry struct {
-	responses [kinds]*discoveryv3.DiscoveryResponse
+	updates map[part]*update
 	// waited says that the data plane has refused what follows from waiting, which
 	// no response brings back.
 	waited   bool
@@ -24,17 +23,19 @@ type retry struct {
 	at       time.Time
 }
 
-func (r *retry) empty() bool {
-	return !r.waited && r.responses == [kinds]*discoveryv3.DiscoveryResponse{}
-}
+func (r *retry) empty() bool { return !r.waited && len(r.updates) == 0 }
 
-// refused notes resp. A version that was refused before is not a reason to begin
+// refused notes u. A version that was refused before is not a reason to begin
 // anew with short waits.
-func (r *retry) refused(k kind, resp *discoveryv3.DiscoveryResponse, now time.Time) {
-	if old := r.responses[k]; old != nil && old.GetVersionInfo() != resp.GetVersionInfo() {
+func (r *retry) refused(source string, u *update, now time.Time) {
+	p := part{u.kind, source}
+	if old := r.updates[p]; old != nil && old.version != u.version {
 		r.failures = 0
 	}
-	r.responses[k] = resp
+	if r.updates == nil {
+		r.updates = map[part]*update{}
+	}
+	r.updates[p] = u.over(r.updates[p])
 	r.later(now)
 }
 
@@ -45,10 +46,29 @@ func (r *retry) later(now time.Time) {
 }
 
 // taken forgets what was refused of a kind.
-func (r *retry) taken(k kind) {
-	r.responses[k] = nil
+func (r *retry) taken(p part) {
+	delete(r.updates, p)
 	if r.empty() {
 		*r = retry{}
+	}
+}
+
+// passed forgets what u, which the data plane has taken, is newer than.
+func (r *retry) passed(source string, u *update) {
+	p := part{u.kind, source}
+	if old := r.updates[p]; old != nil && !u.full {
+		if rest := (&update{kind: u.kind, version: old.version, nonce: old.nonce, target: old.target}).after(old, u); rest != nil {
+			r.updates[p] = rest
+			return
+		}
+	}
+	r.taken(p)
+}
+
+// forget forgets what a source has sent.
+func (r *retry) forget(source string) {
+	for k := range kinds {
+		r.taken(part{k, source})
 	}
 }
 
@@ -73,6 +93,8 @@ func (r *retry) due(now time.Time) bool { return !r.empty() && !now.Before(r.at)
 // deadline is when tick has to be called next without anything having happened;
 // ok is false where it has not.
 func (c *Client) deadline() (at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	at, ok = c.state.Load().deadline()
 	if !c.retry.empty() && (!ok || c.retry.at.Before(at)) {
 		return c.retry.at, true
@@ -80,37 +102,47 @@ func (c *Client) deadline() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// again tries what the data plane has refused, where it is time, and returns the
-// kinds whose response is now in force whole: they were refused before and have
-// to be acknowledged.
-func (c *Client) again(now time.Time) (acknowledge []kind) {
+// again tries what the data plane has refused, where it is time. What is then in
+// force whole was refused before and has to be acknowledged. REQUIRES: mu.
+func (c *Client) again(now time.Time) {
 	if !c.retry.due(now) {
-		return nil
+		return
 	}
 	failed := false
-	for k := range kinds {
-		resp := c.retry.responses[k]
-		if resp == nil {
-			continue
+	for source, f := range c.feeds {
+		for _, k := range f.kinds {
+			u := c.retry.updates[part{k, source}]
+			if u == nil {
+				continue
+			}
+			log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, u.version))
+			err, applyErr := c.attempt(source, u, now)
+			if applyErr != nil {
+				failed = true
+				log.Warn("update refused again", zap.Error(applyErr))
+				continue
+			}
+			c.retry.taken(part{k, source})
+			if err != nil {
+				log.Info("what is good of an update is in force, after it was refused")
+				continue
+			}
+			c.metrics.XDSUpdates.WithLabelValues(k.String(), "accepted").Inc()
+			log.Info("update accepted, after it was refused")
+			f.acks = append(f.acks, k)
+			nudge(f.wake)
 		}
-		log := c.log.With(zap.Stringer(telemetry.FieldType, k), zap.String(telemetry.FieldVersion, resp.GetVersionInfo()))
-		err, applyErr := c.attempt(k, resp, now)
-		if applyErr != nil {
-			failed = true
-			log.Warn("update refused again", zap.Error(applyErr))
-			continue
-		}
-		c.retry.taken(k)
-		if err != nil {
-			log.Info("what is good of an update is in force, after it was refused")
-			continue
-		}
-		c.metrics.XDSUpdates.WithLabelValues(k.String(), "accepted").Inc()
-		log.Info("update accepted, after it was refused")
-		acknowledge = append(acknowledge, k)
 	}
 	if failed {
 		c.retry.later(now)
 	}
-	return acknowledge
+}
+
+// acknowledged are the kinds that again wants acknowledged, once.
+func (c *Client) acknowledged(f *feed) []kind {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	acks := f.acks
+	f.acks = nil
+	return acks
 }

@@ -13,15 +13,18 @@ import (
 // passed. It goes from what is depended on to what depends: clusters, routes,
 // listeners; and removes in the other direction.
 func (s *state) settle(now time.Time) {
+	s.expire(now)
 	s.admit(rds)
 	s.admit(lds)
-	s.prune()
+	s.want()
 	s.ask(now)
+	s.settleSecrets()
 	s.settleClusters()
 	s.settleTables()
 	s.settleListeners()
 	s.dropTables()
 	s.dropClusters(now)
+	s.dropSecrets()
 	s.complete = s.complete || s.whole(now)
 	s.settled = now
 }
@@ -34,66 +37,12 @@ func (s *state) admit(k kind) {
 			col.items[name] = i
 			delete(col.waiting, name)
 			delete(col.failures, name)
+			s.stale = s.stale || k.whole()
 		}
 	}
 }
 
-// prune forgets what nobody asks for any more. What is in force stays until it
-// has been replaced.
-func (s *state) prune() {
-	for _, k := range []kind{eds, rds} {
-		names := s.names(k)
-		asked := func(name string) bool {
-			_, ok := slices.BinarySearch(names, name)
-			return ok
-		}
-		col := &s.known[k]
-		maps.DeleteFunc(col.items, func(name string, _ *item) bool { return !asked(name) })
-		maps.DeleteFunc(col.waiting, func(name string, _ *item) bool { return !asked(name) })
-		maps.DeleteFunc(col.failures, func(name string, _ failure) bool { return !asked(name) })
-		if k == eds {
-			maps.DeleteFunc(s.asked, func(name string, _ time.Time) bool { return !asked(name) })
-			maps.DeleteFunc(s.without, func(name string, _ bool) bool { return !asked(name) })
-		}
-	}
-}
-
-// patience is how long each of the endpoints that are asked for may take. Of
-// clusters that share endpoints the most patient counts.
-func (s *state) patience() map[string]time.Duration {
-	p := map[string]time.Duration{}
-	for _, i := range s.known[cds].items {
-		c := i.cluster()
-		switch {
-		case c.EDS == "":
-		case c.FetchTimeout == 0:
-			p[c.EDS] = resource.Unlimited
-		default:
-			p[c.EDS] = max(p[c.EDS], c.FetchTimeout)
-		}
-	}
-	return p
-}
-
-// ask notes since when endpoints are missing, and gives up on those that have
-// been for too long.
-func (s *state) ask(now time.Time) {
-	for name, p := range s.patience() {
-		switch since, asked := s.asked[name]; {
-		case s.known[eds].items[name] != nil:
-			delete(s.asked, name)
-			delete(s.without, name)
-		case !s.up || s.without[name]:
-		case !asked:
-			s.asked[name] = now
-		case now.Sub(since) >= p:
-			delete(s.asked, name)
-			s.without[name] = true
-		}
-	}
-}
-
-// settleClusters puts clusters in force whose endpoints are there.
+// settleClusters puts clusters in force whose endpoints and secrets are there.
 func (s *state) settleClusters() {
 	for name, i := range s.known[cds].items {
 		old, c := s.clusters[name], i.cluster()
@@ -107,13 +56,13 @@ func (s *state) settleClusters() {
 			if old.item != i || !old.leaveBy.IsZero() {
 				s.clusters[name] = &living{item: i, endpoints: endpoints, source: source, config: old.config}
 			}
-		case c.EDS == "":
-			s.clusters[name] = &living{item: i, config: c.Config}
-		case endpoints == nil && !s.without[c.EDS]:
+		case s.missing(c.Secrets), c.EDS != "" && endpoints == nil && !s.without[key{eds, "", c.EDS}]:
 			// Warming: the older one, if any, goes on.
 			if old != nil && !old.leaveBy.IsZero() {
 				s.clusters[name] = &living{item: old.item, endpoints: old.endpoints, source: old.source, config: old.config}
 			}
+		case c.EDS == "":
+			s.clusters[name] = &living{item: i, config: c.Config}
 		default:
 			cfg := *c.Config
 			if endpoints != nil {
@@ -124,10 +73,9 @@ func (s *state) settleClusters() {
 	}
 }
 
-// warm says that no route of t leads to a cluster that waits for its first
-// endpoints.
-func (s *state) warm(t *config.RouteTable) bool {
-	for name := range resource.Clusters(t) {
+// warm says that none of the clusters waits for its first endpoints.
+func (s *state) warm(clusters []string) bool {
+	for _, name := range clusters {
 		if s.known[cds].items[name] != nil && s.clusters[name] == nil {
 			return false
 		}
@@ -135,32 +83,89 @@ func (s *state) warm(t *config.RouteTable) bool {
 	return true
 }
 
+// settleTables puts tables in force whose clusters are. One that has not come in
+// time is empty: its listener opens and answers 404, as in Envoy.
 func (s *state) settleTables() {
 	for name, i := range s.known[rds].items {
-		if s.warm(i.table().RouteTable) {
+		if s.warm(i.table().Clusters) {
 			s.tables[name] = i
+		}
+	}
+	for k := range s.without {
+		if k.kind == rds && s.tables[k.name] == nil {
+			s.tables[k.name] = &item{parsed: &resource.RouteTable{RouteTable: &config.RouteTable{Name: k.name}}}
 		}
 	}
 }
 
 func (s *state) settleListeners() {
 	for name, i := range s.known[lds].items {
-		h := i.listener().HTTP
-		if h.RouteName != "" && s.tables[h.RouteName] != nil || h.Table != nil && s.warm(h.Table) {
-			s.listeners[name] = i
+		l := i.listener()
+		missing := func(table string) bool { return s.tables[table] == nil }
+		if slices.ContainsFunc(l.Tables, missing) || !s.warm(l.Clusters) || s.missing(l.Secrets) {
+			continue
+		}
+		filled, ok := s.fill(s.listeners[name], i)
+		switch {
+		case ok:
+			s.listeners[name] = filled
+		case s.listeners[name] == nil: // warming
 		}
 	}
-	maps.DeleteFunc(s.listeners, func(name string, _ *item) bool {
+	maps.DeleteFunc(s.listeners, func(name string, _ *serving) bool {
 		return s.known[lds].items[name] == nil && s.known[lds].waiting[name] == nil
 	})
+}
+
+// fill makes a listener of i and what it is made up of; ok is false while
+// something is missing. What has not changed since old is the same pointer.
+func (s *state) fill(old *serving, i *item) (filled *serving, ok bool) {
+	l := i.listener()
+	parts := make([]any, 0, len(l.Extensions))
+	extensions := make([]*resource.Extension, 0, len(l.Extensions))
+	for _, use := range l.Extensions {
+		x, ok := s.extension(use)
+		if !ok {
+			return nil, false
+		}
+		extensions = append(extensions, x)
+		parts = append(parts, x)
+	}
+	switch {
+	case old != nil && old.item == i && slices.Equal(old.parts, parts):
+		return old, true
+	case old != nil && old.listener() == l && slices.Equal(old.parts, parts):
+		return &serving{item: i, config: old.config, parts: parts}, true
+	}
+	return &serving{item: i, config: l.With(extensions), parts: parts}, true
+}
+
+// extension is what a filter that comes by ECDS is now: what came, else its
+// default where it need not wait, or has for long enough; nil is none at all.
+func (s *state) extension(use *resource.ExtensionUse) (*resource.Extension, bool) {
+	k := key{ecds, "", use.Name}
+	_, refused := s.known[ecds].failures[use.Name]
+	i := s.held(k)
+	switch {
+	case i != nil && use.Takes(i.extension()) == nil:
+		return i.extension(), true
+	case use.WithoutWarming, refused, i != nil, s.without[k]:
+		return use.Default, true
+	}
+	return nil, false
 }
 
 // dropTables lets go of tables that no listener names, in force or on its way.
 func (s *state) dropTables() {
 	used := map[string]bool{}
-	for _, of := range []map[string]*item{s.listeners, s.known[lds].items} {
-		for _, i := range of {
-			used[i.listener().HTTP.RouteName] = true
+	for _, l := range s.listeners {
+		for _, table := range l.listener().Tables {
+			used[table] = true
+		}
+	}
+	for _, i := range s.known[lds].items {
+		for _, table := range i.listener().Tables {
+			used[table] = true
 		}
 	}
 	maps.DeleteFunc(s.tables, func(name string, _ *item) bool { return !used[name] })
@@ -170,25 +175,35 @@ func (s *state) dropTables() {
 // names, or that have stayed long enough. While newer routes are held back for
 // their clusters to warm, the older ones keep theirs.
 func (s *state) dropClusters(now time.Time) {
+	removed := false
+	for name := range s.clusters {
+		removed = removed || s.known[cds].items[name] == nil
+	}
+	if !removed {
+		return
+	}
 	used := map[string]bool{}
-	held := false
-	for name, i := range s.listeners {
-		held = held || s.known[lds].items[name] != i
-		t := i.listener().HTTP.Table
-		if route := i.listener().HTTP.RouteName; route != "" {
-			t = s.tables[route].table().RouteTable
-			held = held || s.known[rds].items[route] != nil && s.known[rds].items[route] != s.tables[route]
-		}
-		for cluster := range resource.Clusters(t) {
-			used[cluster] = true
+	use := func(clusters []string) {
+		for _, name := range clusters {
+			used[name] = true
 		}
 	}
+	held := false
+	for name, l := range s.listeners {
+		held = held || s.known[lds].items[name] != l.item
+		use(l.listener().Clusters)
+		for _, table := range l.listener().Tables {
+			use(s.tables[table].table().Clusters)
+			held = held || s.known[rds].items[table] != nil && s.known[rds].items[table] != s.tables[table]
+		}
+	}
+	up := s.up[""]
 	for name, c := range s.clusters {
 		switch {
 		case s.known[cds].items[name] != nil:
-		case !used[name], s.up && !held && !c.leaveBy.IsZero() && !now.Before(c.leaveBy):
+		case !used[name], up && !held && !c.leaveBy.IsZero() && !now.Before(c.leaveBy):
 			delete(s.clusters, name)
-		case s.up && c.leaveBy.IsZero():
+		case up && c.leaveBy.IsZero():
 			leaves := *c
 			leaves.leaveBy = now.Add(fetchTimeout)
 			s.clusters[name] = &leaves
@@ -202,7 +217,7 @@ func (s *state) whole(now time.Time) bool {
 	if !s.known[lds].answered {
 		return false
 	}
-	if s.up && !s.openBy.IsZero() && !now.Before(s.openBy) {
+	if s.up[""] && !s.openBy.IsZero() && !now.Before(s.openBy) {
 		return true
 	}
 	if !s.known[cds].answered {
@@ -233,12 +248,12 @@ func (s *state) deadline() (at time.Time, ok bool) {
 	if !s.complete {
 		add(s.openBy)
 	}
-	patience := s.patience()
-	for name, since := range s.asked {
-		add(since.Add(patience[name]))
+	for k, since := range s.asked {
+		add(since.Add(s.wanted[k]))
 	}
 	for _, c := range s.clusters {
 		add(c.leaveBy)
 	}
+	add(s.expiry)
 	return at, ok
 }

@@ -39,18 +39,18 @@ func newDrive(t testing.TB, static *config.Resources) *drive {
 }
 
 func (d *drive) up() {
-	d.s.connected(d.now)
+	d.s.connected("", d.now)
 	d.s.settle(d.now)
 }
 
-func (d *drive) down() { d.s.disconnected() }
+func (d *drive) down() { d.s.disconnected("") }
 
 func (d *drive) recv(k kind, resources ...proto.Message) error {
 	d.Helper()
 	d.version++
 	resp := xdstest.Response(d, k.typeURL(), fmt.Sprint(d.version), "n", resources...)
 	next := d.s.clone()
-	err := next.accept(k, resp, d.now)
+	err := next.accept("", ofWorld(k, resp), d.now)
 	next.settle(d.now)
 	d.s = next
 	return err
@@ -68,9 +68,10 @@ func (d *drive) force() string {
 	r := d.s.resources()
 	var parts []string
 	for _, l := range r.Listeners {
-		t := l.HTTP.Table
+		http := slices.Collect(l.HTTPs())[0]
+		t := http.Table
 		if t == nil {
-			t = r.Routes[l.HTTP.RouteName]
+			t = r.Routes[http.RouteName]
 			require.NotNil(d, t, "listener %s without its routes", l.Name)
 		}
 		var to []string
@@ -142,7 +143,7 @@ func TestFirstConfigurationDoesNotWaitForEver(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, d.now.Add(15*time.Second), at)
 	d.pass(15 * time.Second)
-	d.want("in>")
+	d.want("in> late>") // without routes, as in Envoy
 	require.True(t, d.s.complete)
 	_, ok = d.s.deadline()
 	require.False(t, ok)
@@ -263,10 +264,10 @@ func TestEndpointsTimeOutOnlyWhileConnected(t *testing.T) {
 	d.want("in>blue blue=10.0.0.1:80")
 	d.pass(time.Second)
 	d.want("in>blue blue=10.0.0.1:80 green=")
-	require.True(t, d.s.without["green"])
+	require.True(t, d.s.without[key{eds, "", "green"}])
 	require.NoError(t, d.recv(eds, xdstest.Endpoints(t, "green", "10.0.0.2:80")))
 	d.want("in>blue blue=10.0.0.1:80 green=10.0.0.2:80")
-	require.False(t, d.s.without["green"])
+	require.False(t, d.s.without[key{eds, "", "green"}])
 }
 
 func TestZeroFetchTimeoutWaitsForEver(t *testing.T) {
@@ -319,7 +320,7 @@ func TestRefusedNames(t *testing.T) {
 	t.Parallel()
 	d := newDrive(t, &config.Resources{
 		Clusters:  []*cluster.Config{{Name: "static"}},
-		Listeners: []*config.Listener{{Name: "static", HTTP: &config.HTTP{Table: &config.RouteTable{}}}},
+		Listeners: []*config.Listener{{Name: "static", Default: &config.FilterChain{HTTP: &config.HTTP{Table: &config.RouteTable{}}}}},
 	})
 	err := d.recv(cds, xdstest.StaticCluster(t, "twice", "10.0.0.1:80"), xdstest.StaticCluster(t, "twice", "10.0.0.2:80"), xdstest.Cluster("static"))
 	require.EqualError(t, err, "cluster \"twice\": stands twice in the response\ncluster \"twice\": stands twice in the response\ncluster \"static\": the bootstrap has one of this name")

@@ -24,8 +24,14 @@ import (
 // service.status.v3.ClientConfig in binary.
 const (
 	stateMagic = "friday state 1\n"
-	// saveDelay gathers the changes that come close together.
+	// saveDelay gathers the changes that come close together, and saveShare bounds
+	// what writing takes: after a write that took a time, so many times that long
+	// passes before the next. A large configuration that changes all the time must
+	// not keep the disk and a core busy.
 	saveDelay = 200 * time.Millisecond
+	saveShare = 50
+	// maxSaveDelay bounds that.
+	maxSaveDelay = 10 * time.Second
 )
 
 // errCorrupt says that a state file is none, or damaged.
@@ -49,8 +55,17 @@ func (c *Client) save(s *state) {
 	}
 }
 
+// Resave writes the state file once more: another process may have written it. It does
+// not block.
+func (c *Client) Resave() {
+	if s := c.state.Load(); s.complete {
+		c.save(s)
+	}
+}
+
 // keep writes what save hands over until ctx ends.
 func (c *Client) keep(ctx context.Context) {
+	delay := saveDelay
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,7 +77,7 @@ func (c *Client) keep(ctx context.Context) {
 			}
 			return
 		case s := <-c.saves:
-			timer := time.NewTimer(saveDelay)
+			timer := time.NewTimer(delay)
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -72,7 +87,9 @@ func (c *Client) keep(ctx context.Context) {
 			case s = <-c.saves:
 			default:
 			}
+			began := time.Now()
 			c.write(s)
+			delay = min(max(saveDelay, saveShare*time.Since(began)), maxSaveDelay)
 		}
 	}
 }
@@ -91,6 +108,9 @@ func encodeState(s *state) []byte {
 	for k := range kinds {
 		for _, name := range slices.Sorted(maps.Keys(force[k])) {
 			i := force[k][name]
+			if i.raw == nil || i.ttl > 0 { // made up here, or meant not to last
+				continue
+			}
 			m.GenericXdsConfigs = append(m.GenericXdsConfigs, &statusv3.ClientConfig_GenericXdsConfig{
 				TypeUrl: k.typeURL(), Name: name, VersionInfo: i.version, XdsConfig: i.raw, LastUpdated: timestamppb.New(i.updated),
 			})
@@ -102,6 +122,29 @@ func encodeState(s *state) []byte {
 	}
 	sum := sha256.Sum256(data)
 	return slices.Concat([]byte(stateMagic), sum[:], data)
+}
+
+// inForce are the resources that serve, by kind and name, but for secrets: private
+// keys are not written to disk, and their server is asked again.
+func (s *state) inForce() (out [kinds]map[string]*item) {
+	out[lds], out[rds] = make(map[string]*item, len(s.listeners)), s.tables
+	out[cds], out[eds] = make(map[string]*item, len(s.clusters)), map[string]*item{}
+	out[ecds] = map[string]*item{}
+	for name, l := range s.listeners {
+		out[lds][name] = l.item
+		for _, use := range l.listener().Extensions {
+			if i := s.known[ecds].items[use.Name]; i != nil {
+				out[ecds][use.Name] = i
+			}
+		}
+	}
+	for name, c := range s.clusters {
+		out[cds][name] = c.item
+		if c.source != nil {
+			out[eds][c.source.endpoints().Name] = c.source
+		}
+	}
+	return out
 }
 
 // decodeState is pure; what it returns has been checked as a whole only.
@@ -145,11 +188,13 @@ func (c *Client) restore() {
 		log.Error("the last good configuration cannot be read", zap.Error(err))
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	next := c.state.Load().clone()
 	if err := next.restore(m); err != nil {
 		log.Warn("parts of the last good configuration are not understood any more", zap.Error(err))
 	}
-	if len(next.listeners) == 0 {
+	if len(next.known[lds].items) == 0 {
 		log.Info("the last good configuration has no listeners")
 		return
 	}
@@ -177,15 +222,17 @@ func (s *state) restore(m *statusv3.ClientConfig) error {
 		case err != nil:
 			errs = append(errs, err)
 			continue
-		case name == "" || s.taken(k, name):
+		case name == "" || k == sds || s.taken(k, name):
 			continue
 		}
 		i := &item{raw: g.GetXdsConfig(), version: g.GetVersionInfo(), updated: g.GetLastUpdated().AsTime(), parsed: p}
 		s.known[k].items[name] = i
+		s.stale = true
 	}
-	for _, i := range s.known[cds].items {
-		if name := i.cluster().EDS; name != "" && s.known[eds].items[name] == nil {
-			s.without[name] = true
+	s.want()
+	for k := range s.wanted {
+		if s.held(k) == nil && (k.kind == eds || k.kind == ecds) {
+			s.without[k] = true
 		}
 	}
 	s.settle(time.Time{})

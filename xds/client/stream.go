@@ -2,16 +2,11 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"go.uber.org/zap"
-	statuspb "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -19,49 +14,56 @@ const (
 	maxWords = 16 << 10
 	// maxHold bounds how long a NACK is held back.
 	maxHold = 5 * time.Second
+	// burst and rate bound the responses of one stream that are looked at: so many
+	// at once, and so many a second. A control plane that floods is read slowly,
+	// and gRPC's flow control tells it.
+	burst, rate = 1000, 200
 )
 
 // stream is one open stream. One goroutine runs it.
 type stream struct {
-	c   *Client
-	ads discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesClient
-	// node is sent once.
-	node     *corev3.Node
+	c        *Client
+	feed     *feed
+	wire     wire
+	target   string
 	received bool
 	subs     [kinds]subscription
+	pace     pace
 }
 
 // subscription is one kind's part of a stream.
 type subscription struct {
 	open  bool
 	names []string // as last sent
-	nonce string   // of the last response
+	// version and nonce are those of the last response.
+	version, nonce string
 
-	// refused is the version of the last response, where that was refused, and
+	// refused is what was said of the last response, where that was refused, and
 	// times how often in a row.
 	//
 	// A control plane may answer a NACK with the same response at once, and
 	// go-control-plane does: the version that a NACK names is not the newest. The
 	// two would keep each other busy for ever. So the second and later NACKs of
 	// one version are held back, and go out at heldUntil.
-	refused   string
+	refused   refusal
 	times     int
 	heldUntil time.Time
 	held      error
 }
 
-// run subscribes and answers until the stream ends: nil where responses is
-// closed.
-func (s *stream) run(ctx context.Context, target string, responses <-chan *discoveryv3.DiscoveryResponse) error {
-	up := s.c.metrics.XDSConnected.WithLabelValues(target)
+// refusal is a response that was refused. In delta the version may be empty, and
+// then the words tell one from another.
+type refusal struct{ version, words string }
+
+// run subscribes and answers until the stream ends: nil where updates is closed.
+func (s *stream) run(ctx context.Context, updates <-chan *update) error {
+	up := s.c.metrics.XDSConnected.WithLabelValues(s.target)
 	up.Set(1)
 	defer func() {
 		up.Set(0)
-		s.c.change((*state).disconnected)
+		s.c.disconnected(s.feed.source)
 	}()
-	s.c.retry = retry{} // the control plane sends again what is not in force
-	s.c.change(func(st *state) { st.connected(time.Now()) })
-	s.c.tick(time.Now())
+	s.c.connected(s.feed.source)
 	if err := s.subscribe(); err != nil {
 		return err
 	}
@@ -69,31 +71,30 @@ func (s *stream) run(ctx context.Context, target string, responses <-chan *disco
 	defer timer.Stop()
 	for {
 		timer.Reset(s.wait())
+		from := updates
+		if s.pace.spent() {
+			from = nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case now := <-timer.C:
-			for _, k := range s.c.tick(now) {
-				s.subs[k].times = 0
-				if err := s.send(k, nil); err != nil {
-					return err
-				}
-			}
-			if err := s.release(now); err != nil {
+		case <-s.feed.wake:
+			if err := s.acknowledge(); err != nil {
 				return err
 			}
 			if err := s.subscribe(); err != nil {
 				return err
 			}
-		case resp, ok := <-responses:
+		case now := <-timer.C:
+			if err := s.release(now); err != nil {
+				return err
+			}
+		case u, ok := <-from:
 			if !ok {
 				return nil
 			}
-			if !s.received {
-				s.received = true
-				s.c.log.Info("control plane answers", zap.String("target", target), zap.String("control_plane", resp.GetControlPlane().GetIdentifier()))
-			}
-			if err := s.answer(resp); err != nil {
+			s.pace.take()
+			if err := s.answer(u); err != nil {
 				return err
 			}
 		}
@@ -103,45 +104,64 @@ func (s *stream) run(ctx context.Context, target string, responses <-chan *disco
 // wait is the time until there is something to do without a response.
 func (s *stream) wait() time.Duration {
 	wait := time.Hour
-	if at, ok := s.c.deadline(); ok {
-		wait = min(wait, time.Until(at))
-	}
 	for k := range s.subs {
 		if s.subs[k].held != nil {
 			wait = min(wait, time.Until(s.subs[k].heldUntil))
 		}
+	}
+	if s.pace.spent() {
+		wait = min(wait, time.Second/rate)
 	}
 	return max(wait, 0)
 }
 
 // answer takes a response, acknowledges or refuses it, and asks for what follows
 // from it.
-func (s *stream) answer(resp *discoveryv3.DiscoveryResponse) error {
-	k, ok := kindOf(resp.GetTypeUrl())
-	if !ok || !s.subs[k].open {
-		s.c.log.Warn("response of a type that was not asked for", zap.String("type_url", resp.GetTypeUrl()))
+func (s *stream) answer(u *update) error {
+	k := u.kind
+	if !s.received {
+		s.received = true
+		s.c.log.Info("control plane answers", zap.String("target", s.target), zap.String("control_plane", u.from))
+	}
+	if !s.subs[k].open {
+		s.c.log.Warn("response of a type that was not asked for", zap.String("type_url", k.typeURL()))
 		return nil
 	}
 	now := time.Now()
-	refused := s.c.handle(k, resp, now)
+	u.target = s.target
+	refused := s.c.handle(s.feed.source, u, now)
 	sub := &s.subs[k]
-	sub.nonce, sub.held = resp.GetNonce(), nil
-	again := sub.times > 0 && sub.refused == resp.GetVersionInfo()
-	switch {
-	case refused == nil:
+	sub.version, sub.nonce, sub.held = u.version, u.nonce, nil
+	if refused == nil {
 		sub.times = 0
-	case again:
-		sub.times++
-		sub.held = refused
-		sub.heldUntil = now.Add(min(backoff(sub.times-1, .5), maxHold))
-		return s.subscribe()
-	default:
-		sub.refused, sub.times = resp.GetVersionInfo(), 1
+	} else {
+		what := refusal{u.version, ""}
+		if !u.full {
+			what.words = cut(refused.Error())
+		}
+		if sub.times > 0 && sub.refused == what {
+			sub.times++
+			sub.held = refused
+			sub.heldUntil = now.Add(min(backoff(sub.times-1, .5), maxHold))
+			return s.subscribe()
+		}
+		sub.refused, sub.times = what, 1
 	}
 	if err := s.send(k, refused); err != nil {
 		return err
 	}
 	return s.subscribe()
+}
+
+// acknowledge answers those that were refused and are in force by now.
+func (s *stream) acknowledge() error {
+	for _, k := range s.c.acknowledged(s.feed) {
+		s.subs[k].times = 0
+		if err := s.send(k, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // release sends the NACKs that have been held back for long enough.
@@ -162,8 +182,8 @@ func (s *stream) release(now time.Time) error {
 // and a NACK that is still held goes before it.
 func (s *stream) subscribe() error {
 	st := s.c.state.Load()
-	for k := range kinds {
-		sub, names := &s.subs[k], st.names(k)
+	for _, k := range s.feed.kinds {
+		sub, names := &s.subs[k], st.lists[part{k, s.feed.source}]
 		if sub.open && slices.Equal(names, sub.names) || !sub.open && !k.whole() && len(names) == 0 {
 			continue
 		}
@@ -173,34 +193,18 @@ func (s *stream) subscribe() error {
 			}
 		}
 		sub.open, sub.names = true, names
-		if err := s.send(k, nil); err != nil {
+		if err := s.wire.ask(k, names); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// send sends a request of k: with the latest nonce and the version that is in
-// force, and with refused as the reason where that is not the response's.
+// send answers the last response of k.
 func (s *stream) send(k kind, refused error) error {
 	sub := &s.subs[k]
 	sub.held = nil
-	req := &discoveryv3.DiscoveryRequest{
-		TypeUrl:       k.typeURL(),
-		Node:          s.node,
-		ResourceNames: sub.names,
-		VersionInfo:   s.c.state.Load().known[k].version,
-		ResponseNonce: sub.nonce,
-	}
-	if refused != nil {
-		req.ErrorDetail = &statuspb.Status{Code: int32(codes.InvalidArgument), Message: cut(refused.Error())}
-	}
-	s.node = nil
-	if err := s.ads.Send(req); err != nil {
-		// The reason is what Recv returns; Send knows only that it is over.
-		return fmt.Errorf("send: %w", err)
-	}
-	return nil
+	return s.wire.answer(k, sub.version, sub.nonce, refused)
 }
 
 func cut(words string) string {
@@ -208,4 +212,29 @@ func cut(words string) string {
 		words = words[:maxWords] + "…"
 	}
 	return strings.ToValidUTF8(words, "?")
+}
+
+// pace is a bucket of responses that may be looked at; the zero value is full.
+type pace struct {
+	taken float64
+	at    time.Time
+}
+
+func (p *pace) fill() {
+	now := time.Now()
+	p.taken = max(0, p.taken-now.Sub(p.at).Seconds()*rate)
+	p.at = now
+}
+
+func (p *pace) spent() bool {
+	if p.taken < burst-1 {
+		return false
+	}
+	p.fill()
+	return p.taken > burst-1
+}
+
+func (p *pace) take() {
+	p.fill()
+	p.taken++
 }

@@ -74,7 +74,8 @@ func chain(p *policy.Policy) (filters *policyv1alpha1.Filters, disabled map[stri
 func listener(p *policy.Policy) (*listenerv3.Listener, error) {
 	filters, disabled := chain(p)
 	http := &hcmv3.HttpConnectionManager{
-		StatPrefix: p.Name(),
+		StatPrefix:        p.Name(),
+		StreamIdleTimeout: durationpb.New(0), // Envoy's default of 5m is too short for inference
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{
 			Rds: &hcmv3.Rds{ConfigSource: ads(), RouteConfigName: p.Name()},
 		},

@@ -90,7 +90,7 @@ func TestCompileRefusals(t *testing.T) {
 			"a.yaml:6: spec.filters.batch.protocols[1]: OPENAI: ",
 		},
 		"two filters": {
-			"  filters:\n    batch: {max_batch_size: 0}\n    stream: {heartbeat: 1s}\n",
+			"  filters:\n    batch: {max_batch_size: 0}\n    stream: {heartbeat: 1ms}\n",
 			"a.yaml:7: spec.filters.batch.max_batch_size: 0: must be 1 to 65536\na.yaml:8: spec.filters.stream.heartbeat: ",
 		},
 	} {

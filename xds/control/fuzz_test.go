@@ -15,7 +15,7 @@ import (
 func FuzzCompile(f *testing.F) {
 	f.Add([]byte(doc("digits", "")))
 	f.Add([]byte(doc("digits", "  filters: {batch: {max_batch_size: 2}}\n  routes:\n  - {prefix: /a, filters: {stream: {}}, timeout: 1s}\n")))
-	f.Add([]byte(doc("digits", "  filters: {batch: {max_batch_size: 0, group_by_headers: [\"a b\"]}, stream: {heartbeat: 1s}}\n")))
+	f.Add([]byte(doc("digits", "  filters: {batch: {max_batch_size: 0, group_by_headers: [\"a b\"]}, stream: {heartbeat: 1ms}}\n")))
 	c := compiler()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list, err := policy.Decode("f", data)

@@ -30,6 +30,7 @@ func (r *Parser) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 		c.Policy = cluster.RoundRobin
 	}
 	p.protocol(m, c)
+	p.sockets(m, c)
 	switch eds := m.GetEdsClusterConfig(); {
 	case m.GetType() == clusterv3.Cluster_EDS:
 		p.eds(m, c)
@@ -59,10 +60,7 @@ func (p *problems) eds(m *clusterv3.Cluster, c *Cluster) {
 	if c.EDS == "" {
 		c.EDS = m.GetName()
 	}
-	c.FetchTimeout = FetchTimeout
-	if d := source.GetInitialFetchTimeout(); d != nil {
-		c.FetchTimeout = max(0, min(d.AsDuration(), Unlimited))
-	}
+	c.FetchTimeout = patience(source)
 }
 
 // ads refuses every source of configuration but ADS.
@@ -96,6 +94,10 @@ func (p *problems) protocol(m *clusterv3.Cluster, c *Cluster) {
 			c.Protocol = proxy.UpstreamHTTP2
 		case h.GetUseDownstreamProtocolConfig() != nil:
 			c.Protocol = proxy.UpstreamAsCaller
+		case h.GetAutoConfig() != nil:
+			c.Protocol = proxy.UpstreamByALPN
 		}
+		c.AutoSNI = h.GetUpstreamHttpProtocolOptions().GetAutoSni()
+		c.AutoSAN = h.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
 	}
 }

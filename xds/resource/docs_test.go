@@ -62,25 +62,51 @@ func TestDocs(t *testing.T) {
 
 const preface = `# xDS: what is understood
 
-Friday takes Envoy's v3 resources over ADS (state of the world) and in a bootstrap file. Every field is honoured, or it is
+Friday takes Envoy's v3 resources over ADS, state of the world (api_type GRPC) or incremental (DELTA_GRPC), and in a bootstrap
+file: listeners, routes, clusters, endpoints, secrets (SDS) and HTTP filters by themselves (ECDS). Every field is honoured, or it is
 left aside for the reason given here, or the resource is refused and the control plane told so: the NACK names the
 resource, the field's path, the value and the reason, a line for each. **A field that is not in these tables is refused
-where it is set.**
+where it is set**, VHDS and on-demand discovery among them.
+
+## The protocol
 
 - *Part of a response.* The good resources of a response apply; the response is refused (NACK) naming the bad ones, each of
-  which keeps its last good version. An unreadable resource could be any of them, so then nothing is deleted.
+  which keeps its last good version. Where the data plane cannot do what a good resource says (a port is busy), the others of the
+  response apply all the same, and it is tried again until it can, without a word of the control plane; then it is acknowledged. In the
+  state of the world an unreadable resource could be any of them, so then nothing is deleted.
 - *Refused again.* A control plane that answers a NACK with the same version once more (go-control-plane does) is told so
   again after 1 s, and then ever later, at most 5 s. Each time the response is tried anew.
-- *Absence.* What a response of listeners or clusters does not hold is deleted. For routes and endpoints absence means
-  nothing; they go with the listener or cluster that asked for them.
-- *Warming.* A cluster enters when its endpoints are there, or after initial_fetch_timeout (15 s) of an open stream
-  without them, then empty. Routes enter when the clusters they name have warmed, a listener when its routes have; until
-  then the older version goes on. A removed cluster stays while routes in force name it, for at most 15 s more.
+- *Absence.* In the state of the world, what a response of listeners or clusters does not hold is deleted, and for the other types
+  absence means nothing. In delta, removed_resources counts: a listener or a cluster goes; of endpoints, routes and secrets what serves
+  stays, as in Envoy, and what was being waited for is waited for no longer. They go with the listener or cluster that asked for them.
+- *Subscriptions.* All listeners and clusters; the others by name. A NACK never changes a subscription. In delta a change is a request of
+  its own, without a nonce. Names beginning with xdstp: are names like any other. What was not asked for is left aside.
+- *Warming.* A cluster enters when its endpoints and secrets are there, or after initial_fetch_timeout (15 s; 0s: never) of an open
+  stream without them, then without. Routes enter when the clusters they name have warmed, a listener when its routes, secrets and
+  filters have; until then the older version goes on. A new listener whose routes do not come in time opens without, and answers 404. A
+  removed cluster stays while routes in force name it, for at most 15 s more.
+- *Secrets* come over ADS, or from a gRPC server of their own that sds_config names: a static cluster of the bootstrap, such as Istio's
+  sds-grpc on a unix socket. It has a stream of its own, while anything in the configuration refers to it. A secret that is rotated
+  counts from the next handshake on; nothing is rebuilt and no connection is closed for it.
+- *Filters by themselves.* A filter with config_discovery is asked for by its name. default_config serves where nothing has come in time,
+  where what came was refused, or at once (apply_default_config_without_warming); without it such requests are answered 500 (NFCF).
+- *TTL.* A resource with a ttl that is not heard of again in time goes as if it had been removed, also while the control plane is away.
+  An envelope without a resource (a heartbeat) makes it last. Such resources are not kept on disk.
 - *Reconnecting.* Back-off from 1 s, × 1.6, jitter 0.2, at most 30 s. A stream that received something before it broke is
-  opened again within 200 ms. What was received goes on serving.
-- *Restart.* With a state directory the last good configuration is kept on disk and serves until the control plane answers.
+  opened again within 200 ms. What was received goes on serving. In delta the new stream names what there is (initial_resource_versions).
+- *Several control planes.* grpc_services, and the endpoints of their clusters, are tried in their order. One that is connected to but
+  says nothing for 15 s is passed over. While another than the first is followed, those before it are looked for every 30 s, ever more
+  rarely where the return fails. Versions of one mean nothing to another, so what comes from it is compared anew.
+- *Restart.* With a state directory the last good configuration is kept on disk and serves until the control plane answers. The file is
+  readable by its owner alone. **Secrets are not in it**: private keys that came by SDS are not written to disk; after a restart they are
+  asked for again, and a listener or cluster that needs them waits for them. What stands inline in a listener or a cluster is kept with it.
+- *Limits.* A response has at most 256 MiB; beyond that gRPC ends the stream. Of one stream 1,000 responses at once and 200 a second are
+  looked at, the rest waits.
 - *Keepalive.* A ping after 30 s of silence. A gRPC server in Go with its default enforcement policy allows one in five
   minutes and closes the connection; raise it (keepalive.EnforcementPolicy) or be reconnected now and then.
+
+What is in force, what warms and what was refused, and why, is in /config_dump in Envoy's shape, and in the client status discovery
+service (CSDS), which the admin port serves by gRPC. Private keys, session ticket keys and passwords are redacted in both.
 
 In the tables *only* means: other values are refused. Filters of HTTP have pages of their own.
 
@@ -97,6 +123,7 @@ func docs() string {
 		{"Listeners", listenerRules()},
 		{"Routes", routeRules()},
 		{"Clusters and endpoints", clusterRules()},
+		{"TLS and secrets", tlsRules()},
 		{"Bootstrap", bootstrapRules()},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n", group.title)

@@ -32,10 +32,11 @@ func (p *problems) endpoints(path string, m *endpointv3.ClusterLoadAssignment) (
 				continue
 			}
 			e := cluster.EndpointConfig{
-				Address:   p.address(at+".endpoint.address", lb.GetEndpoint().GetAddress(), false),
-				Weight:    1,
-				Unhealthy: unhealthy(lb.GetHealthStatus()),
+				Address: p.address(at+".endpoint.address", lb.GetEndpoint().GetAddress(), false),
+				Weight:  1,
+				Health:  health(lb.GetHealthStatus()),
 			}
+			e.Metadata = metadata(lb.GetMetadata())
 			if lb.GetLoadBalancingWeight() != nil {
 				e.Weight = lb.GetLoadBalancingWeight().GetValue()
 			}
@@ -53,10 +54,19 @@ func (p *problems) endpoints(path string, m *endpointv3.ClusterLoadAssignment) (
 	return out
 }
 
-func unhealthy(s corev3.HealthStatus) bool {
-	switch s { //nolint:exhaustive // the others are healthy
-	case corev3.HealthStatus_UNHEALTHY, corev3.HealthStatus_DRAINING, corev3.HealthStatus_TIMEOUT:
-		return true
+func health(s corev3.HealthStatus) cluster.Health {
+	switch s {
+	case corev3.HealthStatus_HEALTHY:
+		return cluster.HealthHealthy
+	case corev3.HealthStatus_UNHEALTHY:
+		return cluster.HealthUnhealthy
+	case corev3.HealthStatus_DRAINING:
+		return cluster.HealthDraining
+	case corev3.HealthStatus_TIMEOUT:
+		return cluster.HealthTimeout
+	case corev3.HealthStatus_DEGRADED:
+		return cluster.HealthDegraded
+	default:
+		return cluster.HealthUnknown
 	}
-	return false
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
@@ -19,6 +20,7 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
 		AccessLog:      accessLog(m.GetAccessLog()),
+		Limits:         limits(m),
 	}
 	switch {
 	case m.GetRds() != nil:
@@ -27,13 +29,47 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			p.addf(path+".rds.route_config_name", "missing")
 		}
 		p.ads(path+".rds.config_source", m.GetRds().GetConfigSource())
+		l.RoutesTimeout = longer(l.RoutesTimeout, patience(m.GetRds().GetConfigSource()), len(l.Tables) == 0)
+		l.Tables = append(l.Tables, h.RouteName)
 	case m.GetRouteConfig() != nil:
 		h.Table = p.table(path+".route_config", m.GetRouteConfig(), r)
-		validate := m.GetRouteConfig().GetValidateClusters()
-		l.ValidateClusters = validate == nil || validate.GetValue()
+		if h.Table != nil {
+			l.Clusters = append(l.Clusters, clusterNames(h.Table)...)
+		}
+		if validate := m.GetRouteConfig().GetValidateClusters(); validate == nil || validate.GetValue() {
+			l.Validated = append(l.Validated, h.Table)
+		}
 	}
-	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r)
+	before := len(l.Extensions)
+	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
+	for _, use := range l.Extensions[before:] {
+		use.of = h
+	}
 	return h
+}
+
+// limits reads what a caller may take.
+func limits(m *hcmv3.HttpConnectionManager) config.Limits {
+	o := m.GetCommonHttpProtocolOptions()
+	l := config.Limits{
+		MaxHeaders:               int(o.GetMaxHeadersCount().GetValue()),
+		RequestTimeout:           timeout(m.GetRequestTimeout()),
+		StreamIdleTimeout:        timeout(m.GetStreamIdleTimeout()),
+		MaxConnectionDuration:    timeout(o.GetMaxConnectionDuration()),
+		MaxRequestsPerConnection: int(o.GetMaxRequestsPerConnection().GetValue()),
+		DelayedCloseTimeout:      timeout(m.GetDelayedCloseTimeout()),
+	}
+	if l.DelayedCloseTimeout == Unlimited { // 0s: no delay
+		l.DelayedCloseTimeout = -1
+	}
+	switch o.GetHeadersWithUnderscoresAction() {
+	case corev3.HttpProtocolOptions_ALLOW:
+	case corev3.HttpProtocolOptions_REJECT_REQUEST:
+		l.Underscores = config.RefuseUnderscores
+	case corev3.HttpProtocolOptions_DROP_HEADER:
+		l.Underscores = config.DropUnderscores
+	}
+	return l
 }
 
 // codec reads a codec_type; the table refuses the others.
@@ -48,7 +84,7 @@ func codec(t hcmv3.HttpConnectionManager_CodecType) config.Codec {
 }
 
 // httpFilters reads a chain of HTTP filters, which a router ends.
-func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) (chain []config.Filter) {
+func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, l *Listener) (chain []config.Filter) {
 	if len(all) == 0 {
 		p.addf(path, "missing: the last filter must be envoy.filters.http.router")
 		return nil
@@ -65,6 +101,11 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser) 
 			p.router(at, f)
 		case i == last:
 			p.add(at, strconv.Quote(f.GetName()), "the last filter must be envoy.filters.http.router")
+		case f.GetConfigDiscovery() != nil:
+			use := p.discovery(at, f, r)
+			use.at = len(chain)
+			l.Extensions = append(l.Extensions, use)
+			chain = append(chain, config.Filter{Name: f.GetName(), Disabled: f.GetDisabled()})
 		default:
 			if filter, ok := p.httpFilter(at, f, r); ok {
 				chain = append(chain, filter)

@@ -10,7 +10,6 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3" // its type is taken
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/fridaymesh/friday/proxy/config"
 )
@@ -22,11 +21,19 @@ func (r *Parser) Listener(m *listenerv3.Listener) (*Listener, error) {
 	if m.GetName() == "" {
 		p.addf("name", "missing") // Envoy makes one up; ADS needs one that stays
 	}
-	l := &Listener{Listener: &config.Listener{Name: m.GetName()}}
+	l := &Listener{Listener: &config.Listener{
+		Name:           m.GetName(),
+		Unbound:        m.GetBindToPort() != nil && !m.GetBindToPort().GetValue(),
+		UseOriginalDst: m.GetUseOriginalDst().GetValue(),
+	}}
 	l.Address = p.address("address", m.GetAddress(), true)
-	if chain, path := p.chain(m); chain != nil {
-		p.filters(path, chain, r, l)
+	for i, a := range m.GetAdditionalAddresses() {
+		l.More = append(l.More, p.address(index("additional_addresses", i)+".address", a.GetAddress(), true))
 	}
+	l.Inspect = p.inspect(m)
+	// Whoever is to be handed over must be asked where it was meant to go.
+	l.Inspect.OriginalDst = l.Inspect.OriginalDst || l.UseOriginalDst
+	p.chains(m, r, l)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -53,48 +60,6 @@ func (p *problems) address(path string, a *corev3.Address, anyPort bool) string 
 		p.add(path+".port_value", "0", "not a port to connect to")
 	}
 	return net.JoinHostPort(ip.String(), strconv.FormatUint(uint64(s.GetPortValue()), 10))
-}
-
-// chain finds the one filter chain.
-func (p *problems) chain(m *listenerv3.Listener) (*listenerv3.FilterChain, string) {
-	chains, def := m.GetFilterChains(), m.GetDefaultFilterChain()
-	switch {
-	case len(chains) == 1 && def == nil:
-		return chains[0], "filter_chains[0]"
-	case len(chains) == 0 && def != nil:
-		return def, "default_filter_chain"
-	case len(chains) == 0:
-		p.addf("filter_chains", "missing")
-	case def != nil && len(chains) == 1:
-		p.addf("default_filter_chain", "not supported beside filter_chains")
-	default:
-		p.add("filter_chains", strconv.Itoa(len(chains))+" chains", "not supported yet, only one")
-	}
-	return nil, ""
-}
-
-// filters reads the one network filter of a chain.
-func (p *problems) filters(path string, chain *listenerv3.FilterChain, r *Parser, l *Listener) {
-	path += ".filters"
-	if n := len(chain.GetFilters()); n != 1 {
-		p.add(path, strconv.Itoa(n)+" filters", "exactly one is needed, an HttpConnectionManager")
-		return
-	}
-	path += "[0].typed_config"
-	config := chain.GetFilters()[0].GetTypedConfig()
-	if p.under(path) {
-		return
-	}
-	if config == nil {
-		p.addf(path, "missing")
-		return
-	}
-	m := new(hcmv3.HttpConnectionManager)
-	if err := config.UnmarshalTo(m); err != nil {
-		p.add(path, strconv.Quote(config.GetTypeUrl()), "not an HttpConnectionManager")
-		return
-	}
-	l.HTTP = p.http(path, m, r, l)
 }
 
 // accessLog reads the access logs of an HttpConnectionManager, whose types the

@@ -54,8 +54,8 @@ func TestListener(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "inference", l.Name)
 	require.Equal(t, "0.0.0.0:19080", l.Address)
-	require.False(t, l.ValidateClusters)
-	h := l.HTTP
+	require.Empty(t, l.Validated)
+	h := l.Chains[0].HTTP
 	require.Len(t, h.Filters, 2)
 	require.Equal(t, "batch", h.Filters[0].Name)
 	require.True(t, proto.Equal(&batchv1.Batch{MaxBatchSize: wrapperspb.UInt32(8)}, h.Filters[0].Config.(proto.Message)))
@@ -87,13 +87,13 @@ default_filter_chain:
 	l, err := parser().Listener(m)
 	require.NoError(t, err)
 	require.Equal(t, "[::1]:0", l.Address)
-	require.True(t, l.ValidateClusters, "Envoy's default for inline routes")
-	route := l.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Len(t, l.Validated, 1, "Envoy's default for inline routes")
+	route := l.Default.HTTP.Table.VirtualHosts[0].Routes[0]
 	require.Equal(t, "/", route.Match.Prefix)
 	require.Equal(t, 15*time.Second, route.Timeout, "Envoy's default")
 	require.Equal(t, []config.WeightedCluster{{Name: "c", Weight: 1}}, route.Clusters)
-	require.Zero(t, l.HTTP.IdleTimeout)
-	require.Equal(t, config.LogErrors, l.HTTP.AccessLog)
+	require.Zero(t, l.Default.HTTP.IdleTimeout)
+	require.Equal(t, config.LogErrors, l.Default.HTTP.AccessLog)
 }
 
 func TestListenerErrors(t *testing.T) {
@@ -111,30 +111,29 @@ func TestListenerErrors(t *testing.T) {
 		}},
 		"a name for an address": {yaml: `{name: x, address: {socket_address: {address: localhost, port_value: 1}}, filter_chains: [{}, {}]}`, want: []string{
 			`address.socket_address.address: "localhost": not an IP address`,
-			`filter_chains: 2 chains: not supported yet, only one`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`filter_chains[1].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`filter_chains[1].filter_chain_match: has the same matching rules as filter_chains[0]`,
 		}},
 		"both chains": {yaml: `{name: x, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, filter_chains: [{}], default_filter_chain: {}}`, want: []string{
-			`default_filter_chain: not supported beside filter_chains`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
+			`default_filter_chain.filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
 		"no port, a pipe": {yaml: `{name: x, address: {pipe: {path: /x}}, filter_chains: [{}]}`, want: []string{
 			`address.pipe: not supported`,
 			`address: missing`,
-			`filter_chains[0].filters: 0 filters: exactly one is needed, an HttpConnectionManager`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
-		"listener fields": {yaml: `{use_original_dst: true, listener_filters: [{name: x}], tcp_backlog_size: 5, ` + strings.TrimSpace(strings.ReplaceAll(`name: x, address: {socket_address: {address: 1.2.3.4, protocol: UDP, port_value: 70000}}, filter_chains: [{filter_chain_match: {server_names: [a]}, transport_socket: {name: tls}}]}`, "\n", "")), want: []string{
+		"listener fields": {yaml: `{transparent: true, use_original_dst: true, listener_filters: [{name: x}], tcp_backlog_size: 5, ` + strings.TrimSpace(strings.ReplaceAll(`name: x, address: {socket_address: {address: 1.2.3.4, protocol: UDP, port_value: 70000}}, filter_chains: [{filter_chain_match: {server_names: [a]}, transport_socket: {name: tls}}]}`, "\n", "")), want: []string{
 			`address.socket_address.protocol: UDP: not supported yet, only TCP`,
-			`filter_chains[0].filter_chain_match.server_names: not supported`,
-			`filter_chains[0].transport_socket: not supported`,
-			`use_original_dst: true: not supported yet, only false`,
-			`listener_filters: not supported`,
-			`tcp_backlog_size: 5: not supported`,
+			`transparent: true: not supported yet, only false`,
 			`address.socket_address.port_value: 70000: value must be less than or equal to 65535`,
-			`filter_chains[0].filters: 0 filters: exactly one is needed, an HttpConnectionManager`,
+			`listener_filters[0].typed_config: missing`,
+			`filter_chains[0].transport_socket.typed_config: missing`,
+			`filter_chains[0].filters: missing: an HttpConnectionManager or a TcpProxy`,
 		}},
 		"another network filter": {yaml: `{name: x, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, filter_chains: [{filters: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.config.core.v3.Address}}]}]}`, want: []string{
-			// A type of the table, but not one that may stand there.
-			`filter_chains[0].filters[0].typed_config.socket_address: value is required`,
-			`filter_chains[0].filters[0].typed_config: "type.googleapis.com/envoy.config.core.v3.Address": not an HttpConnectionManager`,
+			`filter_chains[0].filters[0].typed_config: "type.googleapis.com/envoy.config.core.v3.Address": not supported`,
 		}},
 		"no routes":  {yaml: listener(good), want: []string{at + `rds|route_config: value is required`}},
 		"no filters": {yaml: listener(rds), want: []string{at + `http_filters: missing: the last filter must be envoy.filters.http.router`}},
@@ -152,16 +151,16 @@ func TestListenerErrors(t *testing.T) {
 			at + `http_filters[1].typed_config: b: unknown field`,
 			at + `http_filters[2].typed_config: missing`,
 		}},
-		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP3", "tracing: {}", "merge_slashes: true", "stream_idle_timeout: 5s",
-			"common_http_protocol_options: {max_requests_per_connection: 5, idle_timeout: -1s}", "max_request_headers_kb: 9000", "server_name: x",
+		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP3", "tracing: {}", "merge_slashes: true", "stream_idle_timeout: -5s",
+			"common_http_protocol_options: {max_stream_duration: 5s, idle_timeout: -1s}", "max_request_headers_kb: 9000", "server_name: x",
 			`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /var/log/x}}]`), want: []string{
 			at + `codec_type: HTTP3: not supported yet, only AUTO, HTTP1, HTTP2`,
 			at + `rds.config_source.path: /x: not supported`,
 			at + `tracing: not supported`,
 			at + `common_http_protocol_options.idle_timeout: -1s: must not be negative`,
-			at + `common_http_protocol_options.max_requests_per_connection: 5: not supported`,
+			at + `common_http_protocol_options.max_stream_duration: 5s: not supported`,
 			at + `server_name: x: not supported`,
-			at + `stream_idle_timeout: 5s: not supported yet, only 0s`,
+			at + `stream_idle_timeout: -5s: must not be negative`,
 			at + `access_log[0].typed_config.path: /var/log/x: not supported yet, only /dev/stdout`,
 			at + `use_remote_address: true: not supported yet, only false`,
 			at + `merge_slashes: true: not supported`,

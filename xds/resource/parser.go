@@ -7,9 +7,11 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -26,6 +28,9 @@ const (
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	// ExtensionType is the configuration of a filter that is sent by itself (ECDS).
+	ExtensionType = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+	SecretType    = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 )
 
 const (
@@ -40,8 +45,18 @@ const (
 // Listener is a parsed Listener.
 type Listener struct {
 	*config.Listener
-	// ValidateClusters says that the inline table may name known clusters only.
-	ValidateClusters bool
+	// Validated are the inline tables that may name known clusters only.
+	Validated []*config.RouteTable
+	// Clusters are those that the inline tables and the chains of bytes lead to.
+	Clusters []string
+	// Tables are the names of the tables that come by RDS, and RoutesTimeout is how
+	// long the listener waits for them before it goes on without; 0: for ever.
+	Tables        []string
+	RoutesTimeout time.Duration
+	// Extensions are the filters whose configuration comes by ECDS.
+	Extensions []*ExtensionUse
+	// Secrets are those that its chains refer to.
+	Secrets []Need
 }
 
 // RouteTable is a parsed RouteConfiguration.
@@ -49,6 +64,8 @@ type RouteTable struct {
 	*config.RouteTable
 	// ValidateClusters says that it may name known clusters only.
 	ValidateClusters bool
+	// Clusters are those that it routes to, each once.
+	Clusters []string
 }
 
 // Cluster is a parsed Cluster.
@@ -60,6 +77,8 @@ type Cluster struct {
 	// FetchTimeout is how long it waits for them before it goes on without; 0:
 	// for ever.
 	FetchTimeout time.Duration
+	// Secrets are those that its TLS contexts refer to.
+	Secrets []Need
 }
 
 // Endpoints are a parsed ClusterLoadAssignment.
@@ -79,7 +98,7 @@ type Parser struct {
 var ErrType = errors.New("unexpected resource type")
 
 // ParseAny parses one resource of a response of type typeURL: parsed is a
-// *Listener, *RouteTable, *Cluster or *Endpoints. The name is there, where it
+// *Listener, *RouteTable, *Cluster, *Endpoints, *Secret or *Extension. The name is there, where it
 // could be read, beside an error too.
 func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, parsed any, err error) {
 	defer func() {
@@ -122,6 +141,26 @@ func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, par
 		}
 		endpoints, err := r.Endpoints(m)
 		return m.GetClusterName(), &Endpoints{Name: m.GetClusterName(), Endpoints: endpoints}, err
+	case SecretType:
+		m := new(tlsv3.Secret)
+		if err := decode(resource, m); err != nil {
+			return "", nil, err
+		}
+		parsed, err = r.Secret(m)
+		return m.GetName(), parsed, err
+	}
+	return r.parseMore(typeURL, resource)
+}
+
+// parseMore parses the types that no listener needs to have.
+func (r *Parser) parseMore(typeURL string, resource *anypb.Any) (name string, parsed any, err error) {
+	if typeURL == ExtensionType {
+		m := new(corev3.TypedExtensionConfig)
+		if err := decode(resource, m); err != nil {
+			return "", nil, err
+		}
+		parsed, err = r.Extension(m)
+		return m.GetName(), parsed, err
 	}
 	return "", nil, fmt.Errorf("%w: %q", ErrType, typeURL)
 }

@@ -25,6 +25,23 @@ func Clusters(t *config.RouteTable) iter.Seq2[string, string] {
 	}
 }
 
+// clusterNames are the names of the clusters that a table routes to, each once.
+func clusterNames(t *config.RouteTable) []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, vh := range t.VirtualHosts {
+		for _, r := range vh.Routes {
+			for i := range r.Clusters {
+				if name := r.Clusters[i].Name; !seen[name] {
+					seen[name] = true
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 func clusterPath(host, route, cluster, of int) string {
 	path := index("virtual_hosts", host) + "." + index("routes", route) + ".route."
 	if of == 1 {
@@ -53,13 +70,12 @@ func Name(resource *anypb.Any) string {
 		return ""
 	}
 	switch resource.GetTypeUrl() {
-	case ListenerType, RouteType, ClusterType, EndpointType:
+	case ListenerType, RouteType, ClusterType, EndpointType, SecretType, ExtensionType:
 	default:
 		return ""
 	}
-	// In all of them the name is field 1, a string; in a Listener or a
-	// RouteConfiguration it is called name, in a ClusterLoadAssignment
-	// cluster_name.
+	// In all of them the name is field 1, a string; it is called name, in a
+	// ClusterLoadAssignment cluster_name.
 	name := ""
 	for b := resource.GetValue(); len(b) > 0; {
 		num, kind, n := protowire.ConsumeTag(b)

@@ -19,7 +19,7 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 		},
 		"envoy.config.bootstrap.v3.Bootstrap.StaticResources": {
 			"listeners": opaque("as below, without rds"),
-			"clusters":  opaque("as below, without EDS; the control plane's own cluster may be STRICT_DNS or LOGICAL_DNS and has http2_protocol_options"),
+			"clusters":  opaque("as below, without EDS; the control plane's own cluster, and one that sds_config names, may be STRICT_DNS or LOGICAL_DNS or a pipe (a unix socket), has http2_protocol_options, and may have an UpstreamTlsContext: trusted_ca, exact match_typed_subject_alt_names, one certificate, sni"),
 		},
 		"envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
 			"ads_config": honoured(),
@@ -45,21 +45,33 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 			"listening_addresses":      ours,
 		},
 		"envoy.config.core.v3.ApiConfigSource": {
-			"api_type":                       only("GRPC"),
+			"api_type":                       only("GRPC", "DELTA_GRPC"),
 			"transport_api_version":          only("V3"),
-			"grpc_services":                  honoured("the first counts, as in Envoy"),
+			"grpc_services":                  honoured("several, the best first: the first that answers is followed, and left for a better one that is back"),
 			"set_node_on_first_message_only": ignored("always so"),
 		},
 		"envoy.config.core.v3.GrpcService": {
-			"envoy_grpc":  honoured(),
-			"google_grpc": honoured(),
+			"envoy_grpc":       honoured(),
+			"google_grpc":      honoured(),
+			"initial_metadata": honoured(),
 		},
 		"envoy.config.core.v3.GrpcService.EnvoyGrpc": {
-			"cluster_name": honoured("one of static_resources"),
+			"cluster_name": honoured("one of static_resources; all its endpoints count, in their order"),
+			"authority":    ignored("gRPC names the target"),
 		},
 		"envoy.config.core.v3.GrpcService.GoogleGrpc": {
-			"target_uri":  honoured("host:port, or what gRPC's name resolution takes"),
-			"stat_prefix": ignored(noStats),
+			"target_uri":          honoured("host:port, unix:path, or what gRPC's name resolution takes"),
+			"channel_credentials": honoured(),
+			"stat_prefix":         ignored(noStats),
+		},
+		"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials": {
+			"ssl_credentials":   opaque("root_certs (the system's where absent), and cert_chain with private_key; files are read anew for each connection"),
+			"local_credentials": honoured("plain text"),
+		},
+		"envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials": {},
+		"envoy.config.core.v3.HeaderValue": {
+			"key":   honoured(),
+			"value": honoured(),
 		},
 	}
 }

@@ -13,11 +13,17 @@ func clusterRules() map[protoreflect.FullName]rules {
 			"lb_policy":                         only("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"),
 			"typed_extension_protocol_options":  honoured("the key envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
 			"http2_protocol_options":            honoured("the older place; counts where typed_extension_protocol_options says nothing"),
+			"transport_socket":                  honoured(),
+			"transport_socket_matches":          honoured("by the endpoint's metadata envoy.transport_socket_match; the first that matches"),
+			"filters":                           opaque("Istio's metadata_exchange is left aside: it tells peers of each other for metrics"),
 			"wait_for_warm_on_init":             only("true"),
 			"alt_stat_name":                     ignored(noStats),
 			"metadata":                          ignored(noMetadata),
 			"per_connection_buffer_limit_bytes": ignored(noBuffers),
 			"ignore_health_on_host_removal":     ignored("a removed endpoint is let go of at once, whatever its health"),
+		},
+		"envoy.config.cluster.v3.Cluster.TransportSocketMatch": {
+			"name": honoured(), "match": honoured(), "transport_socket": honoured(),
 		},
 		"envoy.config.cluster.v3.Cluster.EdsClusterConfig": {
 			"eds_config":   honoured(),
@@ -32,6 +38,14 @@ func clusterRules() map[protoreflect.FullName]rules {
 			"common_http_protocol_options": within(rules{
 				"idle_timeout":                honoured("4s where absent: shorter than what common model servers allow; 0s: none"),
 				"max_requests_per_connection": honoured("0: no limit"),
+			}),
+			"auto_config": within(rules{
+				"http_protocol_options":  within(rules{}),
+				"http2_protocol_options": honoured(),
+			}),
+			"upstream_http_protocol_options": within(rules{
+				"auto_sni":            honoured("connections are kept apart by the name"),
+				"auto_san_validation": honoured(),
 			}),
 			"explicit_http_config": honoured("gRPC goes upstream in HTTP/2 whatever stands here"),
 			"use_downstream_protocol_config": within(rules{
@@ -64,7 +78,7 @@ func clusterRules() map[protoreflect.FullName]rules {
 			"endpoint":              honoured(),
 			"health_status":         honoured("UNKNOWN, HEALTHY and DEGRADED are healthy"),
 			"load_balancing_weight": honoured("1 where absent"),
-			"metadata":              ignored("counts with transport_socket_matches and subsets only, which are refused"),
+			"metadata":              opaque("counts for transport_socket_matches"),
 		},
 		"envoy.config.endpoint.v3.Endpoint": {
 			"address":             honoured("an IP address"),

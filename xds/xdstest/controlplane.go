@@ -25,6 +25,7 @@ type ControlPlane struct {
 	mu       sync.Mutex
 	version  int
 	requests []*discoveryv3.DiscoveryRequest
+	deltas   []*discoveryv3.DeltaDiscoveryRequest
 }
 
 var _ cache.NodeHash = everybody{}
@@ -36,6 +37,12 @@ func (everybody) ID(*corev3.Node) string { return "" }
 // New starts one that has nothing to say until Set.
 func New(t testing.TB) *ControlPlane {
 	t.Helper()
+	return NewAt(t, "tcp", "127.0.0.1:0")
+}
+
+// NewAt is New at an address, such as a unix socket.
+func NewAt(t testing.TB, network, address string) *ControlPlane {
+	t.Helper()
 	c := &ControlPlane{cache: cache.NewSnapshotCache(true, everybody{}, nil)}
 	ctx, cancel := context.WithCancel(context.Background()) // longer than the cleanups
 	ads := serverv3.NewServer(ctx, c.cache, serverv3.CallbackFuncs{
@@ -45,9 +52,15 @@ func New(t testing.TB) *ControlPlane {
 			c.requests = append(c.requests, proto.CloneOf(req))
 			return nil
 		},
+		StreamDeltaRequestFunc: func(_ int64, req *discoveryv3.DeltaDiscoveryRequest) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.deltas = append(c.deltas, proto.CloneOf(req))
+			return nil
+		},
 	})
 	t.Cleanup(cancel)
-	c.server = newServer(t, ads)
+	c.server = newServer(t, network, address, ads, ads)
 	return c
 }
 
@@ -57,6 +70,7 @@ func (c *ControlPlane) Set(resources ...proto.Message) string {
 	c.t.Helper()
 	byType := map[resource.Type][]types.Resource{
 		resource.ClusterType: nil, resource.EndpointType: nil, resource.ListenerType: nil, resource.RouteType: nil,
+		resource.SecretType: nil, resource.ExtensionConfigType: nil,
 	}
 	for _, m := range resources {
 		url := resource.APITypePrefix + string(m.ProtoReflect().Descriptor().FullName())
@@ -77,6 +91,13 @@ func (c *ControlPlane) Requests() []*discoveryv3.DiscoveryRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*discoveryv3.DiscoveryRequest(nil), c.requests...)
+}
+
+// Deltas are all requests of the incremental variant so far.
+func (c *ControlPlane) Deltas() []*discoveryv3.DeltaDiscoveryRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*discoveryv3.DeltaDiscoveryRequest(nil), c.deltas...)
 }
 
 // Acked says whether version of typeURL has been acknowledged.

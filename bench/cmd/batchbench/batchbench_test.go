@@ -42,6 +42,7 @@ func TestUsedWrongly(t *testing.T) {
 		{[]string{"--streams", "0"}, 2, `--streams: "0" is no number above 0`},
 		{[]string{"--duration", "0s"}, 2, "must be above 0"},
 		{[]string{"--leave", "2"}, 2, "--leave 2, --poison 0: must be from 0 to 1"},
+		{[]string{"--hold-for", "1ms"}, 2, "--hold-for 1ms: must be at least 1s"},
 		{[]string{"extra"}, 2, `unexpected argument "extra"`},
 		{[]string{"--bin", "/does/not/exist"}, 1, "the program friday is not in /does/not/exist"},
 	} {

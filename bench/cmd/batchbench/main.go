@@ -6,6 +6,8 @@
 //	bin/batchbench -n 1000000 -leave 0.05 -poison 0.01
 //	                               # and a million answers checked, while callers
 //	                               # leave at random and some items are poisoned
+//	bin/batchbench -hold           # instead: what Friday holds in memory for long
+//	                               # streams and idle callers
 //
 // It prints what batching gives at a given cost, what the proxy takes where the
 // server costs nothing, and what it adds to each token of a stream. Exit codes: 0
@@ -47,6 +49,10 @@ type options struct {
 	maxBatch       int
 	// agent is KServe's.
 	agent string
+	// hold asks for what Friday holds, instead of the tables.
+	hold                     bool
+	holdStreams, holdCallers int
+	holdFor                  time.Duration
 	// sidecarArgs go to friday.
 	sidecarArgs []string
 }
@@ -67,6 +73,10 @@ func parse(args []string) (*options, error) {
 	fs.DurationVar(&o.perItem, "per-item", 500*time.Microsecond, "the server's cost of an item")
 	fs.IntVar(&o.accelerators, "accelerators", 1, "calls that the server with a cost runs at once")
 	fs.IntVar(&o.maxBatch, "max-batch", 32, "the sidecar's max_batch_size, for the optimum")
+	fs.BoolVar(&o.hold, "hold", false, "instead of the tables, what Friday holds in memory for streams and for idle callers")
+	fs.IntVar(&o.holdStreams, "hold-streams", 1000, "with -hold: `number` of streams at once")
+	fs.DurationVar(&o.holdFor, "hold-for", time.Minute, "with -hold: how long each lasts")
+	fs.IntVar(&o.holdCallers, "hold-callers", 10000, "with -hold: `number` of callers that keep their connections and ask nothing")
 	fs.StringVar(&o.agent, "kserve-agent", "", "`program` to measure as well, with its batcher at its best settings: KServe's cmd/agent; wants --protocol kserve_v1")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
 	if err := fs.Parse(args); err != nil {
@@ -77,6 +87,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 || o.accelerators < 1 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d, --accelerators %d: must be above 0", o.rounds, o.cell, o.maxBatch, o.accelerators)
+	}
+	if o.holdStreams < 1 || o.holdCallers < 1 || o.holdFor < time.Second {
+		return nil, fmt.Errorf("--hold-streams %d, --hold-callers %d: must be above 0; --hold-for %v: must be at least 1s", o.holdStreams, o.holdCallers, o.holdFor)
 	}
 	if o.leave < 0 || o.leave > 1 || o.poison < 0 || o.poison > 1 {
 		return nil, fmt.Errorf("--leave %v, --poison %v: must be from 0 to 1", o.leave, o.poison)
@@ -148,6 +161,9 @@ func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
 	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
 	b.say("Everything runs on this one machine and shares it; the ways are measured in turn.")
 
+	if o.hold {
+		return b.holding(ctx)
+	}
 	costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
 	if err != nil {
 		return err

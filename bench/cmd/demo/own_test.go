@@ -82,6 +82,6 @@ func TestOwnServerThatCannotBe(t *testing.T) {
 	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../../cmd/friday").CombinedOutput()
 	require.NoError(t, err, "%s", built)
 	var out, errs bytes.Buffer
-	require.Equal(t, 1, run([]string{"--bin", bin, "--upstream", "https://127.0.0.1:1"}, &out, &errs))
-	require.Contains(t, errs.String(), "https is not supported yet")
+	require.Equal(t, 1, run([]string{"--bin", bin, "--upstream", "ftp://127.0.0.1:1"}, &out, &errs))
+	require.Contains(t, errs.String(), "neither http nor https")
 }

@@ -27,15 +27,17 @@ const (
 // Filter name: friday.filters.http.stream.
 type Stream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The longest time from the request to the first chunk of the answer. Default:
-	// none.
+	// The longest time from the request to the first content of the answer: what a
+	// model has made; a comment or a role is none. Default: none.
 	FirstChunkTimeout *durationpb.Duration `protobuf:"bytes,1,opt,name=first_chunk_timeout,json=firstChunkTimeout,proto3" json:"first_chunk_timeout,omitempty"`
-	// The longest time between two chunks. Default: none.
+	// The longest time that the server may go on without content after that, while the
+	// caller is ready to read. Default: none.
 	IdleChunkTimeout *durationpb.Duration `protobuf:"bytes,2,opt,name=idle_chunk_timeout,json=idleChunkTimeout,proto3" json:"idle_chunk_timeout,omitempty"`
-	// How often a caller of a server-sent event stream gets a comment while the
-	// server thinks. Default: off.
+	// After how long without a byte a caller that asked for server-sent events gets a
+	// comment, at least 100 ms. Where the server's head has not come by then, Friday sends
+	// one of its own, and an error status can only be told within the stream. Default: off.
 	Heartbeat *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
-	// The most bytes of one stream that are held. Default 64 KiB.
+	// The most bytes of one stream that are held. Default 64 KiB, at most 1 GiB.
 	MaxBufferBytes uint32 `protobuf:"varint,4,opt,name=max_buffer_bytes,json=maxBufferBytes,proto3" json:"max_buffer_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

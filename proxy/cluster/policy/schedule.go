@@ -1,42 +1,43 @@
-package cluster
+package policy
 
 import (
 	"container/heap"
 	"math/rand/v2"
 	"sync"
-
-	"github.com/fridaymesh/friday/proxy"
 )
 
-// schedule draws the endpoint whose deadline is the earliest and then sets it a
-// new one, further off the lighter it is and the busier: at 1/w of virtual time,
-// w = weight / (requests in flight + 1), as Envoy with its default bias of 1.
-type schedule struct {
-	endpoints []*proxy.Endpoint
-	weights   []uint32
+// Schedule draws the endpoint whose deadline is the earliest and then sets it a
+// new one, further off the lighter it is: at 1/w of virtual time, where w is what its
+// weight is just then. It is Envoy's, for weights that change from draw to draw.
+type Schedule struct {
+	weight func(i int) float64
 
 	mu    sync.Mutex
 	queue deadlines
 }
 
-func newSchedule(endpoints []*proxy.Endpoint, weights []uint32) *schedule {
-	s := &schedule{endpoints: endpoints, weights: weights}
-	for i := range endpoints {
+var _ Policy = (*Schedule)(nil)
+
+// NewSchedule draws one of n by weights, which are positive.
+func NewSchedule(n int, weight func(i int) float64) *Schedule {
+	s := &Schedule{weight: weight, queue: make(deadlines, n)}
+	for i := range n {
 		// Started at random, else every sidecar of a fleet that gets this
 		// configuration begins with the same endpoint.
-		at := rand.Float64() / float64(weights[i]) // #nosec G404 -- spreads load, guards nothing
-		s.queue = append(s.queue, deadline{at, i})
+		at := rand.Float64() / weight(i) // #nosec G404 -- spreads load, guards nothing
+		s.queue[i] = deadline{at, i}
 	}
 	heap.Init(&s.queue)
 	return s
 }
 
-func (s *schedule) draw() int {
+// Pick draws the next.
+func (s *Schedule) Pick(uint64, int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := &s.queue[0]
 	i := first.endpoint
-	first.at += float64(s.endpoints[i].Active.Load()+1) / float64(s.weights[i])
+	first.at += 1 / s.weight(i)
 	heap.Fix(&s.queue, 0)
 	return i
 }

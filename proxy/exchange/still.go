@@ -1,0 +1,83 @@
+package exchange
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/config"
+)
+
+// still ends an exchange in which nothing moves any more.
+type still struct {
+	after     time.Duration
+	timer     *time.Timer
+	receiving atomic.Bool // somebody waits for the request's body
+
+	mu   sync.Mutex
+	over bool // the exchange has finished
+}
+
+// Watch ends the request's context when nothing has moved (Moved) for as long as the
+// listener allows; stuck, which may be nil, then ends a write that waits for the
+// caller. It is called after Begin, and does nothing where there is no such limit.
+func (x *Exchange) Watch(stuck func()) {
+	d := x.Active.HTTP.Limits.StreamIdleTimeout
+	if d >= config.Unlimited {
+		return
+	}
+	s := &still{after: d}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer = time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.over {
+			return
+		}
+		if s.receiving.Load() {
+			x.cancel(ErrBodyIdle)
+		} else {
+			x.cancel(proxy.ErrStreamIdle)
+		}
+		if stuck != nil {
+			stuck()
+		}
+	})
+	x.still = s
+}
+
+// Moved says that a piece of the request or of its answer has come or gone. Anybody
+// may call it, at any time.
+func (x *Exchange) Moved() {
+	if x.still != nil {
+		x.still.timer.Reset(x.still.after)
+	}
+}
+
+// Receiving says whether somebody waits for the request's body, which is then what does
+// not move.
+func (x *Exchange) Receiving(on bool) {
+	if x.still != nil {
+		x.still.receiving.Store(on)
+		x.Moved()
+	}
+}
+
+// ErrBodyIdle is of a request whose body does not come.
+var ErrBodyIdle error = &proxy.Error{ //nolint:errname // an error like another, with a status
+	Status: fasthttp.StatusRequestTimeout, Flag: proxy.FlagTimeout, Message: "request body timeout",
+}
+
+func (s *still) end() {
+	if s == nil {
+		return
+	}
+	s.timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
