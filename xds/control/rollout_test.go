@@ -208,7 +208,7 @@ func TestAutomaticRollback(t *testing.T) {
 	require.Equal(t, `route "digits": odd`, h.Nodes()[0].Running[0].Error)
 	require.NotEmpty(t, h.Nodes()[0].Running[0].Version)
 	require.Equal(t, RunsBehind, h.Nodes()[2].Running[1].State)
-	require.Equal(t, RunsCurrent, h.Nodes()[1].Running[0].State)
+	require.Eventually(t, func() bool { return h.Nodes()[1].Running[0].State == RunsCurrent }, patient, time.Millisecond)
 
 	nodes[2].refuse(before[2], `route "digits": odd`)
 	require.Eventually(t, func() bool { return h.timeouts() == "digits 1s, words 2s" }, patient, time.Millisecond)
