@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,7 +44,9 @@ func TestControlCannotBeAsked(t *testing.T) {
 			http.Error(w, "not found; there are\n/ready", http.StatusNotFound)
 		},
 		"version 9: is not kept": func(w http.ResponseWriter, r *http.Request) {
-			require.Contains(t, r.Header.Get("X-Friday-User"), "@")
+			if !strings.Contains(r.Header.Get("X-Friday-User"), "@") {
+				t.Error("nobody asks")
+			}
 			http.Error(w, "version 9: is not kept", http.StatusNotFound)
 		},
 	} {

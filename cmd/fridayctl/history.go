@@ -40,7 +40,7 @@ func historyCommand(out io.Writer) cli.Command {
 }
 
 func printHistory(out io.Writer, view control.HistoryView) error {
-	lines := [][]string{{"", "VERSION", "TIME", "POLICIES", "ORIGIN"}}
+	lines := append(make([][]string, 0, 1+len(view.Versions)), []string{"", "VERSION", "TIME", "POLICIES", "ORIGIN"})
 	var notes []string
 	for _, v := range view.Versions {
 		mark := ""
@@ -184,7 +184,7 @@ func printRollback(out io.Writer, v *history.Version) error {
 
 // routeShares is the weights of a cluster, by route.
 func routeShares(weights map[string]float64) string {
-	var parts []string
+	parts := make([]string, 0, len(weights))
 	for _, route := range slices.Sorted(maps.Keys(weights)) {
 		parts = append(parts, route+" "+strconv.FormatFloat(weights[route], 'f', -1, 64)+"%")
 	}

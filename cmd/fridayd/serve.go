@@ -32,6 +32,9 @@ type serveFlags struct {
 	listen   string
 	admin    string
 	history  string
+	tlsCert  string
+	tlsKey   string
+	clientCA string
 	logLevel string
 }
 
@@ -44,6 +47,9 @@ func serveCommand() cli.Command {
 			fs.StringVar(&f.listen, "listen", "0.0.0.0:19010", "`ADDR`ESS to serve xDS on")
 			fs.StringVar(&f.admin, "admin", "127.0.0.1:19011", "`ADDR`ESS of the admin door")
 			fs.StringVar(&f.history, "history", "", "`DIR`ECTORY to keep what was served in, with rollbacks and shifts (default: in memory, which ends with fridayd)")
+			fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) to serve xDS in TLS with (default: plain text)")
+			fs.StringVar(&f.tlsKey, "tls-key", "", "the certificate's key `FILE` (PEM)")
+			fs.StringVar(&f.clientCA, "client-ca", "", "`FILE` (PEM) of the roots that a sidecar's certificate must lead to (default: none is asked for)")
 			fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 		},
 		Run: func(ctx context.Context, _ []string) error {
@@ -56,6 +62,9 @@ func serveCommand() cli.Command {
 			}
 			if err := cli.NeedPath("--policies", f.policies); err != nil {
 				return err
+			}
+			if (f.tlsCert == "") != (f.tlsKey == "") || f.clientCA != "" && f.tlsCert == "" {
+				return cli.Usagef("--tls-cert and --tls-key go together, and --client-ca with them")
 			}
 			return f.serve(ctx, newLog(level))
 		},
@@ -98,6 +107,12 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	if len(folder.Status()) == 0 {
 		rollout.Update(nil) // nothing is news, too: a rollback may hold
 	}
+	var transport *control.Transport
+	if f.tlsCert != "" {
+		if transport, err = control.NewTransport(f.tlsCert, f.tlsKey, f.clientCA, log); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key, --client-ca: %w", err)
+		}
+	}
 	var listen net.ListenConfig
 	nodes, err := listen.Listen(ctx, "tcp", f.listen)
 	if err != nil {
@@ -113,7 +128,7 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 		Policies: func() []control.PolicyStatus { return rollout.Policies(folder.Status()) },
 		Nodes:    xds, Rollout: rollout, Registry: registry,
 	}
-	g.Go(func() error { return xds.Serve(ctx, nodes) })
+	g.Go(func() error { return xds.Serve(ctx, nodes, transport) })
 	g.Go(func() error { return serveAdmin(ctx, door, admin.Handler()) })
 	g.Go(func() error {
 		rollout.Run(ctx)

@@ -90,7 +90,10 @@ func TestMetricsAddress(t *testing.T) {
 
 func TestScraper(t *testing.T) {
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "/metrics", r.URL.Path)
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
 		_, _ = w.Write([]byte(exposed))
 	}))
 	defer good.Close()

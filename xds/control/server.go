@@ -15,6 +15,7 @@ import (
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -148,9 +149,14 @@ const (
 )
 
 // Serve answers on l until ctx ends, then ends every stream and returns. It
-// closes l. An error means that l failed.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+// closes l. An error means that l failed. transport nil is plain text.
+func (s *Server) Serve(ctx context.Context, l net.Listener, transport *Transport) error {
+	creds := insecure.NewCredentials()
+	if transport != nil {
+		creds = transport.Credentials()
+	}
 	g := grpc.NewServer(
+		grpc.Creds(creds),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
 	)

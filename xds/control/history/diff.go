@@ -53,7 +53,7 @@ func text(p *Policy) []string {
 
 // Shares is weights as people write them: blue=90,green=10.
 func Shares(weights map[string]uint32) string {
-	var parts []string
+	parts := make([]string, 0, len(weights))
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		parts = append(parts, fmt.Sprintf("%s=%d", name, weights[name]))
 	}
@@ -104,9 +104,9 @@ func compare(x, y []string) (list []edit) {
 	for i := range longest {
 		longest[i] = make([]int32, len(y)+1)
 	}
-	for i := len(x) - 1; i >= 0; i-- {
-		for j := len(y) - 1; j >= 0; j-- {
-			if x[i] == y[j] {
+	for i, old := range slices.Backward(x) {
+		for j, now := range slices.Backward(y) {
+			if old == now {
 				longest[i][j] = longest[i+1][j+1] + 1
 			} else {
 				longest[i][j] = max(longest[i+1][j], longest[i][j+1])
