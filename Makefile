@@ -40,7 +40,7 @@ test: ## All tests, with the race detector.
 
 .PHONY: interop
 interop: build ## Real clients against a real model server through Friday.
-	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/...
+	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/...
 
 .PHONY: bench
 bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside a direct connection.

@@ -18,8 +18,8 @@ func arrow() [][]string {
 	return [][]string{
 		{"xds/api/..."},
 		{"proxy"},
-		{"proxy/stream", "proxy/telemetry", "proxy/tlscontext", "filters/inference/..."},
-		{"proxy/cluster/...", "proxy/upstream", "proxy/router", "filters", "filters/*", "filters/batch/..."},
+		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "filters/inference/..."},
+		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "filters", "filters/*", "filters/batch/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{"proxy/exchange"},

@@ -60,6 +60,20 @@ func (r *Registry) Parse(config *anypb.Any) (proxy.Factory, proxy.FilterConfig, 
 	return factory, parsed, nil
 }
 
+// Unwrap makes of a TypedStruct the message that it names, where this build knows it;
+// everything else stays as it is. The name is that of the message, known or not.
+func Unwrap(config *anypb.Any) (unwrapped *anypb.Any, name string, err error) {
+	url, value, err := typedStruct(config)
+	if err != nil || value == nil {
+		return config, messageName(config.GetTypeUrl()), err
+	}
+	if _, err := protoregistry.GlobalTypes.FindMessageByURL(url); err != nil {
+		return config, messageName(url), nil //nolint:nilerr // a type that is not known
+	}
+	unwrapped, err = native(url, value)
+	return unwrapped, messageName(url), err
+}
+
 // typedStruct unpacks both kinds of TypedStruct; value is nil where config is
 // neither.
 func typedStruct(config *anypb.Any) (typeURL string, value *structpb.Struct, err error) {

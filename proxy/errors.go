@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Causes of a request's cancelled context.
@@ -16,6 +18,8 @@ var (
 	ErrTimeout = errors.New("request timeout")
 	// ErrStreamIdle: neither the request nor its answer has moved for too long.
 	ErrStreamIdle = errors.New("stream timeout")
+	// ErrDuration: the longest duration that the route allows has passed.
+	ErrDuration = errors.New("stream duration")
 	// ErrDraining: the process ends and its drain timeout has passed.
 	ErrDraining = errors.New("draining")
 )
@@ -34,12 +38,16 @@ const (
 	FlagNoRoute            Flag = "NR"  // no route matched
 	FlagTimeout            Flag = "UT"  // route or upstream timeout
 	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
+	FlagDuration           Flag = "DT"  // the longest duration has passed
 	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
 	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
 	FlagDownstreamGone     Flag = "DC"  // the caller left
 	FlagDownstreamProtocol Flag = "DPE" // malformed request
 	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
 	FlagUpstreamProtocol   Flag = "UPE" // malformed response
+	FlagFaultAbort         Flag = "FI"  // a fault was injected
+	FlagRateLimited        Flag = "RL"  // rate limited
+	FlagDenied             Flag = "RBA" // denied by a policy of rbac; Friday's own
 	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )
@@ -61,6 +69,12 @@ type Error struct {
 	// Unsent says that no byte of the request can have been acted on, so that
 	// sending it once more, elsewhere too, is safe.
 	Unsent bool
+	// GRPC, where positive, is the gRPC status that the caller gets; else it follows from
+	// Status.
+	GRPC int
+	// Decorate, where not nil, changes the head of the answer that is made of the error:
+	// what the route adds to every answer.
+	Decorate func(h *fasthttp.ResponseHeader)
 	// Err is the cause, for the log.
 	Err error
 }
@@ -97,6 +111,8 @@ func AsError(ctx context.Context, err error) *Error {
 		return &Error{Status: 504, Flag: FlagTimeout, Message: "upstream request timeout", Err: err}
 	case errors.Is(cause, ErrStreamIdle):
 		return &Error{Status: 504, Flag: FlagStreamIdle, Message: "stream timeout", Err: err}
+	case errors.Is(cause, ErrDuration):
+		return &Error{Status: 504, Flag: FlagDuration, Message: "downstream duration timeout", Err: err}
 	case errors.Is(cause, ErrDraining):
 		return &Error{Status: 503, Flag: FlagDraining, Message: "draining", Err: err}
 	}
@@ -114,6 +130,9 @@ func (e *Error) Response() *Response {
 	if e.Message != "" {
 		r.Header.SetContentType("text/plain")
 		r.Body = NewBytesBody([]byte(e.Message))
+	}
+	if e.Decorate != nil {
+		e.Decorate(&r.Header)
 	}
 	return r
 }

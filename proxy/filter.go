@@ -11,16 +11,28 @@ import (
 // FilterConfig is a filter's own parsed configuration. It is immutable.
 type FilterConfig any
 
+// A Builder makes filters of configurations that have been parsed.
+type Builder interface {
+	// Build makes the Filter of one route's effective configuration. It may take
+	// what must outlive a snapshot from env.Keep. It must not block.
+	Build(config FilterConfig, env Env) (Filter, error)
+}
+
+// A Combiner is a Builder whose filter heeds several configurations at once, and not only
+// the most specific: the chain's own first (nil where it has none), then from the least
+// specific override to the most. The result is a configuration for Build.
+type Combiner interface {
+	Combine(configs []FilterConfig) FilterConfig
+}
+
 // A Factory declares a kind of filter by the type URL of its configuration.
 type Factory interface {
+	Builder
 	// TypeURL is the configuration's, with the prefix type.googleapis.com/.
 	TypeURL() string
 	// Parse is pure. Its error becomes the text of the NACK, so it names the
 	// field's path and the value.
 	Parse(config *anypb.Any) (FilterConfig, error)
-	// Build makes the Filter of one route's effective configuration. It may take
-	// what must outlive a snapshot from env.Keep. It must not block.
-	Build(config FilterConfig, env Env) (Filter, error)
 }
 
 // Env is what the house lends to a filter.

@@ -23,12 +23,30 @@ type Request struct {
 	TLS *tls.ConnectionState
 	// Protocol is the downstream codec: "http1", "http2" or "grpc".
 	Protocol string
+	// Upgrade is what the caller asks its connection, or stream, to become, as
+	// "websocket"; empty: nothing. The head is that of HTTP/1.1 (RFC 9110 section 7.8)
+	// whatever the caller speaks. An answer of 101 agrees; then the two bodies are what
+	// each side sends from then on.
+	Upgrade string
 	// Start is when the head had been read.
 	Start time.Time
+
+	// HealthCheck says that a filter has known it for a health check.
+	HealthCheck bool
+
+	// LimitIdle, where not nil, changes how long the request and its answer may stand
+	// still; 0: for ever. It is called before the route's chain runs.
+	LimitIdle func(time.Duration)
+
+	// Peer is who the connection is with, where Remote was told by x-forwarded-for; nil:
+	// Remote.
+	Peer net.Addr
 
 	// Route and Cluster are the names of what the router chose, set before the
 	// route's chain runs.
 	Route, Cluster string
+	// VirtualHost is the name of the virtual host that Route is of.
+	VirtualHost string
 	// Endpoint, where not nil, pins the endpoint that the upstream round trip
 	// goes to. The cluster sets it where nobody did before.
 	Endpoint *Endpoint

@@ -68,9 +68,9 @@ func start(t *testing.T, public bool) (*process, string) {
 		ConfigDump: func() (proto.Message, error) { return p.dump, p.dumpErr },
 		Clusters: func() []admin.ClusterStatus {
 			return []admin.ClusterStatus{
-				{Name: "llm", AddedByAPI: true, Endpoints: []admin.EndpointStatus{
-					{Address: "10.0.0.1:8000", Healthy: true, Weight: 2, Active: 3, Total: 40},
-					{Address: "[::1]:8000", Active: 0, Total: 1, Connections: &admin.ConnectionStatus{Active: 5, Total: 6}},
+				{Name: "llm", AddedByAPI: true, Limits: []admin.Number{{Name: "default_priority::max_requests", Value: 1024}}, Outlier: []admin.Rate{{Name: "success_rate_average", Value: 99.5}}, Endpoints: []admin.EndpointStatus{
+					{Address: "10.0.0.1:8000", Hostname: "h", Healthy: true, Flags: "healthy", Weight: 2, Active: 3, Total: 40, Succeeded: 36, Failed: 4, TimedOut: 1, NotReached: 2, Priority: 1, Region: "r", Zone: "z", SubZone: "s", Canary: true, SuccessRate: 90, LocalSuccessRate: -1},
+					{Address: "[::1]:8000", Flags: "/failed_active_hc/failed_eds_health", Active: 0, Total: 1, SuccessRate: -1, LocalSuccessRate: -1, Connections: &admin.ConnectionStatus{Active: 5, Total: 6}},
 				}},
 				{Name: "<script>alert(1)</script>"},
 			}
@@ -212,17 +212,43 @@ func TestClusters(t *testing.T) {
 	_, url := start(t, false)
 	_, body := call(t, "GET", url+"/clusters")
 	require.Equal(t, `llm::observability_name::llm
+llm::default_priority::max_requests::1024
+llm::outlier::success_rate_average::99.5
 llm::added_via_api::true
+llm::10.0.0.1:8000::cx_connect_fail::2
 llm::10.0.0.1:8000::rq_active::3
+llm::10.0.0.1:8000::rq_error::4
+llm::10.0.0.1:8000::rq_success::36
+llm::10.0.0.1:8000::rq_timeout::1
 llm::10.0.0.1:8000::rq_total::40
+llm::10.0.0.1:8000::hostname::h
 llm::10.0.0.1:8000::health_flags::healthy
 llm::10.0.0.1:8000::weight::2
+llm::10.0.0.1:8000::region::r
+llm::10.0.0.1:8000::zone::z
+llm::10.0.0.1:8000::sub_zone::s
+llm::10.0.0.1:8000::canary::true
+llm::10.0.0.1:8000::priority::1
+llm::10.0.0.1:8000::success_rate::90
+llm::10.0.0.1:8000::local_origin_success_rate::-1
 llm::[::1]:8000::cx_active::5
+llm::[::1]:8000::cx_connect_fail::0
 llm::[::1]:8000::cx_total::6
 llm::[::1]:8000::rq_active::0
+llm::[::1]:8000::rq_error::0
+llm::[::1]:8000::rq_success::0
+llm::[::1]:8000::rq_timeout::0
 llm::[::1]:8000::rq_total::1
-llm::[::1]:8000::health_flags::/failed_eds_health
+llm::[::1]:8000::hostname::
+llm::[::1]:8000::health_flags::/failed_active_hc/failed_eds_health
 llm::[::1]:8000::weight::1
+llm::[::1]:8000::region::
+llm::[::1]:8000::zone::
+llm::[::1]:8000::sub_zone::
+llm::[::1]:8000::canary::false
+llm::[::1]:8000::priority::0
+llm::[::1]:8000::success_rate::-1
+llm::[::1]:8000::local_origin_success_rate::-1
 <script>alert(1)</script>::observability_name::<script>alert(1)</script>
 <script>alert(1)</script>::added_via_api::false
 `, body)
@@ -238,7 +264,11 @@ llm::[::1]:8000::weight::1
 	require.EqualValues(t, 8000, hosts[0].GetAddress().GetSocketAddress().GetPortValue())
 	require.Equal(t, "::1", hosts[1].GetAddress().GetSocketAddress().GetAddress())
 	require.Equal(t, "UNHEALTHY", hosts[1].GetHealthStatus().GetEdsHealthStatus().String())
-	require.EqualValues(t, 40, hosts[0].GetStats()[1].GetValue())
+	require.True(t, hosts[1].GetHealthStatus().GetFailedActiveHealthCheck())
+	require.Equal(t, "z", hosts[0].GetLocality().GetZone())
+	require.EqualValues(t, 1, hosts[0].GetPriority())
+	require.Equal(t, "rq_total", hosts[0].GetStats()[5].GetName())
+	require.EqualValues(t, 40, hosts[0].GetStats()[5].GetValue())
 
 	resp, _ = call(t, "GET", url+"/clusters?format=xml")
 	require.Equal(t, 400, resp.StatusCode)

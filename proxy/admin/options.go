@@ -48,18 +48,45 @@ type ClusterStatus struct {
 	Name string
 	// AddedByAPI says that the control plane sent it.
 	AddedByAPI bool
-	Endpoints  []EndpointStatus
+	// Limits by name and priority, such as default_priority::max_requests, in order.
+	Limits []Number
+	// Outlier are the figures of outlier detection; none where there is no such.
+	Outlier   []Rate
+	Endpoints []EndpointStatus
 }
+
+// Number and Rate are a figure and its name.
+type (
+	Number struct {
+		Name  string
+		Value uint64
+	}
+	Rate struct {
+		Name  string
+		Value float64
+	}
+)
 
 // EndpointStatus is one endpoint.
 type EndpointStatus struct {
 	// Address is host:port.
-	Address string
-	Healthy bool
-	Weight  uint32
-	// Active is the requests in flight, Total those ever dispatched.
-	Active int64
-	Total  uint64
+	Address, Hostname string
+	Healthy           bool
+	// Flags are Envoy's health flags.
+	Flags  string
+	Weight uint32
+	// Priority is 0 for those that are used first.
+	Priority              uint32
+	Region, Zone, SubZone string
+	Canary                bool
+	// Active is the requests in flight, Total those ever dispatched, of which the others
+	// are how they ended.
+	Active                                  int64
+	Total                                   uint64
+	Succeeded, Failed, TimedOut, NotReached uint64
+	// SuccessRate and LocalSuccessRate are of the last interval of outlier detection, in
+	// percent; negative: not known.
+	SuccessRate, LocalSuccessRate float64
 	// Connections is nil where they are not counted by endpoint.
 	Connections *ConnectionStatus
 }

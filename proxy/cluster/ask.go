@@ -34,7 +34,7 @@ func (k *checker) ask(ctx context.Context) (verdict, error) {
 // waits for a request nor takes a place from one.
 func (k *checker) connections(http2 bool) EndpointHandler {
 	if k.via == nil {
-		cfg := *k.c.Config()
+		cfg := *k.base
 		cfg.Limits = [2]Limits{}
 		cfg.ConnectTimeout = k.cfg.Timeout
 		cfg.IdleTimeout = 2*k.cfg.Interval + time.Minute
@@ -112,7 +112,7 @@ func (k *checker) askHTTP(ctx context.Context, cfg *HTTPCheck) (verdict, error) 
 	in := func(r StatusRange) bool { return status >= r.Start && status < r.End }
 	good := slices.ContainsFunc(cfg.Expected, in) || len(cfg.Expected) == 0 && status == fasthttp.StatusOK
 	switch {
-	case len(resp.Header.Peek(immediateFail)) > 0:
+	case has(resp, immediateFail):
 		k.m.mark(excludedImmediate, excludedImmediate)
 		return failsNow, errors.New("the answer asks for it")
 	case !good && slices.ContainsFunc(cfg.Retriable, in):
@@ -121,7 +121,7 @@ func (k *checker) askHTTP(ctx context.Context, cfg *HTTPCheck) (verdict, error) 
 		return failsNow, fmt.Errorf("status %d", status)
 	case !follow(text, cfg.Receive):
 		return failsNow, errors.New("the answer is not what was expected")
-	case len(resp.Header.Peek(degradedBy)) > 0:
+	case has(resp, degradedBy):
 		return passesDegraded, nil
 	}
 	return passes, nil
@@ -145,7 +145,7 @@ func (k *checker) connect(ctx context.Context) (net.Conn, error) {
 		return h.Connect(ctx)
 	}
 	d := net.Dialer{}
-	if source := k.c.Config().Source; source.IsValid() {
+	if source := k.base.Source; source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(source)
 	}
 	return d.DialContext(ctx, "tcp", k.target.Address)
@@ -158,7 +158,8 @@ func (k *checker) askTCP(ctx context.Context, cfg *TCPCheck) (verdict, error) {
 		return fails, err
 	}
 	defer conn.Close()                                          //nolint:errcheck // nothing is expected of it any more
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // so that a read ends
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // so that a read ends
+	defer stop()
 	if len(cfg.Send) > 0 {
 		if _, err := conn.Write(cfg.Send); err != nil {
 			return fails, err

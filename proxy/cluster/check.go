@@ -25,6 +25,7 @@ type checker struct {
 	c      *Cluster
 	m      *member
 	cfg    *Check
+	base   *Config // of the cluster
 	target EndpointConfig
 	ctx    context.Context //nolint:containedctx // of all that the checker does
 	cancel context.CancelFunc
@@ -58,7 +59,7 @@ func (c *Cluster) checkAll() {
 			cfg = nil
 		}
 		if old := m.check; old != nil {
-			if cfg != nil && (old.cfg == cfg || reflect.DeepEqual(old.cfg, cfg)) && reflect.DeepEqual(old.target, m.target()) {
+			if cfg != nil && (old.cfg == cfg || reflect.DeepEqual(old.cfg, cfg)) && !dialDiffers(old.base, c.cfg) && reflect.DeepEqual(old.target, m.target()) {
 				continue
 			}
 			c.stopCheck(m)
@@ -84,7 +85,7 @@ func (m *member) target() EndpointConfig {
 
 func (c *Cluster) startCheck(m *member, cfg *Check) {
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &checker{c: c, m: m, cfg: cfg, target: m.target(), ctx: ctx, cancel: cancel, first: true}
+	k := &checker{c: c, m: m, cfg: cfg, base: c.cfg, target: m.target(), ctx: ctx, cancel: cancel, first: true}
 	if m.health()&(failedActive|pendingActive) == 0 {
 		// Until it has shown that it is well it is not.
 		m.mark(failedActive|pendingActive, failedActive|pendingActive)
@@ -140,7 +141,9 @@ func (k *checker) run() {
 	changed := k.take(v, late, err)
 	if k.first {
 		k.first = false
-		c.asked--
+		if c.asked--; c.asked == 0 && c.cold.Load() {
+			c.look() // those who waited must see it
+		}
 		c.settle()
 	}
 	if k.m.check != k {
@@ -161,14 +164,14 @@ func (k *checker) take(v verdict, late bool, err error) (changed bool) {
 		if v == passesDegraded {
 			degraded = degradedActive
 		}
-		clear := pendingActive | activeTimeout | excludedImmediate | degradedActive
+		cleared := pendingActive | activeTimeout | excludedImmediate | degradedActive
 		if k.passed++; ill && (k.first || k.passed >= k.cfg.HealthyAfter) {
-			clear |= failedActive
+			cleared |= failedActive
 			changed = true
 			m.since = time.Now()
 			c.log.Info("endpoint passes its health check", zap.String(telemetry.FieldEndpoint, m.endpoint.Address))
 		}
-		if m.mark(clear, degraded) {
+		if m.mark(cleared, degraded) {
 			c.changed()
 		}
 		c.outliers.passed(m)

@@ -78,6 +78,7 @@ func New(cfg *Config, dial Dial, log *zap.Logger, m *telemetry.Metrics) *Cluster
 	c.names.c = c
 	c.outliers.c = c
 	c.cold.Store(true)
+	c.view.Store(&view{set: &set{cfg: cfg}}) // for those who are quicker than Update
 	c.Update(cfg)
 	return c
 }
@@ -106,6 +107,7 @@ func dialDiffers(a, b *Config) bool {
 	return a.ConnectTimeout != b.ConnectTimeout || a.IdleTimeout != b.IdleTimeout ||
 		a.MaxRequestsPerConnection != b.MaxRequestsPerConnection || a.Protocol != b.Protocol ||
 		a.MaxConnectionDuration != b.MaxConnectionDuration || a.Source != b.Source || a.Preconnect != b.Preconnect ||
+		a.KeepaliveInterval != b.KeepaliveInterval || a.KeepaliveTimeout != b.KeepaliveTimeout ||
 		a.LimitsConnections() != b.LimitsConnections() || socketsDiffer(a, b)
 }
 
@@ -119,20 +121,20 @@ func (c *Cluster) apply(redial bool) {
 	var let []EndpointHandler // what is not used any more, closed after the swap
 	added := 0
 	for i := range want {
-		e := want[i]
+		e := &want[i]
 		if members[e.Address] != nil {
 			continue // the first of equal addresses counts
 		}
 		m := c.members[e.Address]
 		switch {
 		case m == nil:
-			m = newMember(c.name, e, c.dial(c.cfg, &e))
+			m = newMember(c.name, e, c.dial(c.cfg, e))
 			added++
-		case redial || c.cfg.socketDiffers(&m.config, &e):
-			let = append(let, m.replace(c.dial(c.cfg, &e)))
+		case redial || c.cfg.socketDiffers(&m.config, e):
+			let = append(let, m.replace(c.dial(c.cfg, e)))
 		}
-		e.Weight = max(1, e.Weight)
-		m.config = e
+		m.config = *e
+		m.config.Weight = max(1, e.Weight)
 		m.mark(controlFlags|pendingRemoval, e.Health.flags())
 		members[e.Address] = m
 		next.members = append(next.members, m)
@@ -180,7 +182,7 @@ func (c *Cluster) leave(next *set, members map[string]*member, let *[]EndpointHa
 
 // keeps says whether a member outlives its removal: it passes its health checks.
 func (c *Cluster) keeps(m *member) bool {
-	return c.cfg.Check != nil && c.cfg.KeepWhileHealthy && m.check != nil && m.health()&(failedActive|pendingActive) == 0
+	return c.cfg.Check != nil && !c.cfg.LeaveAtOnce && m.check != nil && m.health()&(failedActive|pendingActive) == 0
 }
 
 // drop ends what the cluster does for a member.
@@ -315,6 +317,9 @@ func (c *Cluster) Pick(_ context.Context, req *proxy.Request) (*proxy.Endpoint, 
 
 func (c *Cluster) pick(req *proxy.Request, tried []*proxy.Endpoint) *proxy.Endpoint {
 	v := c.view.Load()
+	if v.lone != nil {
+		return v.lone
+	}
 	if v.set.cfg.Discovery == OriginalDestination {
 		return c.original(v.set.cfg, req)
 	}

@@ -58,9 +58,9 @@ type Config struct {
 	Check *Check
 	// IgnoreNew leaves endpoints out of the count for Panic until their first health check.
 	IgnoreNew bool
-	// KeepWhileHealthy keeps an endpoint that the control plane has taken away until a
-	// health check fails, as Envoy does unless ignore_health_on_host_removal is set.
-	KeepWhileHealthy bool
+	// LeaveAtOnce lets an endpoint go that the control plane has taken away; else it stays until a
+	// health check fails, where there are any, as in Envoy.
+	LeaveAtOnce bool
 	// CloseOnChange closes idle connections whenever the endpoints change.
 	CloseOnChange bool
 
@@ -81,6 +81,9 @@ type Config struct {
 	// Preconnect is how many connections there should be for each request that runs; up
 	// to 1: no more than that.
 	Preconnect float64
+	// KeepaliveInterval, where above 0, is how long an HTTP/2 connection may be silent
+	// before its server is pinged, which then has KeepaliveTimeout to answer.
+	KeepaliveInterval, KeepaliveTimeout time.Duration
 	// TLS, where not nil, is spoken with the endpoints that none of Sockets matches.
 	TLS     *tlscontext.Upstream
 	Sockets []Socket
@@ -130,10 +133,6 @@ const (
 	HealthTimeout
 	HealthDegraded
 )
-
-func (h Health) usable() bool {
-	return h != HealthUnhealthy && h != HealthDraining && h != HealthTimeout
-}
 
 // Load is ClusterLoadAssignment's policy.
 type Load struct {

@@ -80,7 +80,11 @@ func (c *Cluster) drops(cfg *Config) error {
 	for _, d := range cfg.Load.Drops {
 		if rand.Uint32N(1_000_000) < d.PerMillion { // #nosec G404 -- shares of traffic need no secrecy
 			c.metrics.dropped(d.Category)
-			return &proxy.Error{Status: 503, Flag: proxy.FlagDropOverload, Message: "drop overload"}
+			text := "drop overload"
+			if d.PerMillion == 1_000_000 {
+				text = "unconditional drop overload"
+			}
+			return &proxy.Error{Status: 503, Flag: proxy.FlagDropOverload, Message: text}
 		}
 	}
 	return nil

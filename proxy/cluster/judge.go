@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -22,13 +23,12 @@ func (c *Cluster) judge(ctx context.Context, ep *proxy.Endpoint, resp *proxy.Res
 		} else {
 			m.stats.failed.Add(1)
 		}
-		if c.outliers.config.Load() == nil && m.flags.Load() == 0 && c.Config().Check == nil {
-			return
-		}
-		if len(resp.Header.Peek(immediateFail)) > 0 {
+		if c.Config().Check != nil && has(resp, immediateFail) {
 			c.failImmediately(m)
 		}
-		c.outliers.note(m, outcome{status: grpcStatus(resp, status)})
+		if c.outliers.config.Load() != nil {
+			c.outliers.note(m, outcome{status: grpcStatus(resp, status)})
+		}
 		return
 	}
 	o, tells := failure(ctx, err)
@@ -45,21 +45,32 @@ func (c *Cluster) judge(ctx context.Context, ep *proxy.Endpoint, resp *proxy.Res
 	c.outliers.note(m, o)
 }
 
+// has says whether an answer has a field, in whatever case.
+func has(resp *proxy.Response, name string) bool {
+	for k := range resp.Header.All() {
+		if len(k) == len(name) && strings.EqualFold(string(k), name) {
+			return true
+		}
+	}
+	return false
+}
+
 // failure says what an attempt that failed stands for, or that it tells nothing.
 func failure(ctx context.Context, err error) (o outcome, tells bool) {
 	pe := proxy.AsError(ctx, err)
-	switch pe.Flag {
+	switch pe.Flag { //nolint:exhaustive // the others are the caller's, or Friday's own
 	case proxy.FlagUpstreamConnection, proxy.FlagUpstreamReset:
+		o := outcome{status: 503, local: true, connected: pe.Flag == proxy.FlagUpstreamReset}
 		if ne, ok := errors.AsType[net.Error](pe.Err); ok && ne.Timeout() {
-			return outcome{504, true}, true
+			o.status = 504
 		}
-		return outcome{503, true}, true
+		return o, true
 	case proxy.FlagTimeout:
-		return outcome{504, true}, true
+		return outcome{status: 504, local: true, connected: true}, true
 	case proxy.FlagUpstreamProtocol:
-		return outcome{502, false}, true
+		return outcome{status: 502}, true
 	}
-	return outcome{}, false // the caller's, or Friday's own
+	return outcome{}, false
 }
 
 // grpcStatus makes a status of HTTP of an answer that is all trailer: a gRPC server that

@@ -31,16 +31,12 @@ type stats struct{ success, failed, timeouts, connectFailed atomic.Uint64 }
 
 var _ EndpointHandler = (*member)(nil)
 
-func newMember(cluster string, e EndpointConfig, h EndpointHandler) *member {
-	m := &member{config: e, since: time.Now()}
+func newMember(cluster string, e *EndpointConfig, h EndpointHandler) *member {
+	m := &member{config: *e, since: time.Now()}
 	m.endpoint.Cluster, m.endpoint.Address, m.endpoint.Handler = cluster, e.Address, m
 	m.current.Store(&h)
 	m.endpoint.Healthy.Store(true)
 	return m
-}
-
-func memberOf(ep *proxy.Endpoint) *member {
-	return ep.Handler.(*member) //nolint:forcetypeassert // made by newMember
 }
 
 // replace returns what served until now.

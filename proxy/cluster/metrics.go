@@ -53,9 +53,10 @@ func (m *metrics) show(s *set) {
 }
 
 func (m *metrics) resolution(result string) { m.m.Resolutions.WithLabelValues(m.name, result).Inc() }
-func (m *metrics) checked(result string)    { m.m.HealthChecks.WithLabelValues(m.name, result).Inc() }
-func (m *metrics) ejection(reason string)   { m.m.Ejections.WithLabelValues(m.name, reason).Inc() }
-func (m *metrics) dropped(category string)  { m.m.Dropped.WithLabelValues(m.name, category).Inc() }
+
+func (m *metrics) checked(result string)   { m.m.HealthChecks.WithLabelValues(m.name, result).Inc() }
+func (m *metrics) ejection(reason string)  { m.m.Ejections.WithLabelValues(m.name, reason).Inc() }
+func (m *metrics) dropped(category string) { m.m.Dropped.WithLabelValues(m.name, category).Inc() }
 
 func (m *metrics) overflow(priority int, limit string) {
 	m.m.UpstreamOverflow.WithLabelValues(m.name, [...]string{"default", "high"}[priority], limit).Inc()

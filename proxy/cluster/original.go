@@ -46,8 +46,8 @@ func (c *Cluster) original(cfg *Config, req *proxy.Request) *proxy.Endpoint {
 func (o *Original) destination(req *proxy.Request) string {
 	address := req.OriginalDestination
 	if o.Header != "" && req.Header != nil {
-		if h := req.Header.Peek(o.Header); len(h) > 0 {
-			address = string(h)
+		if h, ok := proxy.FieldValue(req.Header, o.Header); ok {
+			address = h
 		}
 	}
 	ip, err := netip.ParseAddrPort(address)
@@ -70,8 +70,8 @@ func (c *Cluster) visit(address string) any {
 	if found, ok := c.originals.Load(address); ok {
 		return found
 	}
-	e := EndpointConfig{Address: address, Weight: 1}
-	o := &original{member: newMember(c.name, e, c.dial(c.cfg, &e))}
+	e := &EndpointConfig{Address: address, Weight: 1}
+	o := &original{member: newMember(c.name, e, c.dial(c.cfg, e))}
 	o.used.Store(true)
 	if c.closed {
 		return o // an old snapshot's request is still served

@@ -43,7 +43,7 @@ type tally struct {
 	in5xx, inGateway, inLocal atomic.Uint32
 	total, good               atomic.Uint64
 	localTotal, localGood     atomic.Uint64
-	rate, localRate           atomic.Uint64 // bits of the last interval's rates, as percentages; 0: not known
+	rate, localRate           atomic.Uint64 // bits of the last interval's rates, as percentages, and 1; 0: not known
 	ejections                 int           // guarded by detector.mu, as what follows
 	backoff                   uint64        // how often in a row
 	ejectedAt                 time.Time
@@ -94,6 +94,8 @@ func (d *detector) forget(m *member) {
 type outcome struct {
 	status int  // of the answer, gRPC's made one of HTTP; or what stands for the failure
 	local  bool // there was no answer
+	// connected says that it got as far as a connection, which is a success of its own.
+	connected bool
 }
 
 // note counts an outcome.
@@ -106,6 +108,9 @@ func (d *detector) note(m *member, o outcome) {
 	if cfg.SplitLocal {
 		t.localTotal.Add(1)
 		if o.local {
+			if o.connected {
+				t.inLocal.Store(0)
+			}
 			if t.inLocal.Add(1) == cfg.ConsecutiveLocal.Count {
 				t.inLocal.Store(0)
 				d.eject(m, cfg, cfg.ConsecutiveLocal.Enforce, "consecutive_local_origin_failure")
@@ -231,8 +236,8 @@ func (d *detector) look() {
 		t := &m.tally
 		answers[i] = sample{m, t.total.Swap(0), t.good.Swap(0)}
 		local[i] = sample{m, t.localTotal.Swap(0), t.localGood.Swap(0)}
-		t.rate.Store(math.Float64bits(answers[i].rate(cfg.SuccessRate.Volume)))
-		t.localRate.Store(math.Float64bits(local[i].rate(cfg.LocalSuccessRate.Volume)))
+		t.rate.Store(math.Float64bits(1 + answers[i].rate(cfg.SuccessRate.Volume)))
+		t.localRate.Store(math.Float64bits(1 + local[i].rate(cfg.LocalSuccessRate.Volume)))
 	}
 	d.average[0] = d.judge(cfg, answers, cfg.SuccessRate, cfg.FailureRate, "")
 	if cfg.SplitLocal {

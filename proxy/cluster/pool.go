@@ -91,6 +91,8 @@ func (c *choice) pool() *pool {
 // made anew when endpoints or their health change.
 type view struct {
 	set *set
+	// lone is the one endpoint that there is, if there is one: nearly every sidecar's.
+	lone *proxy.Endpoint
 	// only is where all picks go; nil: levels say.
 	only   *pool
 	levels []level

@@ -83,6 +83,9 @@ func (v *view) finish() {
 	}
 	if len(pools) == 1 {
 		v.only, v.usable = pools[0], pools[0].endpoints
+		if len(v.usable) == 1 && v.set.cfg.Discovery != OriginalDestination {
+			v.lone = v.usable[0]
+		}
 		if len(v.usable) == len(v.set.endpoints) {
 			v.usable = v.set.endpoints // the same slice as before, if nothing has changed
 		}
@@ -127,7 +130,7 @@ func (b *viewBuilder) split(s *set) []group {
 		case f.healthy():
 			g.healthy = append(g.healthy, m)
 			g.available.healthy += n
-		case f&excludedImmediate != 0, f&pendingActive != 0 && s.cfg.IgnoreNew:
+		case f&(excludedImmediate|drainingEDS) != 0, f&pendingActive != 0 && s.cfg.IgnoreNew:
 			g.available.excluded += n
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
@@ -28,10 +29,10 @@ type Builder struct {
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
 	kept     map[string]io.Closer
+	limits   connectionLimits
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
-	limits   limits
 }
 
 // Defaults are for what a listener does not say.
@@ -127,7 +128,9 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		ConnectTimeout: cfg.ConnectTimeout,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxRequests:    cfg.MaxRequestsPerConnection,
+		MaxDuration:    cfg.MaxConnectionDuration,
 		Preconnect:     cfg.Preconnect,
+		Keepalive:      http2.Keepalive{Interval: cfg.KeepaliveInterval, Timeout: cfg.KeepaliveTimeout},
 		Source:         cfg.Source,
 		Limits:         b.limits.of(cfg),
 		AutoSNI:        cfg.AutoSNI,

@@ -3,10 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
+	"github.com/fridaymesh/friday/proxy/accesslog"
 	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/edge"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
@@ -68,7 +71,22 @@ func (c *Change) chain(l *Listener, chain *FilterChain, id string) (*ActiveChain
 	if err != nil {
 		return nil, err
 	}
-	out.HTTP = &Active{Name: l.Name, Address: l.Address, HTTP: chain.HTTP.withDefaults(c.b.defaults), table: compiled}
+	out.HTTP = &Active{
+		Name: l.Name, Address: l.Address, HTTP: chain.HTTP.withDefaults(c.b.defaults), table: compiled, edge: edge.New(chain.HTTP.Edge),
+	}
+	out.HTTP.logs, err = c.logs(chain.HTTP.Logs)
+	return out, err
+}
+
+// logs opens the access logs; those of one path share a file.
+func (c *Change) logs(all []accesslog.Config) (out []*accesslog.Log, err error) {
+	for _, cfg := range all {
+		kept, err := c.keep("access log "+cfg.Path, func() (io.Closer, error) { return accesslog.Open(cfg.Path) })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, accesslog.New(cfg, kept.(*accesslog.File))) //nolint:forcetypeassert // just made, or made here before
+	}
 	return out, nil
 }
 

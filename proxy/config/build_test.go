@@ -191,29 +191,6 @@ func TestWeights(t *testing.T) {
 	require.Zero(t, count["c"])
 }
 
-func TestRewrite(t *testing.T) {
-	for _, tc := range []struct{ prefix, path, with, uri, want string }{
-		{"/api/", "", "/", "/api/v1?q=/api/", "/v1?q=/api/"},
-		{"/api", "", "/v2", "/api/v1", "/v2/v1"},
-		{"", "/old", "/new", "/old?x", "/new?x"},
-		{"/api/", "", "/v2/", "http://h.example/api/x?q", "/v2/x?q"},
-		{"/", "", "/v2/", "http://h.example", "/v2/"},
-	} {
-		var got string
-		w := &rewrite{
-			host: "server", prefix: tc.with, matched: len(tc.prefix) + len(tc.path),
-			next: proxy.HandlerFunc(func(_ context.Context, req *proxy.Request) (*proxy.Response, error) {
-				got = string(req.Header.RequestURI())
-				require.Equal(t, "server", string(req.Header.Host()))
-				return proxy.NewResponse(), nil
-			}),
-		}
-		_, err := w.Handle(t.Context(), request(t, tc.uri))
-		require.NoError(t, err)
-		require.Equal(t, tc.want, got)
-	}
-}
-
 func TestRefusals(t *testing.T) {
 	f := tagFactory{}
 	for name, tc := range map[string]struct {
@@ -233,7 +210,7 @@ func TestRefusals(t *testing.T) {
 			r.Listeners[0].Default.HTTP.Table = nil
 			r.Listeners[0].Default.HTTP.RouteName = "rds"
 		}, `listener "in": route table "rds": not found`},
-		"no action":       {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Direct = nil }, "routes[0]: neither a cluster nor a direct response"},
+		"no action":       {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Direct = nil }, "routes[0]: exactly one of a cluster, a direct response and a redirect is needed"},
 		"direct status":   {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Direct.Status = 99 }, "status 99: must be 200 to 599"},
 		"no domains":      {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Domains = nil }, `route table "t"`},
 		"nothing matched": {func(r *Resources) { r.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Match = router.Match{} }, `route table "t"`},

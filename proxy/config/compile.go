@@ -1,12 +1,9 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,36 +12,6 @@ import (
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
-
-// route is a Route, compiled.
-type route struct {
-	name    string
-	timeout time.Duration
-	targets []target
-	total   uint32 // of the targets' weights
-}
-
-// target is where a route leads: a cluster, or an answer of its own.
-type target struct {
-	cluster string
-	weight  uint32
-	chain   proxy.Handler
-}
-
-// choose picks a target by weight.
-func (r *route) choose() *target {
-	if len(r.targets) == 1 {
-		return &r.targets[0]
-	}
-	n := rand.Uint32N(r.total) // #nosec G404 -- shares of traffic need no secrecy
-	for i := range r.targets {
-		if n < r.targets[i].weight {
-			return &r.targets[i]
-		}
-		n -= r.targets[i].weight
-	}
-	return &r.targets[0]
-}
 
 // compiler makes the routes of one filter chain.
 type compiler struct {
@@ -83,7 +50,7 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 	for _, vh := range t.VirtualHosts {
 		host := router.VirtualHost[*route]{Name: vh.Name, Domains: vh.Domains}
 		for i, r := range vh.Routes {
-			compiled, err := cc.route(vh, r)
+			compiled, err := cc.route(t, vh, r)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("route table %q: virtual host %q: routes[%d]: %w", t.Name, vh.Name, i, err))
 				continue
@@ -95,7 +62,11 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	table, err := router.NewTable(hosts)
+	var options []router.Option
+	if t.IgnorePort {
+		options = append(options, router.IgnorePort())
+	}
+	table, err := router.NewTable(hosts, options...)
 	if err != nil {
 		return nil, fmt.Errorf("route table %q: %w", t.Name, err)
 	}
@@ -104,61 +75,13 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 	return table, nil
 }
 
-func (cc *compiler) route(vh *VirtualHost, r *Route) (*route, error) {
-	out := &route{name: r.Name, timeout: r.Timeout}
-	if out.name == "" {
-		out.name = vh.Name
-	}
-	if r.Direct != nil {
-		if len(r.Clusters) > 0 {
-			return nil, errors.New("both a cluster and a direct response")
-		}
-		if r.Direct.Status < 200 || r.Direct.Status > 599 {
-			return nil, fmt.Errorf("direct response: status %d: must be 200 to 599", r.Direct.Status)
-		}
-		chain, err := cc.chain(directHandler(r.Direct), r.Overrides, vh.Overrides)
-		if err != nil {
-			return nil, err
-		}
-		out.targets = []target{{chain: chain}}
-		return out, nil
-	}
-	for _, wc := range r.Clusters {
-		if out.total+wc.Weight < out.total {
-			return nil, errors.New("weighted clusters: the sum of the weights is too large")
-		}
-		out.total += wc.Weight
-		chain, err := cc.chain(cc.last(r, wc.Name), wc.Overrides, r.Overrides, vh.Overrides)
-		if err != nil {
-			return nil, err
-		}
-		out.targets = append(out.targets, target{cluster: wc.Name, weight: wc.Weight, chain: chain})
-	}
-	switch {
-	case len(out.targets) == 0:
-		return nil, errors.New("neither a cluster nor a direct response")
-	case len(out.targets) > 1 && out.total == 0:
-		return nil, errors.New("weighted clusters: the sum of the weights is 0")
-	}
-	return out, nil
-}
-
 // chain composes the filters, each with the most specific of the overrides,
 // around last.
 func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (proxy.Handler, error) {
 	filters := make([]proxy.Filter, 0, len(cc.http.Filters))
 	for i := range cc.http.Filters {
 		f := &cc.http.Filters[i]
-		config, disabled := f.Config, f.Disabled
-		for _, m := range overrides {
-			if o, ok := m[f.Name]; ok {
-				disabled = o.Disabled
-				if o.Config != nil {
-					config = o.Config
-				}
-				break
-			}
-		}
+		config, disabled := f.effective(overrides)
 		if disabled {
 			continue
 		}
@@ -169,6 +92,33 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 		filters = append(filters, filter)
 	}
 	return proxy.Chain(last, filters...), nil
+}
+
+// effective is a filter's configuration under overrides, the most specific first.
+func (f *Filter) effective(overrides []map[string]Override) (config proxy.FilterConfig, disabled bool) {
+	config, disabled = f.Config, f.Disabled
+	combiner, all := f.Factory.(proxy.Combiner)
+	levels := []proxy.FilterConfig{f.Config}
+	found := false
+	for _, m := range overrides {
+		o, ok := m[f.Name]
+		switch {
+		case !ok:
+			continue
+		case !found:
+			found, disabled = true, o.Disabled
+			if o.Config != nil {
+				config = o.Config
+			}
+		}
+		if o.Config != nil {
+			levels = slices.Insert(levels, 1, o.Config) // the least specific first
+		}
+	}
+	if all && len(levels) > 1 {
+		config = combiner.Combine(levels)
+	}
+	return config, disabled
 }
 
 func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, error) {
@@ -184,18 +134,6 @@ func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, 
 	}
 	cc.built[key] = b
 	return b, nil
-}
-
-// last is what ends a chain: the cluster, behind what the route rewrites.
-func (cc *compiler) last(r *Route, name string) proxy.Handler {
-	var h proxy.Handler = proxy.HandlerFunc(noCluster)
-	if cl, ok := cc.cluster(name); ok {
-		h = cl
-	}
-	if r.PrefixRewrite != "" || r.HostRewrite != "" {
-		h = &rewrite{next: h, host: r.HostRewrite, matched: len(r.Match.Prefix) + len(r.Match.Path), prefix: r.PrefixRewrite}
-	}
-	return h
 }
 
 func (h *HTTP) withDefaults(d Defaults) HTTP {
@@ -214,17 +152,4 @@ func (h *HTTP) withDefaults(d Defaults) HTTP {
 	}
 	out.Limits = out.Limits.withDefaults()
 	return out
-}
-
-func directHandler(d *DirectResponse) proxy.Handler {
-	body := []byte(strings.Clone(d.Body))
-	return proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) {
-		r := proxy.NewResponse()
-		r.Header.SetStatusCode(d.Status)
-		if len(body) > 0 && d.Status != http.StatusNoContent && d.Status != http.StatusNotModified {
-			r.Header.SetContentType("text/plain")
-			r.Body = proxy.NewBytesBody(body)
-		}
-		return r, nil
-	})
 }

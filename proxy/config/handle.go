@@ -1,116 +1,116 @@
 package config
 
 import (
-	"bytes"
 	"context"
 	"net/http"
-
-	"github.com/valyala/fasthttp"
+	"strconv"
+	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/action"
+	"github.com/fridaymesh/friday/proxy/format"
 )
 
 var _ proxy.Handler = (*Active)(nil)
 
-// Handle finds the request's route and runs its chain under the route's timeout.
+// Handle brings the request into the listener's form, finds its route and runs the
+// route's chain.
 func (a *Active) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
+	resp, err := a.edge.Arrive(req)
+	if resp == nil && err == nil {
+		resp, err = a.handle(ctx, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.edge.Leave(req, resp)
+	return resp, nil
+}
+
+// Reply makes the answer to an error that Handle, or the codec before it, returned.
+func (a *Active) Reply(req *proxy.Request, pe *proxy.Error) *proxy.Response {
+	return a.edge.Reply(req, pe)
+}
+
+// Finish finishes the head of an answer to an error that the codec has made itself.
+func (a *Active) Finish(req *proxy.Request, resp *proxy.Response) { a.edge.Leave(req, resp) }
+
+// Logs says whether there are access logs in formats of the configuration, which Log
+// writes.
+func (a *Active) Logs() bool { return len(a.logs) > 0 }
+
+// Log writes the request's line to each of them.
+func (a *Active) Log(facts *format.Facts) {
+	for _, l := range a.logs {
+		l.Write(facts)
+	}
+}
+
+// handle runs the chain of the request's route under the route's limits of time.
+func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
 	r, ok := a.table.Match(req.Header)
 	if !ok {
 		return nil, &proxy.Error{Status: http.StatusNotFound, Flag: proxy.FlagNoRoute}
 	}
-	t := r.choose()
-	req.Route, req.Cluster = r.name, t.cluster
-	if r.timeout <= 0 {
+	t := r.choose(req)
+	req.Route, req.VirtualHost, req.Cluster = r.name, r.host, t.name(req)
+	if r.secure != nil && action.Scheme(req) != "https" {
+		return r.secure.Handle(ctx, req)
+	}
+	timeout := r.timeout
+	if r.grpc != nil && proxy.IsGRPC(req.Header) {
+		timeout = r.grpcTimeout(req)
+	}
+	if req.Upgrade != "" { // a tunnel's time is not a request's
+		timeout = 0
+	}
+	if r.idle != nil && req.LimitIdle != nil {
+		req.LimitIdle(*r.idle)
+	}
+	if timeout <= 0 && r.duration <= 0 {
 		return t.chain.Handle(ctx, req)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, proxy.ErrTimeout)
-	resp, err := t.chain.Handle(ctx, req)
+	l := &limit{ctx: ctx}
+	l.after(timeout, proxy.ErrTimeout)
+	l.after(r.duration, proxy.ErrDuration)
+	if r.duration > 0 {
+		l.watch(req)
+	}
+	resp, err := t.chain.Handle(l.ctx, req) //nolint:contextcheck // it descends from ctx
 	if err != nil {
-		err = proxy.AsError(ctx, err)
-		cancel()
+		err = l.judge(err)
+		l.end()
 		return nil, err
 	}
 	if _, whole := resp.Body.(*proxy.BytesBody); whole || resp.Body.Len() == 0 {
-		cancel()
+		l.end()
 		return resp, nil
 	}
-	resp.Body = &timedBody{Body: resp.Body, ctx: ctx, cancel: cancel}
+	resp.Body = &timedBody{Body: resp.Body, limit: l}
 	return resp, nil
 }
 
-// timedBody keeps the route's timeout running until the answer has been read.
-type timedBody struct {
-	proxy.Body
-
-	ctx    context.Context //nolint:containedctx // the body's own
-	cancel context.CancelFunc
+// grpcTimeout is the caller's own, within what the route allows.
+func (l *limits) grpcTimeout(req *proxy.Request) time.Duration {
+	d, ok := parseGRPCTimeout(string(req.Header.Peek("grpc-timeout")))
+	if ok && l.offset > 0 && d > l.offset {
+		d -= l.offset
+	}
+	if most := *l.grpc; most > 0 && (!ok || d > most) {
+		return most
+	}
+	return d
 }
 
-// Read says why, where the timeout ended it.
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.Body.Read(p)
-	if err != nil && b.ctx.Err() != nil {
-		return n, proxy.AsError(b.ctx, err)
+// parseGRPCTimeout reads at most eight digits and a unit
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func parseGRPCTimeout(s string) (time.Duration, bool) {
+	if len(s) < 2 || len(s) > 9 {
+		return 0, false
 	}
-	return n, err
-}
-
-func (b *timedBody) Close() error {
-	err := b.Body.Close()
-	b.cancel()
-	return err
-}
-
-// Ready is the inner body's.
-func (b *timedBody) Ready() int {
-	if r, ok := b.Body.(interface{ Ready() int }); ok {
-		return r.Ready()
-	}
-	return 0
-}
-
-// noCluster answers for a cluster that does not exist, as Envoy does.
-func noCluster(context.Context, *proxy.Request) (*proxy.Response, error) {
-	return nil, &proxy.Error{Status: http.StatusServiceUnavailable, Flag: proxy.FlagNoCluster}
-}
-
-// rewrite changes what the server is told it was called by.
-type rewrite struct {
-	next    proxy.Handler
-	host    string
-	prefix  string
-	matched int // length of what prefix replaces
-}
-
-func (w *rewrite) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
-	toOriginForm(req.Header)
-	if w.host != "" {
-		req.Header.SetHost(w.host)
-	}
-	if w.prefix != "" {
-		uri := req.Header.RequestURI()
-		if w.matched <= len(uri) {
-			req.Header.SetRequestURI(w.prefix + string(uri[w.matched:]))
-		}
-	}
-	return w.next.Handle(ctx, req)
-}
-
-// toOriginForm makes http://host/path to /path, with the host where it belongs: it
-// wins over the Host header (RFC 9112 section 3.2.2).
-func toOriginForm(h *fasthttp.RequestHeader) {
-	scheme, rest, ok := bytes.Cut(h.RequestURI(), []byte("://"))
-	if !ok || len(scheme) == 0 || scheme[0] == '/' || bytes.IndexByte(scheme, '?') >= 0 {
-		return
-	}
-	i := bytes.IndexAny(rest, "/?#")
-	if i < 0 {
-		i = len(rest)
-	}
-	path := string(rest[i:])
-	if path == "" || path[0] != '/' {
-		path = "/" + path
-	}
-	h.SetHostBytes(bytes.Clone(rest[:i]))
-	h.SetRequestURI(path)
+	n, err := strconv.ParseUint(s[:len(s)-1], 10, 32)
+	unit, ok := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}[s[len(s)-1]]
+	return time.Duration(n) * unit, err == nil && ok // #nosec G115 -- 32 bits
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/fridaymesh/friday/proxy/upstream"
 )
 
-// limits has what counts the connections of each cluster. Endpoints are dialled beside
+// connectionLimits has what counts the connections of each cluster. Endpoints are dialled beside
 // the requests, too, so it is safe for concurrent use.
-type limits struct {
+type connectionLimits struct {
 	mu sync.Mutex
 	by map[string]*upstream.Limits
 }
 
 // of returns the cluster's, set as cfg says; nil where it has no limits.
-func (l *limits) of(cfg *cluster.Config) *upstream.Limits {
+func (l *connectionLimits) of(cfg *cluster.Config) *upstream.Limits {
 	if !cfg.LimitsConnections() {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (l *limits) of(cfg *cluster.Config) *upstream.Limits {
 }
 
 // keep forgets the clusters that are gone.
-func (l *limits) keep(living map[string]*cluster.Cluster) {
+func (l *connectionLimits) keep(living map[string]*cluster.Cluster) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.by, func(name string, _ *upstream.Limits) bool { return living[name] == nil })

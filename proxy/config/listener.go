@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/accesslog"
+	"github.com/fridaymesh/friday/proxy/edge"
 )
 
 // Listener is an address that is listened on, and what to do with what comes.
@@ -76,9 +78,16 @@ type HTTP struct {
 	// Filters in the order of the chain, outermost first, without the router that
 	// ends it.
 	Filters []Filter
+	// LeftAside are the filters that were recognised and do nothing here, each with why.
+	LeftAside []string
 
 	// Codec is what callers may speak.
 	Codec Codec
+	// Upgrades are what a connection may become, in lower case: "websocket". What is
+	// not among them is passed over.
+	Upgrades []string
+	// AllowConnect allows them over HTTP/2, too (RFC 8441).
+	AllowConnect bool
 	// HeadersTimeout is the longest time for a request's head to arrive, from its
 	// first byte. Default 10 s.
 	HeadersTimeout time.Duration
@@ -92,8 +101,12 @@ type HTTP struct {
 	// bounds each message of a gRPC stream.
 	MaxBodyBytes int64
 	Limits       Limits
-	// AccessLog is which requests are logged.
+	// AccessLog is which requests are logged in Friday's own format, Logs are access logs
+	// in formats of the configuration.
 	AccessLog AccessLog
+	Logs      []accesslog.Config
+	// Edge is what is done to every request and every answer.
+	Edge edge.Config
 }
 
 // Codec is what callers of a listener may speak.
@@ -122,7 +135,7 @@ const (
 type Filter struct {
 	// Name is what overrides refer to.
 	Name    string
-	Factory proxy.Factory
+	Factory proxy.Builder
 	Config  proxy.FilterConfig
 	// Disabled leaves it out, but where an override brings it in.
 	Disabled bool

@@ -3,7 +3,9 @@ package config
 import (
 	"iter"
 
+	"github.com/fridaymesh/friday/proxy/accesslog"
 	"github.com/fridaymesh/friday/proxy/cluster"
+	"github.com/fridaymesh/friday/proxy/edge"
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
@@ -70,4 +72,6 @@ type Active struct {
 	HTTP    HTTP
 
 	table *router.Table[*route]
+	edge  *edge.Edge
+	logs  []*accesslog.Log
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/format"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -119,6 +120,9 @@ func (x *Exchange) Finish() {
 		x.Record.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
 	x.still.end()
+	if x.Active.Logs() {
+		x.log()
+	}
 	_ = x.Response.Close()     // it has been written or is of no more use
 	_ = x.Request.Body.Close() // as above
 	x.cancel(nil)
@@ -129,4 +133,13 @@ func (x *Exchange) Finish() {
 	x.Record.Duration = time.Since(x.Request.Start)
 	x.codec.Record(x.Active, &x.Record)
 	x.codec.active.Dec()
+}
+
+// log writes the line in formats of the configuration, while the answer's head is there.
+func (x *Exchange) log() {
+	x.Active.Log(&format.Facts{
+		Request: &x.Request, Response: &x.Response.Header, Trailer: x.Response.Body.Trailer(),
+		Status: x.Record.Status, Err: x.Record.Err,
+		Received: max(x.Request.Body.Len(), 0), Sent: x.Record.Sent, Duration: time.Since(x.Request.Start),
+	})
 }

@@ -13,7 +13,7 @@ import (
 
 // still ends an exchange in which nothing moves any more.
 type still struct {
-	after     time.Duration
+	after     atomic.Int64 // a time.Duration
 	timer     *time.Timer
 	receiving atomic.Bool // somebody waits for the request's body
 
@@ -25,11 +25,24 @@ type still struct {
 // listener allows; stuck, which may be nil, then ends a write that waits for the
 // caller. It is called after Begin, and does nothing where there is no such limit.
 func (x *Exchange) Watch(stuck func()) {
-	d := x.Active.HTTP.Limits.StreamIdleTimeout
-	if d >= config.Unlimited {
+	x.Request.LimitIdle = func(d time.Duration) { x.watch(d, stuck) }
+	x.watch(x.Active.HTTP.Limits.StreamIdleTimeout, stuck)
+}
+
+func (x *Exchange) watch(d time.Duration, stuck func()) {
+	if d <= 0 || d >= config.Unlimited {
+		d = config.Unlimited
+	}
+	if x.still != nil {
+		x.still.after.Store(int64(d))
+		x.still.timer.Reset(d)
 		return
 	}
-	s := &still{after: d}
+	if d == config.Unlimited {
+		return
+	}
+	s := &still{}
+	s.after.Store(int64(d))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.timer = time.AfterFunc(d, func() {
@@ -54,7 +67,7 @@ func (x *Exchange) Watch(stuck func()) {
 // may call it, at any time.
 func (x *Exchange) Moved() {
 	if x.still != nil {
-		x.still.timer.Reset(x.still.after)
+		x.still.timer.Reset(time.Duration(x.still.after.Load()))
 	}
 }
 

@@ -29,6 +29,7 @@ type serving struct {
 	teller goneTeller
 	http10 bool
 	body   *requestBody // nil where the request's is in memory
+	tunnel *tunnel      // nil where no upgrade is asked for
 
 	// header is the answer's, for the trailers.
 	header *fasthttp.ResponseHeader
@@ -62,8 +63,12 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	body, err := newBody(rc, &x.Exchange)
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
+	if kind := upgradeOf(&rc.Request.Header, &x.Active.HTTP); kind != "" {
+		x.tunnel = newTunnel(rc.Conn(), x.Moved)
+		x.Request.Upgrade, x.Request.Body = kind, x.tunnel
+	}
 	if pe := x.Handle(err); pe != nil {
-		x.Response = pe.Response()
+		x.Response = x.Active.Reply(&x.Request, pe)
 	}
 	x.write(rc)
 }
@@ -76,6 +81,10 @@ type readier interface{ Ready() int }
 func (x *serving) write(rc *fasthttp.RequestCtx) {
 	x.Record.Status = x.Response.Header.StatusCode()
 	exchange.CopyHead(&rc.Response.Header, &x.Response.Header)
+	if x.tunnel != nil && x.Record.Status == fasthttp.StatusSwitchingProtocols {
+		x.upgraded(rc)
+		return
+	}
 	body := x.Response.Body
 	n := body.Len()
 	if x.s.Closing() || x.Record.Status == 499 || x.unread() || rc.Conn().(*screen).expired.Load() { //nolint:forcetypeassert // ServeConn made it

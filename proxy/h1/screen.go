@@ -119,9 +119,9 @@ func (c *screen) Write(p []byte) (n int, err error) {
 // Through lets everything pass from now on: the answer has changed the protocol.
 func (c *screen) Through() { c.raw = true }
 
-// Hold is the connection's, if it can.
+// Hold is the connection's.
 func (c *screen) Hold() {
-	if h, ok := c.Conn.(interface{ Hold() }); ok {
+	if h, ok := c.Conn.(holder); ok {
 		h.Hold()
 	}
 }

@@ -24,13 +24,18 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]fasthttp.ConnState // what fasthttp is doing with each screen
+	// tunnels are those that are no longer HTTP.
+	tunnels map[net.Conn]*serving
 }
 
 // New makes a Server. The limits that concern a whole connection (head size,
 // idle time) are those in force when it is made.
 func New(o exchange.Options) *Server {
 	active := o.Listener()
-	s := &Server{Codec: exchange.NewCodec(o), limits: active.HTTP.Limits, conns: make(map[net.Conn]fasthttp.ConnState)}
+	s := &Server{
+		Codec: exchange.NewCodec(o), limits: active.HTTP.Limits,
+		conns: make(map[net.Conn]fasthttp.ConnState), tunnels: make(map[net.Conn]*serving),
+	}
 	s.fast = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.malformed,
@@ -47,10 +52,10 @@ func New(o exchange.Options) *Server {
 		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 			return fasthttp.RequestConfig{ReadTimeout: maxIdleBody} // HeadersTimeout has done its work
 		},
+		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,
 		// A connection that serves nothing holds no buffer to write; each answer is
 		// flushed at its end, whatever else was asked meanwhile.
-		ReduceMemoryUsage:  true,
-		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,
+		ReduceMemoryUsage: true,
 		// Nothing is added, nothing is rewritten.
 		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: true,
@@ -91,6 +96,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	if err := s.fast.ServeConn(c); err != nil {
 		s.Log.Debug("connection ended", zap.Error(err))
 	}
+	s.leave(c)
 }
 
 func (s *Server) setState(c net.Conn, state fasthttp.ConnState) {
@@ -113,7 +119,7 @@ const idleGrace = 10 * time.Millisecond
 func (s *Server) closeIdle(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state, ok := s.conns[c]; ok && state != fasthttp.StateActive {
+	if state, ok := s.conns[c]; ok && !busy(state) {
 		shut(c)
 	}
 }
@@ -125,6 +131,12 @@ func shut(c net.Conn) { _ = c.(*screen).Conn.Close() } //nolint:forcetypeassert 
 func (s *Server) expire(c *screen) {
 	c.expired.Store(true)
 	s.closeIdle(c)
+}
+
+// busy says that a connection serves something: a request, or as a tunnel, which goes
+// on until the drain's time is over.
+func busy(state fasthttp.ConnState) bool {
+	return state == fasthttp.StateActive || state == fasthttp.StateHijacked
 }
 
 // Idle says that there are no connections.
@@ -141,7 +153,7 @@ func (s *Server) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, state := range s.conns {
-		if state != fasthttp.StateActive {
+		if !busy(state) {
 			shut(c)
 		}
 	}

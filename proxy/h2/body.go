@@ -3,8 +3,7 @@ package h2
 import (
 	"errors"
 	"io"
-	"net/http"
-	"strings"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -12,26 +11,31 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/exchange"
+	"github.com/fridaymesh/friday/proxy/http2"
 )
 
 // inMemory is the longest body that is read before the request is handled, so that
 // it can be sent once more: as in HTTP/1.1.
 const inMemory = 8 << 10
 
-// newBody makes the request's body. One that is declared longer than limit is
+// newBody makes the request's body. One that is declared longer than the limit is
 // refused before any of it is read. A stream of gRPC messages may go on for ever: it
-// is each message that the limit is for.
-func newBody(r *http.Request, x *exchange.Exchange, grpc bool) (proxy.Body, error) {
+// is each message that the limit is for. A tunnel has no limit.
+func newBody(st *http2.Stream, x *exchange.Exchange) (proxy.Body, error) {
 	limit := x.Active.HTTP.MaxBodyBytes
-	n := r.ContentLength
+	n := st.Length()
+	grpc := x.Request.Protocol == protocolGRPC
+	if x.Request.Upgrade != "" {
+		return &requestBody{st: st, length: -1, limit: math.MaxInt64, x: x, tunnel: true}, nil
+	}
 	switch {
 	case n == 0:
 		return proxy.NoBody, nil
 	case n > limit && !grpc:
 		return proxy.NoBody, exchange.TooLarge(limit)
 	}
-	b := &requestBody{r: r, length: max(n, -1), limit: limit, x: x}
-	b.late = newLate(&x.Active.HTTP.Limits, x.Request.Start, grpc, func() { _ = r.Body.Close() }) // it only has to end a Read
+	b := &requestBody{st: st, length: n, limit: limit, x: x, expected: http2.Value(st.Fields(), "expect") != ""}
+	b.late = newLate(&x.Active.HTTP.Limits, x.Request.Start, grpc, st.CloseRead)
 	if grpc {
 		b.messages = &messages{limit: limit}
 	}
@@ -48,12 +52,14 @@ func newBody(r *http.Request, x *exchange.Exchange, grpc bool) (proxy.Body, erro
 
 // requestBody is a request's content, pulled from its stream.
 type requestBody struct {
-	r        *http.Request
+	st       *http2.Stream
 	length   int64
 	limit    int64
 	messages *messages // nil where it is not gRPC's
 	late     *late
 	x        *exchange.Exchange
+	tunnel   bool
+	expected bool // the caller waits to be told to send
 
 	closed atomic.Bool
 
@@ -80,11 +86,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errClosed
 	}
-	b.x.Receiving(true)
-	b.late.begin()
-	n, err := b.r.Body.Read(p)
-	b.late.end()
-	b.x.Receiving(false)
+	n, err := b.receive(p)
 	b.read += int64(n)
 	switch {
 	case b.tooLarge(p[:n]):
@@ -98,6 +100,22 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = b.explain(err)
 	}
 	return n, b.err
+}
+
+func (b *requestBody) receive(p []byte) (int, error) {
+	if b.tunnel {
+		defer b.x.Moved()
+		return b.st.Read(p)
+	}
+	if b.expected {
+		b.expected = false
+		b.st.Continue()
+	}
+	b.x.Receiving(true)
+	b.late.begin()
+	defer b.x.Receiving(false)
+	defer b.late.end()
+	return b.st.Read(p)
 }
 
 var errClosed = errors.New("request body closed")
@@ -116,18 +134,21 @@ func (b *requestBody) explain(err error) error {
 	switch {
 	case b.closed.Load():
 		return errClosed
-	case strings.Contains(err.Error(), "declared a Content-Length"): // net/http has no name for it
+	case malformedBody(err):
 		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "malformed request body", Err: err}
 	}
 	return &proxy.Error{Status: 499, Flag: proxy.FlagDownstreamGone, Message: "caller gone", Err: err}
 }
 
-// readTrailer takes the trailers that the request has announced.
+// malformedBody says that the stream was reset here, for what its caller sent.
+func malformedBody(err error) bool {
+	e, ok := errors.AsType[*http2.Error](err)
+	return ok && e.Reset && !e.Remote && e.Err != nil
+}
+
 func (b *requestBody) readTrailer() {
-	for name, values := range b.r.Trailer {
-		for _, v := range values {
-			b.trailer = proxy.AddTrailer(b.trailer, strings.ToLower(name), v)
-		}
+	for _, f := range b.st.Trailer() {
+		b.trailer = proxy.AddTrailer(b.trailer, f.Name, f.Value)
 	}
 }
 
@@ -136,8 +157,8 @@ func (b *requestBody) Close() error {
 	if !b.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	err := b.r.Body.Close()
+	b.st.CloseRead()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return err
+	return nil
 }

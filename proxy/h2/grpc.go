@@ -26,6 +26,9 @@ const (
 // (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md), but
 // where Friday knows better than a status can say.
 func code(pe *proxy.Error) int {
+	if pe.GRPC > 0 {
+		return pe.GRPC
+	}
 	switch pe.Flag { //nolint:exhaustive // the others are told by their status
 	case proxy.FlagTimeout:
 		return codeDeadlineExceeded
@@ -65,6 +68,9 @@ func grpcAnswer(pe *proxy.Error) *proxy.Response {
 	if pe.RetryAfter > 0 {
 		// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
 		r.Header.Set("grpc-retry-pushback-ms", strconv.FormatInt(pe.RetryAfter.Milliseconds(), 10))
+	}
+	if pe.Decorate != nil {
+		pe.Decorate(&r.Header)
 	}
 	return r
 }

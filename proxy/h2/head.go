@@ -3,42 +3,91 @@ package h2
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
-	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/http2"
 )
+
+// received is a request's head, taken apart.
+type received struct {
+	method, path, authority, protocol string
+	fields                            []hpack.HeaderField // the others
+	length                            int64
+}
+
+func receive(st *http2.Stream) *received {
+	r := &received{length: st.Length()}
+	fields := st.Fields()
+	for len(fields) > 0 && strings.HasPrefix(fields[0].Name, ":") {
+		switch f := fields[0]; f.Name {
+		case ":method":
+			r.method = f.Value
+		case ":path":
+			r.path = f.Value
+		case ":authority":
+			r.authority = f.Value
+		case ":protocol":
+			r.protocol = strings.ToLower(f.Value)
+		}
+		fields = fields[1:]
+	}
+	r.fields = fields
+	return r
+}
 
 // requestHead makes of a request's head what the HTTP/1.1 codec would have made of
 // it: it is written in HTTP/1.1 and read by the same parser, so that whatever stands
 // behind the codecs (the router, the batcher's keys, the upstream) cannot tell. The
 // path stays as it was received, byte for byte; names are in lower case, as HTTP/2
-// has them.
+// has them. An extended CONNECT (RFC 8441) becomes an upgrade.
 //
-// net/http has refused the fields that belong to one connection, and control
-// characters in values; method and path are checked here, for they must not become a
-// second line.
-func requestHead(r *http.Request, l *config.Limits) (*fasthttp.RequestHeader, error) {
-	h := new(fasthttp.RequestHeader)
+// Control characters in values have been refused; method and path are checked here,
+// for they must not become a second line.
+func requestHead(st *http2.Stream, l *config.HTTP) (h *fasthttp.RequestHeader, upgrade string, err error) {
+	r := receive(st)
+	h = new(fasthttp.RequestHeader)
 	h.DisableNormalizing()
 	h.SetNoDefaultContentType(true)
-	if !token(r.Method) || !visible(r.RequestURI) || strings.ContainsAny(r.Host, " \t\r\n") {
-		return h, malformed(errors.New("malformed :method, :path or :authority"))
+	if st.Truncated() {
+		return h, "", tooLarge("head too long")
 	}
-	if err := check(r.Header, l); err != nil {
-		return h, err
+	if r.protocol != "" {
+		if upgrade = r.protocol; r.method != "CONNECT" {
+			return h, "", malformed(errors.New(":protocol without CONNECT"))
+		}
+		if !slices.Contains(l.Upgrades, upgrade) {
+			return h, "", &proxy.Error{
+				Status: fasthttp.StatusNotImplemented, Flag: proxy.FlagDownstreamProtocol, Message: "Not Implemented",
+				Err: errors.New("upgrade to " + strconv.Quote(upgrade) + " not configured"),
+			}
+		}
+		r.method = "GET"
+	}
+	return h, upgrade, r.head(h, upgrade, &l.Limits)
+}
+
+// head fills h.
+func (r *received) head(h *fasthttp.RequestHeader, upgrade string, l *config.Limits) error {
+	if !token(r.method) || !visible(r.path) || strings.ContainsAny(r.authority, " \t\r\n") {
+		return malformed(errors.New("malformed :method, :path or :authority"))
+	}
+	if err := r.check(l); err != nil {
+		return err
 	}
 	s := scratches.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
 	defer scratches.Put(s)
-	s.text = appendHead(s.text[:0], r)
+	s.text = r.append(s.text[:0], upgrade)
 	s.source.Reset(s.text)
 	br := s.br
 	if len(s.text) > br.Size() {
@@ -46,67 +95,116 @@ func requestHead(r *http.Request, l *config.Limits) (*fasthttp.RequestHeader, er
 	}
 	br.Reset(&s.source)
 	if err := h.Read(br); err != nil {
-		return h, malformed(err)
+		return malformed(err)
 	}
-	return h, nil
+	return nil
 }
 
-// check holds the fields to the listener's limits.
-func check(h http.Header, l *config.Limits) error {
+// check holds the fields to the RFC and to the listener's limits.
+func (r *received) check(l *config.Limits) error {
 	n := 0
-	for name, values := range h {
-		n += len(values)
-		if l.Underscores == config.AllowUnderscores || !strings.Contains(name, "_") {
+	for i := range r.fields {
+		f := &r.fields[i]
+		switch f.Name {
+		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+			return malformed(errors.New("a field of HTTP/1.1's connections: " + f.Name))
+		case "te":
+			if f.Value != "trailers" {
+				return malformed(errors.New("te: " + f.Value))
+			}
+		}
+		n++
+		if l.Underscores == config.AllowUnderscores || !strings.Contains(f.Name, "_") {
 			continue
 		}
 		if l.Underscores == config.RefuseUnderscores {
 			return malformed(errors.New("an underscore in a name"))
 		}
-		delete(h, name)
+		f.Name = "" // is not written
 	}
-	if n > l.MaxHeaders {
-		return &proxy.Error{
-			Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Flag: proxy.FlagDownstreamTooLarge,
-			Message: "Request Header Fields Too Large", Err: errors.New("too many fields in the head"),
-		}
+	if l.MaxHeaders > 0 && n > l.MaxHeaders {
+		return tooLarge("too many fields in the head")
 	}
 	return nil
+}
+
+func tooLarge(why string) *proxy.Error {
+	return &proxy.Error{
+		Status: fasthttp.StatusRequestHeaderFieldsTooLarge, Flag: proxy.FlagDownstreamTooLarge,
+		Message: "Request Header Fields Too Large", Err: errors.New(why),
+	}
 }
 
 func malformed(err error) *proxy.Error {
 	return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Err: err}
 }
 
-// appendHead writes a request's head as HTTP/1.1.
-func appendHead(b []byte, r *http.Request) []byte {
-	b = append(append(append(append(b, r.Method...), ' '), r.RequestURI...), " HTTP/1.1\r\n"...)
-	b = appendField(b, "host", r.Host)
-	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		if name == "Host" {
-			continue // :authority has said it
-		}
-		for _, value := range r.Header[name] {
-			b = appendField(b, name, value)
-		}
+// append writes the head as HTTP/1.1.
+func (r *received) append(b []byte, upgrade string) []byte {
+	b = append(append(append(append(b, r.method...), ' '), r.path...), " HTTP/1.1\r\n"...)
+	host := r.authority
+	if host == "" {
+		host = http2.Value(r.fields, "host")
 	}
-	if len(r.Trailer) > 0 {
-		b = appendField(b, "trailer", strings.ToLower(strings.Join(slices.Sorted(maps.Keys(r.Trailer)), ", ")))
+	b = appendField(b, "host", host)
+	cookies, key, length := false, false, false
+	for _, f := range r.fields {
+		switch f.Name {
+		case "", "host": // :authority has said it
+			continue
+		case "content-length":
+			if length || upgrade != "" {
+				continue // that they are equal has been seen
+			}
+			length = true
+		case "cookie":
+			if cookies {
+				continue
+			}
+			cookies = true
+			b = r.appendCookies(b)
+			continue
+		case "sec-websocket-key":
+			key = true
+		}
+		b = appendField(b, f.Name, f.Value)
 	}
-	if r.ContentLength < 0 {
+	switch {
+	case upgrade != "":
+		b = appendField(b, "connection", "Upgrade")
+		b = appendField(b, "upgrade", upgrade)
+		if !key && upgrade == "websocket" {
+			// HTTP/2 has no need of it, HTTP/1.1 will not do without.
+			var random [16]byte
+			_, _ = rand.Read(random[:]) // it never fails
+			b = appendField(b, "sec-websocket-key", base64.StdEncoding.EncodeToString(random[:]))
+		}
+	case r.length < 0:
 		b = appendField(b, "transfer-encoding", "chunked")
 	}
 	return append(b, "\r\n"...)
 }
 
-func appendField(b []byte, name, value string) []byte {
-	for i := range len(name) {
-		c := name[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
+// appendCookies writes as one field what HTTP/2 may have cut into crumbs (RFC 9113
+// section 8.2.3).
+func (r *received) appendCookies(b []byte) []byte {
+	b = append(b, "cookie: "...)
+	first := true
+	for _, f := range r.fields {
+		if f.Name != "cookie" {
+			continue
 		}
-		b = append(b, c)
+		if !first {
+			b = append(b, "; "...)
+		}
+		first = false
+		b = append(b, f.Value...)
 	}
-	b = append(append(b, ": "...), value...)
+	return append(b, "\r\n"...)
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(append(b, name...), ": "...), value...)
 	return append(b, "\r\n"...)
 }
 
@@ -132,34 +230,48 @@ func visible(s string) bool {
 	return s != ""
 }
 
-// writeHead makes net/http's header of an answer's, and adds nothing: where the server
-// gave no Date, Content-Type or Content-Length, the nil values keep net/http from
-// making one up. n is the body's length, -1 where it is not known.
-func writeHead(dst http.Header, src *fasthttp.ResponseHeader, n int64, head bool) {
-	dst["Date"], dst["Content-Type"], dst["Content-Length"] = nil, nil, nil
+// appendAnswer makes an answer's head, and adds nothing. n is the body's length, -1
+// where it is not known.
+func appendAnswer(f []hpack.HeaderField, status int, src *fasthttp.ResponseHeader, n int64, head, tunnel bool) []hpack.HeaderField {
+	f = append(f, hpack.HeaderField{Name: ":status", Value: statusText(status)})
 	for k, v := range src.All() {
-		name := http.CanonicalHeaderKey(string(k))
+		name := http2.Name(k)
 		switch name {
-		case "Transfer-Encoding":
+		case "transfer-encoding", "connection":
 			continue
-		case "Content-Length":
+		case "content-length":
 			if n > 0 || (n < 0 && !head) {
 				continue // what is written is what is there
 			}
+		case "sec-websocket-accept":
+			if tunnel {
+				continue
+			}
 		}
-		dst[name] = append(dst[name], string(v))
+		if token(name) {
+			f = append(f, hpack.HeaderField{Name: name, Value: http2.Word(v)})
+		}
 	}
 	if n > 0 {
-		dst["Content-Length"] = []string{strconv.FormatInt(n, 10)}
+		f = append(f, hpack.HeaderField{Name: "content-length", Value: strconv.FormatInt(n, 10)})
 	}
+	return f
 }
 
-// writeTrailer has net/http send t after the body.
-func writeTrailer(dst http.Header, t *fasthttp.ResponseHeader) {
-	for k, v := range proxy.TrailerFields(t) {
-		name := http.TrailerPrefix + string(k)
-		dst[name] = append(dst[name], string(v))
+func statusText(status int) string {
+	if status == fasthttp.StatusOK {
+		return "200"
 	}
+	return strconv.Itoa(status)
+}
+
+func appendTrailer(f []hpack.HeaderField, t *fasthttp.ResponseHeader) []hpack.HeaderField {
+	for k, v := range proxy.TrailerFields(t) {
+		if name := http2.Name(k); token(name) {
+			f = append(f, hpack.HeaderField{Name: name, Value: http2.Word(v)})
+		}
+	}
+	return f
 }
 
 // scratch is what reading a head needs for a moment.

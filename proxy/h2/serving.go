@@ -1,19 +1,20 @@
 package h2
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	xhttp2 "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
+	"github.com/fridaymesh/friday/proxy/http2"
 )
 
 // The values of proxy.Request.Protocol.
@@ -26,50 +27,48 @@ const (
 type serving struct {
 	exchange.Exchange
 
-	w    http.ResponseWriter
-	r    *http.Request
+	st   *http2.Stream
 	head fasthttp.ResponseHeader // the answer's, without what was its connection's
+	// asked says that the request is HEAD's, whose answer has no body.
+	asked bool
 
 	answering atomic.Bool
 }
 
 // serve serves one request, on a goroutine of its own.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(connKey{}).(*conn) //nolint:forcetypeassert // the server's ConnContext has put it there
-	if !c.begin() {
-		panic(http.ErrAbortHandler)
-	}
-	defer c.end()
-	x := &serving{w: w, r: r}
+func (s *Server) serve(c *conn, st *http2.Stream) {
+	defer c.serving.Done()
+	x := &serving{st: st}
 	x.Begin(s.Codec)
 	// The stream was reset, or its connection closed.
-	stop := context.AfterFunc(r.Context(), x.Gone)
+	st.OnGone(x.Gone)
 	x.handle(c)
-	whole := x.write(s.Closing() || c.last(&x.Active.HTTP.Limits))
-	stop()
-	x.Finish()
-	if !whole {
-		panic(http.ErrAbortHandler) // resets the stream
+	if s.Closing() || c.last(&x.Active.HTTP.Limits) {
+		c.Shutdown() // before the answer: who has it knows
 	}
+	_ = x.write() // Record has it; what is not whole is reset
+	st.OnGone(nil)
+	x.Finish()
+	st.Finish()
 }
 
 func (x *serving) handle(c *conn) {
 	limits := &x.Active.HTTP.Limits
 	if limits.StreamIdleTimeout < config.Unlimited {
-		stuck := http.NewResponseController(x.w)
 		x.Watch(func() {
 			if x.answering.Load() {
-				_ = stuck.SetWriteDeadline(time.Unix(1, 0)) // it resets the stream
+				x.st.Reset(xhttp2.ErrCodeCancel) // ends a Write in flight
 			}
 		})
 	}
-	head, err := requestHead(x.r, limits)
+	head, upgrade, err := requestHead(x.st, &x.Active.HTTP)
+	x.asked = head.IsHead()
 	x.Request = proxy.Request{
 		Header: head, Body: proxy.NoBody,
-		Remote: c.RemoteAddr(), Local: c.LocalAddr(),
-		Protocol: protocol, Start: time.Now(),
+		Remote: c.nc.RemoteAddr(), Local: c.nc.LocalAddr(),
+		Protocol: protocol, Start: time.Now(), Upgrade: upgrade,
 	}
-	exchange.Connection(&x.Request, c.Conn)
+	exchange.Connection(&x.Request, c.nc)
 	if err == nil {
 		if proxy.IsGRPC(head) {
 			x.Request.Protocol = protocolGRPC
@@ -77,7 +76,7 @@ func (x *serving) handle(c *conn) {
 				x.Limit(d)
 			}
 		}
-		x.Request.Body, err = newBody(x.r, &x.Exchange, x.Request.Protocol == protocolGRPC)
+		x.Request.Body, err = newBody(x.st, &x.Exchange)
 	}
 	pe := x.Handle(err)
 	switch {
@@ -85,72 +84,91 @@ func (x *serving) handle(c *conn) {
 		x.Record.Status = x.Response.Header.StatusCode()
 	case x.Request.Protocol == protocolGRPC:
 		x.Response, x.Record.Status = grpcAnswer(pe), pe.Status
+		x.Active.Finish(&x.Request, x.Response)
 	default:
-		x.Response, x.Record.Status = pe.Response(), pe.Status
+		x.Response = x.Active.Reply(&x.Request, pe)
+		x.Record.Status = x.Response.Header.StatusCode()
 	}
 }
 
-// write writes the answer; false where it is not whole.
-func (x *serving) write(last bool) bool {
+// write writes the answer. An error means that it is not whole.
+func (x *serving) write() error {
 	exchange.CopyHead(&x.head, &x.Response.Header)
 	status, body := x.head.StatusCode(), x.Response.Body
-	if status < 200 || status > 999 { // net/http's WriteHeader panics, or takes it for an interim answer
-		x.Fail(&proxy.Error{Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol, Message: "no final status"})
-		return false
+	if status == fasthttp.StatusSwitchingProtocols && x.Request.Upgrade != "" {
+		status = fasthttp.StatusOK // RFC 8441 section 5
+	} else if status < 200 || status > 999 {
+		return x.lost(&proxy.Error{Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol, Message: "no final status"})
 	}
-	writeHead(x.w.Header(), &x.head, body.Len(), x.r.Method == http.MethodHead)
-	if last {
-		x.w.Header()["Connection"] = []string{"close"} // has net/http send GOAWAY
-	}
+	fields := fieldLists.Get().(*[]hpack.HeaderField) //nolint:forcetypeassert // the pool holds nothing else
+	*fields = appendAnswer((*fields)[:0], status, &x.head, body.Len(), x.asked, x.Request.Upgrade != "")
 	x.answering.Store(true)
-	x.w.WriteHeader(status)
-	if x.r.Method == http.MethodHead || body == proxy.NoBody {
-		return true
+	none := x.asked || body == proxy.NoBody
+	err := x.st.Answer(*fields, none, false)
+	fieldLists.Put(fields)
+	if err != nil {
+		return x.gone(err)
+	}
+	if none {
+		return nil
 	}
 	if b, ok := body.(*proxy.BytesBody); ok {
-		n, err := x.w.Write(b.Bytes())
-		x.Record.Sent = int64(n)
-		return err == nil || x.lost(err)
+		if err := x.st.Write(b.Bytes(), true, true); err != nil {
+			return x.gone(err)
+		}
+		x.Record.Sent = body.Len()
+		return nil
 	}
-	return x.stream()
+	return x.stream(body)
 }
 
-// lost notes that the caller does not take the answer.
-func (x *serving) lost(err error) bool {
+// gone notes that the caller does not take the answer.
+func (x *serving) gone(err error) error {
 	x.Gone()
-	x.Fail(err)
-	return false
+	return x.lost(err)
 }
 
-// stream writes the head at once and each piece of the body as it comes.
-func (x *serving) stream() bool {
-	flush := http.NewResponseController(x.w).Flush
-	if err := flush(); err != nil {
-		return x.lost(err)
+func (x *serving) lost(err error) error {
+	x.Fail(err)
+	return err
+}
+
+// readier is a body that knows how much of it is there.
+type readier interface{ Ready() int }
+
+// stream writes each piece of the body as it comes: with the head, or the end, where
+// they are at hand.
+func (x *serving) stream(body proxy.Body) error {
+	if r, ok := body.(readier); !ok || r.Ready() == 0 {
+		if err := x.st.Write(nil, false, true); err != nil {
+			return x.gone(err)
+		}
 	}
 	buf := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	defer buffers.Put(buf)
 	for {
 		n, err := x.Read(*buf)
+		end := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 		if n > 0 {
-			_, werr := x.w.Write((*buf)[:n])
-			if werr == nil && err == nil {
-				werr = flush()
-			}
-			if werr != nil {
-				return x.lost(werr)
+			if werr := x.st.Write((*buf)[:n], false, !end); werr != nil {
+				return x.gone(werr)
 			}
 		}
-		if err == nil {
-			continue
+		switch {
+		case err == nil:
+		case !end:
+			return err
+		default:
+			if err := x.st.Trail(appendTrailer(nil, x.Response.Body.Trailer())); err != nil {
+				return x.gone(err)
+			}
+			return nil
 		}
-		if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return false
-		}
-		writeTrailer(x.w.Header(), x.Response.Body.Trailer())
-		return true
 	}
 }
+
+// fieldLists serve the heads that are written.
+var fieldLists = sync.Pool{New: func() any { f := make([]hpack.HeaderField, 0, 24); return &f }} //nolint:gochecknoglobals // a pool is shared by nature
 
 // buffers serve the bodies that are relayed.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }} //nolint:gochecknoglobals // a pool is shared by nature

@@ -139,6 +139,17 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// Wrapped is what is written to: a socket, or TLS.
+func (c *Conn) Wrapped() net.Conn { return c.Conn }
+
+// CloseWrite sends no more; what the peer sends can still be read.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // Hold has the next Write wait for the one after it, so that one packet carries both:
 // the last piece of an answer and its end. There must be one after it.
 func (c *Conn) Hold() { c.hold = true }
@@ -157,14 +168,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(c.held)
 	c.held = nil
 	return max(n-before, 0), err
-}
-
-// CloseWrite sends no more; what the peer sends can still be read.
-func (c *Conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }
 
 // OnGone has f called, once, when the peer closes or resets the connection, also

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -51,7 +52,7 @@ func readHello(b []byte) (h hello, v verdict) {
 		if message == nil {
 			message = fragment
 		} else {
-			message = append(message[:len(message):len(message)], fragment...)
+			message = append(slices.Clip(message), fragment...)
 		}
 		if len(message) > 0 && message[0] != handshakeHello {
 			return h, no

@@ -11,12 +11,15 @@ import (
 
 // matcher is a compiled Match.
 type matcher struct {
-	prefix, path string
-	ignoreCase   bool
-	regex        *regexp.Regexp
+	prefix, path, separated string
+	ignoreCase              bool
+	regex                   *regexp.Regexp
 
 	headers []headerMatcher
 	query   []QueryMatch
+	cookies []CookieMatch
+	grpc    bool
+	share   *uint32
 }
 
 type headerMatcher struct {
@@ -39,15 +42,18 @@ const (
 // compile checks m. Its errors begin with the field's path within m.
 func compile(m *Match) (matcher, error) {
 	set := 0
-	for _, is := range []bool{m.Prefix != "", m.Path != "", m.Regex != nil} {
+	for _, is := range []bool{m.Prefix != "", m.Path != "", m.Separated != "", m.Regex != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return matcher{}, fmt.Errorf(": exactly one of prefix, path and regex must be set, not %d", set)
+		return matcher{}, fmt.Errorf(": exactly one of prefix, path, separated and regex must be set, not %d", set)
 	}
-	c := matcher{prefix: m.Prefix, path: m.Path, ignoreCase: m.IgnoreCase}
+	c := matcher{
+		prefix: m.Prefix, path: m.Path, separated: m.Separated, ignoreCase: m.IgnoreCase,
+		grpc: m.GRPC, share: m.Share,
+	}
 	var err error
 	if m.Regex != nil {
 		if c.regex, err = whole(m.Regex); err != nil {
@@ -70,6 +76,15 @@ func compile(m *Match) (matcher, error) {
 		}
 		c.query = append(c.query, q)
 	}
+	for i, k := range m.Cookies {
+		if k.Name == "" || k.Value == nil {
+			return matcher{}, fmt.Errorf(".cookies[%d]: name and value must be set", i)
+		}
+		if k.Value, err = compileString(k.Value, false); err != nil {
+			return matcher{}, fmt.Errorf(".cookies[%d]%w", i, err)
+		}
+		c.cookies = append(c.cookies, k)
+	}
 	return c, nil
 }
 
@@ -88,6 +103,9 @@ func compileHeader(h HeaderMatch) (headerMatcher, error) {
 		return hm, fmt.Errorf(".name: %q: only :method, :path and :authority are known", h.Name)
 	default:
 		hm.name = headerName{name, textproto.CanonicalMIMEHeaderKey(name)}
+	}
+	if h.Range != nil && (h.Value != nil || h.Present) {
+		return hm, errors.New(": range excludes value and present")
 	}
 	var err error
 	hm.Value, err = compileString(h.Value, h.Present)

@@ -1,6 +1,12 @@
 package router
 
-import "bytes"
+import (
+	"bytes"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/fridaymesh/friday/proxy"
+)
 
 // takes says whether every part of the match holds.
 func (m *matcher) takes(r *request) bool {
@@ -15,6 +21,12 @@ func (m *matcher) takesPath(path []byte) bool {
 		return hasPrefixFold(path, m.prefix)
 	case m.prefix != "":
 		return len(path) >= len(m.prefix) && string(path[:len(m.prefix)]) == m.prefix
+	case m.separated != "":
+		n := len(m.separated)
+		if len(path) > n && path[n] != '/' {
+			return false
+		}
+		return hasPrefixFold(path, m.separated) && (m.ignoreCase || string(path[:n]) == m.separated)
 	case m.ignoreCase:
 		return equalFold(path, m.path)
 	}
@@ -40,23 +52,46 @@ func (m *matcher) holds(r *request) bool {
 			return false
 		}
 	}
-	return true
+	for i := range m.cookies {
+		k := &m.cookies[i]
+		value, ok := r.cookie(k.Name)
+		if (ok && k.Value.matches(value)) == k.Invert {
+			return false
+		}
+	}
+	if m.grpc && !proxy.IsGRPC(r.header) {
+		return false
+	}
+	return m.share == nil || rand.Uint32N(1_000_000) < *m.share // #nosec G404 -- shares of traffic need no secrecy
 }
 
 func (m *headerMatcher) holds(r *request) bool {
-	var value []byte
-	ok := true
 	switch m.pseudo {
 	case pseudoMethod:
-		value = r.header.Method()
+		return m.judge(r.header.Method(), true)
 	case pseudoPath:
-		value = r.target
+		return m.judge(r.target, true)
 	case pseudoAuthority:
-		value, ok = r.authority, len(r.authority) > 0
+		return m.judge(r.authority, len(r.authority) > 0)
 	case notPseudo:
-		value, ok = m.name.value(r.header)
 	}
+	// A line that satisfies is looked for, and the outcome turned round afterwards.
+	found, there := m.name.lines(r.header, func(value []byte) bool { return m.judge(value, true) != m.Invert })
+	if !there {
+		return m.judge(nil, false)
+	}
+	return found != m.Invert
+}
+
+// judge compares a header's value, which may not be there.
+func (m *headerMatcher) judge(value []byte, ok bool) bool {
 	switch {
+	case m.Range != nil:
+		if !ok && !m.TreatMissingAsEmpty {
+			return false
+		}
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		return (err == nil && m.Range.Start <= n && n < m.Range.End) != m.Invert
 	case m.Value == nil:
 		return (ok == m.Present) != m.Invert
 	case !ok && !m.TreatMissingAsEmpty:
@@ -110,5 +145,5 @@ func contains(value []byte, text string) bool {
 
 // takesEverything says whether m is a bare prefix "/".
 func (m *matcher) takesEverything() bool {
-	return m.prefix == "/" && len(m.headers) == 0 && len(m.query) == 0
+	return m.prefix == "/" && len(m.headers) == 0 && len(m.query) == 0 && len(m.cookies) == 0 && !m.grpc && m.share == nil
 }

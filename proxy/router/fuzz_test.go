@@ -159,7 +159,7 @@ func takes(m router.Match, h *fasthttp.RequestHeader, path, query string) bool {
 				values = append(values, string(v))
 			}
 		}
-		if values == nil && !hm.TreatMissingAsEmpty || (strings.Join(values, ",") == hm.Value.Text) == hm.Invert {
+		if values == nil && !hm.TreatMissingAsEmpty || (slices.Contains(values, hm.Value.Text) || values == nil && hm.Value.Text == "") == hm.Invert {
 			return false
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // headerName finds a header by name in any case.
@@ -19,27 +21,34 @@ type headerName struct {
 	lower, canonical string
 }
 
-// value returns the header's value, several lines joined by "," in the order
-// received (RFC 9110 section 5.3). It allocates only to join.
-func (n headerName) value(h *fasthttp.RequestHeader) (value []byte, ok bool) {
+// lines calls f with the value of each line until f says true, and says whether it did,
+// and whether there is a line at all. A match asks for each line by itself, as Envoy does:
+// a list that was sent in one line is one value.
+func (n headerName) lines(h *fasthttp.RequestHeader, f func(value []byte) bool) (found, there bool) {
 	// With names normalised all spellings would find the same lines.
 	if exact := h.DisableNormalizing(); !exact {
 		defer h.EnableNormalizing()
 	}
-	var v joined
 	spelling, uniform := n.spelling(h.RawHeaders())
 	if !uniform {
-		n.received(h.RawHeaders(), &v)
-		return v.value, true
+		for _, v := range proxy.FieldValues(h, n.lower) {
+			if there = true; f([]byte(v)) {
+				return true, true
+			}
+		}
+		return false, there
 	}
-	if spelling != nil && string(spelling) != n.canonical && string(spelling) != n.lower {
-		v.add(h.PeekAll(string(spelling))...)
+	look := func(name string) bool {
+		for _, v := range h.PeekAll(name) {
+			if there = true; f(v) {
+				return true
+			}
+		}
+		return false
 	}
-	v.add(h.PeekAll(n.canonical)...)
-	if n.lower != n.canonical {
-		v.add(h.PeekAll(n.lower)...)
-	}
-	return v.value, v.lines > 0
+	found = spelling != nil && string(spelling) != n.canonical && string(spelling) != n.lower && look(string(spelling)) ||
+		look(n.canonical) || n.lower != n.canonical && look(n.lower)
+	return found, there
 }
 
 // spelling returns how the head spells the name, nil where it does not have it,
@@ -60,24 +69,6 @@ func (n headerName) spelling(raw []byte) (spelling []byte, uniform bool) {
 	return spelling, true
 }
 
-// received takes the lines as they were received. What has been changed since is
-// not seen; nobody changes headers before the route is known.
-func (n headerName) received(raw []byte, v *joined) {
-	for len(raw) > 0 {
-		var line []byte
-		line, raw = cutLine(raw)
-		if !n.names(line) {
-			continue
-		}
-		value := append([]byte(nil), bytes.TrimSpace(line[len(n.lower)+1:])...)
-		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // folded (RFC 9112 section 5.2)
-			line, raw = cutLine(raw)
-			value = append(append(value, ' '), bytes.TrimSpace(line)...)
-		}
-		v.add(value)
-	}
-}
-
 func (n headerName) names(line []byte) bool {
 	return len(line) > len(n.lower) && line[len(n.lower)] == ':' && hasPrefixFold(line, n.lower)
 }
@@ -88,23 +79,3 @@ func cutLine(raw []byte) (line, rest []byte) {
 }
 
 var newline = []byte("\n") //nolint:gochecknoglobals // never written
-
-// joined is the value of several lines.
-type joined struct {
-	value []byte
-	lines int
-}
-
-func (v *joined) add(lines ...[]byte) {
-	for _, line := range lines {
-		v.lines++
-		switch v.lines {
-		case 1:
-			v.value = line
-		case 2: // the first line is fasthttp's and must not grow
-			v.value = append(append(append(make([]byte, 0, len(v.value)+len(line)+16), v.value...), ','), line...)
-		default:
-			v.value = append(append(v.value, ','), line...)
-		}
-	}
-}

@@ -33,7 +33,7 @@ func newRoutes(matchers []matcher) routes {
 	r.paths, r.prefixes = map[string][]int{}, map[string][]int{}
 	for i := range matchers {
 		switch m := &matchers[i]; {
-		case m.regex != nil || m.ignoreCase:
+		case m.regex != nil || m.ignoreCase || m.separated != "":
 			r.rest = append(r.rest, i)
 		case m.path != "":
 			r.paths[m.path] = append(r.paths[m.path], i)

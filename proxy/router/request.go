@@ -76,8 +76,28 @@ func (r *request) param(name string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// cookie returns the value of the first cookie of a name.
+func (r *request) cookie(name string) (value []byte, ok bool) {
+	ok, _ = cookieName.lines(r.header, func(rest []byte) bool {
+		for len(rest) > 0 {
+			var one []byte
+			one, rest, _ = bytes.Cut(rest, semicolon)
+			key, v, found := bytes.Cut(bytes.TrimSpace(one), equals)
+			if found && string(key) == name {
+				value = bytes.Trim(v, `"`)
+				return true
+			}
+		}
+		return false
+	})
+	return value, ok
+}
+
 //nolint:gochecknoglobals // never written
 var (
+	cookieName = headerName{"cookie", "Cookie"}
+
+	semicolon = []byte(";")
 	ampersand = []byte("&")
 	equals    = []byte("=")
 )

@@ -61,7 +61,7 @@ func (c *chain) update(a *config.ActiveChain) {
 	}
 	if was != nil && was.HTTP.HTTP.HeadersTimeout == a.HTTP.HTTP.HeadersTimeout &&
 		was.HTTP.HTTP.IdleTimeout == a.HTTP.HTTP.IdleTimeout && was.HTTP.HTTP.MaxHeaderBytes == a.HTTP.HTTP.MaxHeaderBytes &&
-		was.HTTP.HTTP.Limits == a.HTTP.HTTP.Limits {
+		was.HTTP.HTTP.AllowConnect == a.HTTP.HTTP.AllowConnect && was.HTTP.HTTP.Limits == a.HTTP.HTTP.Limits {
 		return
 	}
 	o := exchange.Options{

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"net"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -40,6 +42,7 @@ func BenchmarkGRPC(b *testing.B) {
 			c := grpc_testing.NewTestServiceClient(conn)
 			b.ReportAllocs()
 			b.SetParallelism(16)
+			before := cpu(b)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					if _, err := c.UnaryCall(b.Context(), in); err != nil {
@@ -48,6 +51,15 @@ func BenchmarkGRPC(b *testing.B) {
 					}
 				}
 			})
+			b.ReportMetric(float64(cpu(b)-before)/float64(b.N)/1e3, "cpu-µs/op")
 		})
 	}
+}
+
+// cpu is the processor's time that this process has had.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -310,7 +310,7 @@ func TestRefusedConfigurationChangesNothing(t *testing.T) {
 	bad.Listeners[0].Default.HTTP.Table.VirtualHosts[0].Routes[0].Clusters = nil
 	bad.Listeners = append(bad.Listeners, &config.Listener{Name: "in2", Address: "nowhere", Default: bad.Listeners[0].Default})
 	err := h.Apply(bad)
-	require.ErrorContains(t, err, `listener "in": route table "t": virtual host "all": routes[0]: neither a cluster nor a direct response`)
+	require.ErrorContains(t, err, `listener "in": route table "t": virtual host "all": routes[0]: exactly one of a cluster, a direct response and a redirect is needed`)
 	require.ErrorContains(t, err, `listener "in2": address "nowhere": not host:port`)
 	require.Same(t, before, h.Snapshot())
 

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"maps"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -114,28 +112,4 @@ func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Option
 			NodeID: c.Bootstrap.Node.GetId(), NodeCluster: c.Bootstrap.Node.GetCluster(),
 		},
 	}
-}
-
-func clusterStatus(s *Server, dynamic bool) []admin.ClusterStatus {
-	snap := s.Snapshot()
-	if snap == nil {
-		return nil
-	}
-	out := make([]admin.ClusterStatus, 0, len(snap.Clusters))
-	for _, name := range slices.Sorted(maps.Keys(snap.Clusters)) {
-		cs := admin.ClusterStatus{Name: name, AddedByAPI: dynamic}
-		cl := snap.Clusters[name]
-		weights := make(map[string]uint32)
-		for _, e := range cl.Config().Endpoints {
-			weights[e.Address] = max(e.Weight, 1)
-		}
-		for _, e := range cl.All() {
-			cs.Endpoints = append(cs.Endpoints, admin.EndpointStatus{
-				Address: e.Address, Healthy: e.Healthy.Load(), Weight: weights[e.Address],
-				Active: e.Active.Load(), Total: e.Total.Load(),
-			})
-		}
-		out = append(out, cs)
-	}
-	return out
 }

@@ -96,6 +96,10 @@ type Metrics struct {
 	// generative AI.
 	TokenUsage *prometheus.HistogramVec // cluster, gen_ai_…: operation_name, provider_name, request_model, token_type
 
+	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
+	// denied.
+	RBAC *prometheus.CounterVec // rules, result
+
 	// XDSUpdates counts the responses of the control plane: result is accepted
 	// or rejected.
 	XDSUpdates *prometheus.CounterVec // type, result
@@ -167,6 +171,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
 		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
 			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
+
+		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),
 
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
 		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),

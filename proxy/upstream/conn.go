@@ -28,6 +28,7 @@ type conn struct {
 
 	open prometheus.Gauge
 	pool *pool
+	born time.Time
 	// closed is set by whoever closes it first.
 	closed atomic.Bool
 
@@ -50,7 +51,7 @@ type conn struct {
 
 // newConn makes a connection for which the pool has a place, which it gives back.
 func newConn(nc net.Conn, open prometheus.Gauge, p *pool) (*conn, error) {
-	c := &conn{nc: nc, open: open, pool: p}
+	c := &conn{nc: nc, open: open, pool: p, born: time.Now()}
 	if sc, ok := nc.(syscall.Conn); ok {
 		raw, err := sc.SyscallConn()
 		if err != nil {

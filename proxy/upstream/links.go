@@ -4,34 +4,65 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fridaymesh/friday/proxy/http2"
 )
 
-// links are the HTTP/2 connections to one address. net/http's own pool is not used:
-// it dials once for each request that comes before the first connection is there,
-// and sends some requests again by itself.
+// links are the HTTP/2 connections to one address: requests share one, and another is
+// made only where there is no place left on any.
 type links struct {
 	// Set once.
-	dial    func(context.Context) (*http.ClientConn, error)
+	dial    func(context.Context) (*http2.Conn, error)
 	timeout time.Duration // of a dial
 	most    uint32        // requests on a connection; 0: no limit
+	longest time.Duration // of a connection's use; 0: no limit
+	limits  *Limits
 	opened  prometheus.Counter
+	waiting prometheus.Gauge
 
 	mu      sync.Mutex
 	all     []*link
 	dialing *dialing // nil where nobody does
 	closed  bool
+
+	freed freed
+}
+
+// freed tells that a place may have become free. Connections call it with their locks
+// held, so it has one of its own.
+type freed struct {
+	mu sync.Mutex
+	ch chan struct{} // nil: nobody waits
+}
+
+func (f *freed) wait() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ch == nil {
+		f.ch = make(chan struct{})
+	}
+	return f.ch
+}
+
+func (f *freed) tell() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ch != nil {
+		close(f.ch)
+		f.ch = nil
+	}
 }
 
 // link is one connection.
 type link struct {
-	conn     *http.ClientConn
+	conn     *http2.Conn
+	born     time.Time
 	requests uint32 // guarded by links.mu
 }
 
@@ -43,24 +74,43 @@ type dialing struct {
 
 // take returns a connection with a place reserved on it, and whether it has been
 // used before. Where there is none it dials, once for all who wait; a dial goes on
-// where one of them leaves.
+// where one of them leaves. Where the limits allow no other connection it waits for a
+// place.
 func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
-	for range maxDials {
-		k, used, d := l.reserve() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
-		switch {
-		case k != nil:
-			return k, used, nil
-		case d == nil:
+	if k, used = l.reserve(); k != nil {
+		return k, used, nil
+	}
+	if err := l.limits.wait(); err != nil {
+		return nil, false, err
+	}
+	defer l.limits.waited()
+	l.waiting.Inc()
+	defer l.waiting.Dec()
+	for dials := 0; dials < maxDials; {
+		if l.isClosed() {
 			k, err := l.alone(ctx)
 			return k, false, err
 		}
+		d, freed := l.wait() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
+		if k, used = l.reserve(); k != nil {
+			return k, used, nil
+		}
+		var done chan struct{}
+		if d != nil {
+			dials++
+			done = d.done
+		}
 		select {
-		case <-d.done:
+		case <-done:
 			if d.err != nil {
 				return nil, false, d.err
 			}
+		case <-freed:
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
+		}
+		if k, used = l.reserve(); k != nil {
+			return k, used, nil
 		}
 	}
 	return nil, false, errors.New("no place on any of many new connections")
@@ -68,35 +118,56 @@ func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 
 // maxDials bounds the dials that one request waits for, where a server accepts
 // connections and no requests on them.
-const maxDials = 16
+const maxDials = 64
 
-// reserve takes a place on the first connection that has one, or says what dial to
-// wait for: none after close.
-func (l *links) reserve() (k *link, used bool, d *dialing) {
+// reserve takes a place on the first connection that has one.
+func (l *links) reserve() (k *link, used bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return nil, false, nil
+	if l.longest > 0 {
+		l.all = slices.DeleteFunc(l.all, func(k *link) bool {
+			if time.Since(k.born) < l.longest {
+				return false
+			}
+			k.conn.Retire()
+			return true
+		})
 	}
-	l.all = slices.DeleteFunc(l.all, func(k *link) bool { return k.conn.Err() != nil })
 	for i, k := range l.all {
-		if k.conn.Reserve() != nil {
+		if !k.conn.Reserve() {
 			continue
 		}
 		k.requests++
 		if l.most > 0 && k.requests >= l.most {
 			l.all = slices.Delete(l.all, i, i+1)
-			k.retire()
+			k.conn.Retire()
 		}
-		return k, k.requests > 1, nil
+		return k, k.requests > 1
 	}
-	if l.dialing == nil {
+	return nil, false
+}
+
+func (l *links) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// wait says what to wait for: a dial that runs or begins, or none where the limits
+// allow none, and a place's becoming free.
+func (l *links) wait() (*dialing, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ch := l.freed.wait()
+	l.all = slices.DeleteFunc(l.all, func(k *link) bool { return !k.conn.Usable() })
+	if l.dialing == nil && l.limits.connect(len(l.all) == 0) {
 		l.dialing = &dialing{done: make(chan struct{})}
 		go l.connect(l.dialing)
 	}
-	return nil, false, l.dialing
+	return l.dialing, ch
 }
 
+// connect dials for all who wait. The limits have a place.
 func (l *links) connect(d *dialing) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	defer cancel()
@@ -108,10 +179,10 @@ func (l *links) connect(d *dialing) {
 	switch {
 	case err != nil:
 	case l.closed:
-		_ = conn.Close() // whoever still waits dials alone
+		conn.Retire() // whoever still waits dials alone
 	default:
 		l.opened.Inc()
-		l.all = append(l.all, &link{conn: conn})
+		l.all = append(l.all, &link{conn: conn, born: time.Now()})
 	}
 	close(d.done)
 }
@@ -120,18 +191,18 @@ func (l *links) connect(d *dialing) {
 func (l *links) alone(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
+	l.limits.connect(true)
 	conn, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	l.opened.Inc()
-	k := &link{conn: conn, requests: 1}
-	if err := conn.Reserve(); err != nil {
-		_ = conn.Close() // as it seems to have been
-		return nil, err
+	if !conn.Reserve() {
+		conn.Close()
+		return nil, http2.ErrClosed
 	}
-	k.retire()
-	return k, nil
+	conn.Retire()
+	return &link{conn: conn, requests: 1}, nil
 }
 
 // close closes the connections as soon as they serve nothing, and keeps none from
@@ -142,40 +213,12 @@ func (l *links) close() {
 	l.all, l.closed = nil, true
 	l.mu.Unlock()
 	for _, k := range all {
-		k.retire()
+		k.conn.Retire()
 	}
+	l.freed.tell()
 }
 
-// retire closes the connection when its last request has ended. One that GOAWAY has
-// ended closes by itself.
-func (k *link) retire() {
-	k.conn.SetStateHook(func(c *http.ClientConn) {
-		if c.InFlight() == 0 {
-			_ = c.Close() // there is nobody to tell
-		}
-	})
-	if k.conn.InFlight() == 0 {
-		_ = k.conn.Close() // as above
-	}
-}
-
-// dial makes connections that are counted while they are open. net/http takes TLS
-// for cleartext: it has been spoken already.
-func (t *Multiplexer) dial(d *door, open prometheus.Gauge) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c := t.choice.take()
-		if c == nil {
-			var err error
-			if c, err = d.dial(ctx, forHTTP2); err != nil {
-				t.choice.forget()
-				return nil, err
-			}
-		}
-		open.Inc()
-		return &countedConn{Conn: c, open: open}, nil
-	}
-}
-
+// countedConn is counted while it is open.
 type countedConn struct {
 	net.Conn
 

@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+	xhttp2 "golang.org/x/net/http2"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -19,22 +19,24 @@ const (
 	// streamWindow and connWindow bound what a server may send before it is read (RFC
 	// 9113 section 5.2).
 	streamWindow = 256 << 10
-	connWindow   = 4<<20 - 1 // net/http's limit
+	connWindow   = 4 << 20
 	// idleHTTP2 is how long an HTTP/2 connection is kept where the configuration does
 	// not say: a server that has enough of it says so (GOAWAY) before it closes, so
 	// that keeping it does not risk a request.
 	idleHTTP2 = time.Minute
 )
 
-// Multiplexer makes round trips to one address over HTTP/2, in cleartext with
-// prior knowledge: all of them over one connection, and over another only where the server
+// Multiplexer makes round trips to one address over HTTP/2, in cleartext with prior
+// knowledge: all of them over one connection, and over another only where the server
 // allows no more on the first. It is safe for concurrent use.
 type Multiplexer struct {
 	// Set once.
 	address string
 	scheme  string
-	choice  *choice         // nil where the protocol is not the endpoint's choice
-	http    *http.Transport // makes connections; they are kept in links
+	config  Config
+	door    *door
+	choice  *choice // nil where the protocol is not the endpoint's choice
+	open    prometheus.Gauge
 	links   links
 	fresh   prometheus.Counter
 	reused  prometheus.Counter
@@ -54,32 +56,60 @@ func NewMultiplexer(address string, config Config, m *telemetry.Metrics) *Multip
 	t := &Multiplexer{
 		address: address,
 		scheme:  "http",
+		config:  config,
+		door:    newDoor(address, &config, m),
+		open:    m.UpstreamOpen.WithLabelValues(config.Cluster),
 		fresh:   m.UpstreamRequests.WithLabelValues(config.Cluster, "false"),
 		reused:  m.UpstreamRequests.WithLabelValues(config.Cluster, "true"),
 	}
 	if config.TLS != nil {
 		t.scheme = "https"
 	}
-	open := m.UpstreamOpen.WithLabelValues(config.Cluster)
-	t.http = &http.Transport{
-		Protocols:              new(http.Protocols),
-		DialContext:            t.dial(newDoor(address, &config, m), open),
-		DisableCompression:     true, // nothing is asked for that the caller did not ask for
-		IdleConnTimeout:        config.IdleTimeout,
-		MaxResponseHeaderBytes: maxHead,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerConnection: connWindow,
-			MaxReceiveBufferPerStream:     streamWindow,
-		},
-	}
-	t.http.Protocols.SetUnencryptedHTTP2(true)
 	t.links = links{
 		opened:  m.UpstreamConnections.WithLabelValues(config.Cluster),
+		waiting: m.UpstreamPending.WithLabelValues(config.Cluster),
 		most:    config.MaxRequests,
+		longest: config.MaxDuration,
+		limits:  config.Limits,
 		timeout: config.ConnectTimeout,
-		dial:    func(ctx context.Context) (*http.ClientConn, error) { return t.http.NewClientConn(ctx, "http", address) },
+		dial:    t.dial,
 	}
 	return t
+}
+
+// dial makes a connection, for which the limits have a place, and waits until the
+// server has said how many streams it takes.
+func (t *Multiplexer) dial(ctx context.Context) (*http2.Conn, error) {
+	nc := t.choice.take()
+	if nc == nil {
+		var err error
+		if nc, err = t.door.dial(ctx, forHTTP2); err != nil {
+			t.config.Limits.disconnect()
+			t.choice.forget()
+			return nil, err
+		}
+	}
+	c := http2.NewConn(nc, http2.Config{
+		StreamWindow: streamWindow, ConnWindow: connWindow, MaxHeaderBytes: maxHead,
+		IdleTimeout: t.config.IdleTimeout, Keepalive: t.config.Keepalive,
+	})
+	c.OnPlace(t.links.freed.tell)
+	t.open.Inc()
+	go func() {
+		_ = c.Serve() // its streams have it
+		t.open.Dec()
+		t.config.Limits.disconnect()
+		t.links.freed.tell()
+	}()
+	select {
+	case <-c.Ready():
+		return c, nil
+	case <-c.Done():
+		return nil, c.Err()
+	case <-ctx.Done():
+		c.Close()
+		return nil, ctx.Err()
+	}
 }
 
 // Close closes the idle connections and keeps none from now on. Round trips that
@@ -98,84 +128,69 @@ func (t *Multiplexer) Handle(ctx context.Context, req *proxy.Request) (*proxy.Re
 		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
 	req.Trace.Attempts++
-	out, body := t.request(ctx, req)
-	l, used, err := t.links.take(ctx)
+	k, used, err := t.links.take(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, proxy.AsError(ctx, context.Cause(ctx))
-		}
-		return nil, connectError(err)
+		return nil, t.unconnected(ctx, err)
 	}
 	if used {
 		t.reused.Inc()
 	} else {
 		t.fresh.Inc()
 	}
-	resp, err := l.conn.RoundTrip(out) //nolint:bodyclose // the answer's body closes it
-	if err != nil {
-		body.release()
-		if ctx.Err() != nil {
-			return nil, proxy.AsError(ctx, context.Cause(ctx))
-		}
-		return nil, t.explain(err, body)
+	x := &call{t: t, req: req}
+	resp, err := x.run(ctx, k.conn)
+	if err == nil {
+		return resp, nil
 	}
-	answer, err := t.answer(resp, body, req.Header.IsHead())
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, proxy.AsError(ctx, context.Cause(ctx))
-		}
-		return nil, t.explain(err, body)
+	if ctx.Err() != nil {
+		return nil, proxy.AsError(ctx, context.Cause(ctx))
 	}
-	return answer, nil
+	return nil, x.explain(err)
+}
+
+func (t *Multiplexer) unconnected(ctx context.Context, err error) *proxy.Error {
+	if ctx.Err() != nil {
+		return proxy.AsError(ctx, context.Cause(ctx))
+	}
+	if pe, ok := errors.AsType[*proxy.Error](err); ok { // the limits'
+		return pe
+	}
+	if foreign(err) {
+		return protocolError(err)
+	}
+	return connectError(err)
+}
+
+// foreign says that the server does not speak HTTP/2, or not well.
+func foreign(err error) bool {
+	_, wrong := errors.AsType[xhttp2.ConnectionError](err)
+	return wrong || errors.Is(err, http2.ErrNotHTTP2)
+}
+
+func protocolError(err error) *proxy.Error {
+	return &proxy.Error{Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol, Message: resetText + "protocol error", Err: err}
 }
 
 // explain makes the error that the caller sees of why there was no answer.
-func (t *Multiplexer) explain(err error, body *sentBody) *proxy.Error {
-	if cut := body.failure(); cut != nil {
-		if pe, ok := errors.AsType[*proxy.Error](cut); ok {
-			return pe
-		}
-		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "request body cut short", Err: cut}
+func (x *call) explain(err error) *proxy.Error {
+	if pe := cutShortRequest(x.bodyErr); pe != nil {
+		return pe
 	}
 	pe := &proxy.Error{Status: fasthttp.StatusServiceUnavailable, Flag: proxy.FlagUpstreamReset, Err: err}
-	reset, isStream := errors.AsType[streamError](err)
+	e, ok := errors.AsType[*http2.Error](err)
 	switch {
-	case isStream && reset.Code == refusedStream:
+	case !ok:
+		return protocolError(err)
+	case e.Unprocessed && e.Reset:
 		pe.Message, pe.Unsent = resetText+"remote refused stream reset", true
-	case isStream:
-		pe.Message = resetText + "remote reset"
-	case unprocessed(err):
+	case e.Unprocessed:
 		pe.Message, pe.Unsent = resetText+"connection termination", true
-	case isReset(err) || strings.Contains(err.Error(), "GOAWAY"):
-		pe.Message = resetText + "connection termination"
+	case e.Reset && e.Remote:
+		pe.Message = resetText + "remote reset"
+	case e.Reset, foreign(err):
+		return protocolError(err)
 	default:
-		pe.Status, pe.Flag, pe.Message = fasthttp.StatusBadGateway, proxy.FlagUpstreamProtocol, resetText+"protocol error"
+		pe.Message = resetText + "connection termination"
 	}
 	return pe
-}
-
-// streamError is what net/http's error of a reset stream lets itself be made of: any
-// struct of these fields.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (e streamError) Error() string { return "stream reset" }
-
-// refusedStream is RFC 9113's REFUSED_STREAM (section 7): nothing has been processed.
-const refusedStream = 7
-
-// unprocessed says whether net/http knows that the server has not processed the
-// request: it never went out, or the server's GOAWAY names an earlier one as the
-// last (RFC 9113 section 6.8). The errors have no names outside of net/http, only
-// their texts; TestUnprocessed meets them.
-func unprocessed(err error) bool {
-	switch err.Error() {
-	case "http2: client conn not usable", "http2: client conn is closed", "http2: client conn could not be established",
-		"http2: Transport received Server's graceful shutdown GOAWAY":
-		return true
-	}
-	return false
 }

@@ -137,14 +137,15 @@ func TestWaitingEnds(t *testing.T) {
 	tr, m := limited(t, serve(t, held(came, answer)), Config{Limits: limits})
 	first, cancelFirst := context.WithCancelCause(t.Context())
 	ended := make(chan error)
+	one, two, three := get(t), get(t), get(t)
 	go func() {
-		_, err := tr.Handle(first, get(t))
+		_, err := tr.Handle(first, one)
 		ended <- err
 	}()
 	<-came
 	second, cancelSecond := context.WithCancelCause(t.Context())
 	go func() {
-		_, err := tr.Handle(second, get(t))
+		_, err := tr.Handle(second, two)
 		ended <- err
 	}()
 	require.Eventually(t, func() bool { return limits.Pending() == 1 }, 10*time.Second, time.Millisecond)
@@ -152,10 +153,14 @@ func TestWaitingEnds(t *testing.T) {
 	require.ErrorContains(t, <-ended, "caller gone")
 	require.Zero(t, limits.Pending())
 
-	done := make(chan struct{})
+	done := make(chan error)
 	go func() {
-		defer close(done)
-		roundTrip(t.Context(), t, tr, get(t))
+		resp, err := tr.Handle(t.Context(), three)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			err = resp.Close()
+		}
+		done <- err
 	}()
 	require.Eventually(t, func() bool { return limits.Pending() == 1 }, 10*time.Second, time.Millisecond)
 	cancelFirst(proxy.ErrCallerGone) // closes the only connection
@@ -163,7 +168,7 @@ func TestWaitingEnds(t *testing.T) {
 	answer <- struct{}{} // the first's, which nobody hears
 	<-came
 	close(answer)
-	<-done
+	require.NoError(t, <-done)
 	require.InDelta(t, 2, testutil.ToFloat64(m.UpstreamConnections.WithLabelValues("c")), 0)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
@@ -32,11 +33,16 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxRequests closes a connection after so many requests; 0: no limit.
 	MaxRequests uint32
+	// MaxDuration lets a connection serve no new request after so long; 0: no limit.
+	MaxDuration time.Duration
 	// Source is the address to connect from; the zero one is the system's choice.
 	Source netip.AddrPort
 	// Preconnect is how many connections of HTTP/1.1 there should be for each request
 	// that runs; up to 1: no more than that.
 	Preconnect float64
+	// Keepalive, where its interval is above 0, pings the server of an HTTP/2 connection
+	// that is silent.
+	Keepalive http2.Keepalive
 	// Limits, where not nil, bound the cluster's connections.
 	Limits *Limits
 	// TLS, where not nil, is spoken with the endpoint; AutoSNI makes the caller's Host
@@ -187,6 +193,9 @@ func (x *exchange) run() (*proxy.Response, error) {
 func (x *exchange) send() error {
 	h, body := x.req.Header, x.req.Body
 	n := body.Len()
+	if x.req.Upgrade != "" {
+		n = 0 // what comes before the server agrees may be another request
+	}
 	switch {
 	case n > 0 && int64(h.ContentLength()) != n:
 		h.SetContentLength(int(n))
@@ -197,6 +206,9 @@ func (x *exchange) send() error {
 	}
 	head := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	*head = appendHead((*head)[:0], h, x.t.address)
+	if x.req.Upgrade != "" {
+		*head = appendUpgrade(*head, x.req.Upgrade)
+	}
 	_, err := x.c.bw.Write(*head)
 	headBuffers.Put(head)
 	if err != nil {
@@ -292,8 +304,12 @@ func (x *exchange) receive() (*proxy.Response, error) {
 		if err := x.c.readHead(&resp.Header); err != nil {
 			return nil, errors.Join(err, resp.Close())
 		}
-		if s := resp.Header.StatusCode(); s >= 200 {
+		s := resp.Header.StatusCode()
+		if s >= 200 {
 			break
+		}
+		if s == fasthttp.StatusSwitchingProtocols {
+			return x.upgraded(resp)
 		}
 		resp.Reset()
 	}
@@ -332,7 +348,8 @@ func (x *exchange) finish() {
 		}
 	}
 	if !x.stop() || x.c.unfit || x.c.br.Buffered() > 0 ||
-		(x.t.config.MaxRequests > 0 && x.c.requests >= x.t.config.MaxRequests) {
+		(x.t.config.MaxRequests > 0 && x.c.requests >= x.t.config.MaxRequests) ||
+		(x.t.config.MaxDuration > 0 && time.Since(x.c.born) >= x.t.config.MaxDuration) {
 		x.c.close()
 		return
 	}
@@ -354,11 +371,8 @@ func (x *exchange) fail() {
 // explain makes the error that the caller sees of why there was no answer. It is
 // called after fail.
 func (x *exchange) explain(err error) *proxy.Error {
-	if x.bodyErr != nil {
-		if pe, ok := errors.AsType[*proxy.Error](x.bodyErr); ok {
-			return pe
-		}
-		return &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Message: "request body cut short", Err: x.bodyErr}
+	if pe := cutShortRequest(x.bodyErr); pe != nil {
+		return pe
 	}
 	if isReset(err) {
 		return &proxy.Error{
@@ -366,10 +380,7 @@ func (x *exchange) explain(err error) *proxy.Error {
 			Message: resetText + "connection termination", Unsent: x.c.unsent, Err: err,
 		}
 	}
-	return &proxy.Error{
-		Status: fasthttp.StatusBadGateway, Flag: proxy.FlagUpstreamProtocol,
-		Message: resetText + "protocol error", Err: err,
-	}
+	return protocolError(err)
 }
 
 func isReset(err error) bool {

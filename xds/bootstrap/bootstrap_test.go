@@ -167,11 +167,11 @@ func TestCompileErrors(t *testing.T) {
 		"an unknown cluster": {strings.Replace(static, "cluster: models", "cluster: modles", 1), []string{
 			`listener "in": virtual_hosts[0].routes[0].route.cluster: "modles": unknown cluster, and validate_clusters is set (the default for inline routes)`,
 		}},
-		"rds, EDS, twice": {`static_resources: {clusters: [{name: a, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}, {name: a}, {name: b, lb_policy: MAGLEV}], listeners: [` +
+		"rds, EDS, twice": {`static_resources: {clusters: [{name: a, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}, {name: a}, {name: b, lb_policy: CLUSTER_PROVIDED}], listeners: [` +
 			`{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 1}}, filter_chains: [{filters: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: x, rds: {route_config_name: r, config_source: {ads: {}}}, http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]}]}`, []string{
 			`cluster "a": type: EDS: not supported yet in static_resources`,
 			`static_resources.clusters[1].name: "a": stands there twice`,
-			`cluster "b": lb_policy: MAGLEV: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`,
+			`cluster "b": lb_policy: CLUSTER_PROVIDED: goes with type ORIGINAL_DST only, which goes with no other`,
 			`listener "l": rds: not supported yet in static_resources`,
 		}},
 		"nothing to do": {"{}", []string{"nothing to do: neither static_resources.listeners nor dynamic_resources"}},
@@ -179,7 +179,7 @@ func TestCompileErrors(t *testing.T) {
 		"REST":          {strings.Replace(dynamic, "api_type: GRPC", "api_type: REST", 1), []string{`bootstrap "me": dynamic_resources.ads_config.api_type: REST: not supported yet, only GRPC, DELTA_GRPC`}},
 		"no type":       {strings.Replace(dynamic, "api_type: GRPC, transport_api_version: V3,", "", 1), []string{`dynamic_resources.ads_config.api_type: missing: only GRPC, DELTA_GRPC`, `dynamic_resources.ads_config.transport_api_version: AUTO: not supported, only V3`}},
 		"no services":   {"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3}}", []string{`dynamic_resources.lds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.cds_config.ads: missing: listeners and clusters both come by ADS`, `dynamic_resources.ads_config.grpc_services: missing`}},
-		"no such":       {strings.Replace(dynamic, "cluster_name: xds}", "cluster_name: xsd}", 1), []string{`dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: "xsd": not one of static_resources.clusters`, `cluster "xds": type: STRICT_DNS: not supported yet, only STATIC, EDS`, `cluster "xds": dns_lookup_family: V4_ONLY: not supported`, `cluster "xds": load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "fridayd.local": not an IP address`}},
+		"no such":       {strings.Replace(dynamic, "cluster_name: xds}", "cluster_name: xsd}", 1), []string{`dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name: "xsd": not one of static_resources.clusters`}},
 		"TLS, no h2":    {strings.Replace(strings.Replace(dynamic, "http2_protocol_options", "http_protocol_options", 1), "type: STRICT_DNS", "type: STRICT_DNS\n    transport_socket: {name: tls}", 1), []string{`cluster "xds": typed_extension_protocol_options: http2_protocol_options missing: a control plane speaks gRPC`, `cluster "xds": transport_socket.typed_config: "": only UpstreamTlsContext`}},
 		"admin's name":  {"admin: {address: {socket_address: {address: localhost, port_value: 1}}}", []string{`admin.address.socket_address.address: "localhost": not an IP address`}},
 	} {

@@ -134,6 +134,8 @@ func connectionManager(timeout time.Duration, called string) (*anypb.Any, error)
 				}},
 			}},
 		}},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{AllowConnect: true},
+		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		HttpFilters: []*hcmv3.HttpFilter{
 			filter("friday.filters.http.batch", &batchv1.Batch{}),
 			filter("friday.filters.http.stream", &streamv1.Stream{}),

@@ -205,11 +205,11 @@ func TestRequestsOfAStream(t *testing.T) {
 	// last request. The change of names that follows from the good part is a
 	// request of its own, without words.
 	bad := xdstest.Cluster("blue")
-	bad.LbPolicy = clusterv3.Cluster_RING_HASH
+	bad.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	s.Send(xdstest.Response(t, resource.ClusterType, "c2", "n5", bad, xdstest.Cluster("red")))
 	req = s.Recv()
 	require.Equal(t, []string{resource.ClusterType, "c1", "n5"}, []string{req.GetTypeUrl(), req.GetVersionInfo(), req.GetResponseNonce()})
-	require.Equal(t, `cluster "blue": lb_policy: RING_HASH: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`, req.GetErrorDetail().GetMessage())
+	require.Equal(t, `cluster "blue": lb_policy: CLUSTER_PROVIDED: goes with type ORIGINAL_DST only, which goes with no other`, req.GetErrorDetail().GetMessage())
 	require.EqualValues(t, 3, req.GetErrorDetail().GetCode())
 	req = s.Recv()
 	require.Equal(t, []string{resource.EndpointType, "e1", "n2"}, []string{req.GetTypeUrl(), req.GetVersionInfo(), req.GetResponseNonce()})

@@ -80,7 +80,7 @@ func TestRequestsOfADeltaStream(t *testing.T) {
 	s.Send(xdstest.Changes(t, resource.ClusterType, "n5", []string{"green"}, bad, xdstest.Cluster("red")))
 	req = s.Recv()
 	require.Equal(t, "n5", req.GetResponseNonce())
-	require.Contains(t, req.GetErrorDetail().GetMessage(), `cluster "blue": lb_policy: LOAD_BALANCING_POLICY_CONFIG`)
+	require.Contains(t, req.GetErrorDetail().GetMessage(), `cluster "blue": load_balancing_policy: missing`)
 	req = s.Recv()
 	require.Equal(t, []string{"red"}, req.GetResourceNamesSubscribe())
 	require.Equal(t, []string{"green"}, req.GetResourceNamesUnsubscribe())

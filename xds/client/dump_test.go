@@ -40,7 +40,7 @@ func TestConfigDump(t *testing.T) {
 	t.Parallel()
 	d := first(t)
 	bad := xdstest.Cluster("bad")
-	bad.LbPolicy = clusterv3.Cluster_MAGLEV
+	bad.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	require.Error(t, d.recv(cds, xdstest.Cluster("blue"), xdstest.Cluster("green"), bad))
 	require.NoError(t, d.recv(lds, xdstest.Listener(t, "in", "127.0.0.1:1", "r2"), xdstest.Listener(t, "more", "127.0.0.1:2", "r2")))
 	d.s.refuse("", ofWorld(rds, xdstest.Response(t, rds.typeURL(), "9", "", xdstest.Routes("r2", "blue"))), errors.New("no"), d.now)
@@ -57,7 +57,7 @@ func TestConfigDump(t *testing.T) {
 	require.Len(t, c.GetDynamicWarmingClusters(), 2)
 	refused := c.GetDynamicWarmingClusters()[0]
 	require.Nil(t, refused.GetCluster())
-	require.Equal(t, `cluster "bad": lb_policy: MAGLEV: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`, refused.GetErrorState().GetDetails())
+	require.Equal(t, `cluster "bad": lb_policy: CLUSTER_PROVIDED: goes with type ORIGINAL_DST only, which goes with no other`, refused.GetErrorState().GetDetails())
 	require.Equal(t, "5", refused.GetErrorState().GetVersionInfo())
 	require.Equal(t, cds.typeURL(), refused.GetErrorState().GetFailedConfiguration().GetTypeUrl())
 	require.Equal(t, adminv3.ClientResourceStatus_REQUESTED, c.GetDynamicWarmingClusters()[1].GetClientStatus())

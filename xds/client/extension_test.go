@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/filters/standard"
+	"github.com/fridaymesh/friday/proxy"
 	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
 	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 	"github.com/fridaymesh/friday/xds/resource"
@@ -43,7 +44,7 @@ func extension(t testing.TB, name string, m proto.Message) *corev3.TypedExtensio
 // filter is the type of the first filter in force.
 func (d *drive) filter() string {
 	for h := range d.s.resources().Listeners[0].HTTPs() {
-		return h.Filters[0].Factory.TypeURL()
+		return h.Filters[0].Factory.(proxy.Factory).TypeURL()
 	}
 	return "none"
 }

@@ -87,7 +87,7 @@ func TestRetryDoesNotAcknowledgeWhatIsHalfGood(t *testing.T) {
 	c, busy, _ := stubborn(now)
 	*busy = errBusy
 	bad := xdstest.Cluster("red")
-	bad.LbPolicy = clusterv3.Cluster_RING_HASH
+	bad.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	require.Error(t, c.handle("", ofWorld(cds, xdstest.Response(t, resource.ClusterType, "1", "n", bad, xdstest.StaticCluster(t, "blue", "10.0.0.1:80"))), now))
 	*busy = nil
 	require.Empty(t, ticked(c, now.Add(time.Minute)))

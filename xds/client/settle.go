@@ -66,7 +66,7 @@ func (s *state) settleClusters() {
 		default:
 			cfg := *c.Config
 			if endpoints != nil {
-				cfg.Endpoints = endpoints.Endpoints
+				endpoints.Apply(&cfg)
 			}
 			s.clusters[name] = &living{item: i, endpoints: endpoints, source: source, config: &cfg}
 		}

@@ -298,9 +298,9 @@ func TestPartOfAResponse(t *testing.T) {
 	t.Parallel()
 	d := first(t)
 	bad := xdstest.Cluster("blue")
-	bad.LbPolicy = clusterv3.Cluster_MAGLEV
+	bad.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	err := d.recv(cds, bad, xdstest.StaticCluster(t, "green", "10.0.0.2:80"))
-	require.EqualError(t, err, `cluster "blue": lb_policy: MAGLEV: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`)
+	require.EqualError(t, err, `cluster "blue": lb_policy: CLUSTER_PROVIDED: goes with type ORIGINAL_DST only, which goes with no other`)
 	d.want("in>blue blue=10.0.0.1:80 green=10.0.0.2:80")
 	require.Equal(t, "1", d.s.known[cds].version, "of the last whole one")
 	require.Equal(t, err.Error(), d.s.known[cds].failures["blue"].words)
@@ -387,7 +387,7 @@ func TestCloneSharesNothingThatChanges(t *testing.T) {
 func FuzzState(f *testing.F) {
 	f.Add([]byte{0x00, 0x11, 0x22, 0x33, 0x40})
 	f.Add([]byte{0x03, 0x10, 0x20, 0x30, 0x41, 0x02, 0x60, 0x50, 0x70, 0x31})
-	clusters := []proto.Message{xdstest.Cluster("a"), xdstest.Cluster("b"), xdstest.StaticCluster(f, "c", "10.0.0.3:80"), &clusterv3.Cluster{Name: "a", LbPolicy: clusterv3.Cluster_MAGLEV}}
+	clusters := []proto.Message{xdstest.Cluster("a"), xdstest.Cluster("b"), xdstest.StaticCluster(f, "c", "10.0.0.3:80"), &clusterv3.Cluster{Name: "a", LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED}}
 	endpoints := []proto.Message{xdstest.Endpoints(f, "a", "10.0.0.1:80"), xdstest.Endpoints(f, "b", "10.0.0.2:80"), xdstest.Endpoints(f, "a"), &anypb.Any{TypeUrl: eds.typeURL(), Value: []byte{0xff}}}
 	listeners := []proto.Message{
 		xdstest.Listener(f, "x", "127.0.0.1:1", "r"), xdstest.Listener(f, "x", "127.0.0.1:2", "s"),

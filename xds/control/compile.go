@@ -166,7 +166,7 @@ func gather(whole *config.Resources, parsed [kinds][]any) {
 		if c, ok := r.(*resource.Cluster); ok {
 			full := *c.Config
 			if e := members[full.Name]; e != nil {
-				full.Endpoints = e.Endpoints
+				e.Apply(&full)
 			}
 			whole.Clusters = append(whole.Clusters, &full)
 		}

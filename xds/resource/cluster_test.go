@@ -24,6 +24,9 @@ func TestCluster(t *testing.T) {
 		"static": {yaml: `{name: c, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [` + endpoint + `]}]}}`, want: resource.Cluster{
 			Config: &cluster.Config{Name: "c", Endpoints: []cluster.EndpointConfig{{Address: "10.0.0.1:80", Weight: 1}}},
 		}},
+		"keepalive": {yaml: `{name: c, type: STATIC, http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}}`, want: resource.Cluster{
+			Config: &cluster.Config{Name: "c", Protocol: proxy.UpstreamHTTP2, KeepaliveInterval: 30 * time.Second, KeepaliveTimeout: 5 * time.Second},
+		}},
 		"static, empty": {yaml: `{name: c, type: STATIC}`, want: resource.Cluster{Config: &cluster.Config{Name: "c"}}},
 		"EDS": {yaml: `
 name: c
@@ -76,17 +79,20 @@ func TestClusterErrors(t *testing.T) {
 		want []string
 	}{
 		"nameless": {yaml: `{}`, want: []string{`name: value length must be at least 1 runes`}},
-		"fields": {yaml: `{name: c, type: STRICT_DNS, lb_policy: RING_HASH, connect_timeout: 0s, health_checks: [{}], circuit_breakers: {}, transport_socket: {name: tls}}`, want: []string{
-			`type: STRICT_DNS: not supported yet, only STATIC, EDS`,
-			`lb_policy: RING_HASH: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`,
-			`health_checks: not supported`,
-			`circuit_breakers: not supported`,
+		"fields": {yaml: `{name: c, type: STATIC, connect_timeout: 0s, health_checks: [{}], lb_subset_config: {}, lrs_server: {self: {}}, transport_socket: {name: tls}}`, want: []string{
+			`lb_subset_config: not supported`,
+			`lrs_server: not supported`,
 			`connect_timeout: 0s: value must be greater than 0s`,
+			`health_checks[0].timeout: value is required`,
+			`health_checks[0].interval: value is required`,
+			`health_checks[0].unhealthy_threshold: value is required`,
+			`health_checks[0].healthy_threshold: value is required`,
+			`health_checks[0].http_health_check|tcp_health_check|grpc_health_check: value is required`,
 			`transport_socket.typed_config: missing`,
 		}},
 		"undefined enums": {yaml: `{name: c, type: 77, lb_policy: 78}`, want: []string{
-			`type: 77: not supported yet, only STATIC, EDS`,
-			`lb_policy: 78: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM`,
+			`type: 77: not supported yet, only STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST`,
+			`lb_policy: 78: not supported yet, only ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV, CLUSTER_PROVIDED, LOAD_BALANCING_POLICY_CONFIG`,
 		}},
 		"EDS without source": {yaml: `{name: c, type: EDS}`, want: []string{`eds_cluster_config: missing`}},
 		"EDS of a file":      {yaml: `{name: c, type: EDS, load_assignment: {cluster_name: x}, eds_cluster_config: {eds_config: {path: /x}}}`, want: []string{`eds_cluster_config.eds_config.path: /x: not supported`, `load_assignment: not beside type EDS`, `eds_cluster_config.eds_config.ads: missing: other sources are not supported`}},
@@ -124,10 +130,14 @@ endpoints:
   - {endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 80}}}, load_balancing_weight: 9}
 `, new(endpointv3.ClusterLoadAssignment)))
 	require.NoError(t, err)
-	require.Equal(t, []cluster.EndpointConfig{
-		{Address: "10.0.0.1:80", Weight: 1},
-		{Address: "[fd00::1]:8000", Weight: 5, Health: cluster.HealthDegraded},
-		{Address: "10.0.0.3:80", Weight: 1, Health: cluster.HealthDraining},
+	a := cluster.Locality{Region: "a"}
+	require.Equal(t, &resource.Endpoints{
+		Name: "c",
+		Endpoints: []cluster.EndpointConfig{
+			{Address: "10.0.0.1:80", Weight: 1, Locality: a, LocalityWeight: 3},
+			{Address: "[fd00::1]:8000", Hostname: "h", Weight: 5, Health: cluster.HealthDegraded, Locality: a, LocalityWeight: 3},
+			{Address: "10.0.0.3:80", Weight: 1, Health: cluster.HealthDraining},
+		},
 	}, got)
 }
 
@@ -151,9 +161,7 @@ endpoints:
 		`endpoints[0].lb_endpoints[0].health_status: 55: not defined`,
 		`endpoints[0].lb_endpoints[1].endpoint_name: x: not supported`,
 		`endpoints[0].lb_endpoints[2].endpoint.address.socket_address.named_port: http: not supported`,
-		`endpoints[0].priority: 1: not supported yet, only 0`,
 		`endpoints[1].leds_cluster_locality_config: not supported`,
-		`policy: not supported`,
 		`endpoints[0].lb_endpoints[0].load_balancing_weight: 0: value must be greater than or equal to 1`,
 		`endpoints[0].lb_endpoints[0].endpoint.address.socket_address.port_value: 0: not a port to connect to`,
 		`endpoints[0].lb_endpoints[2].endpoint.address.socket_address.port_value: 0: not a port to connect to`,

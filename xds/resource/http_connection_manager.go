@@ -2,7 +2,9 @@ package resource
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
@@ -19,9 +21,10 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 		HeadersTimeout: timeout(m.GetRequestHeadersTimeout()),
 		IdleTimeout:    timeout(m.GetCommonHttpProtocolOptions().GetIdleTimeout()),
 		MaxHeaderBytes: int(m.GetMaxRequestHeadersKb().GetValue()) << 10, // the table's checks hold it to 8192
-		AccessLog:      accessLog(m.GetAccessLog()),
 		Limits:         limits(m),
 	}
+	p.accessLogs(path, m, h)
+	h.Edge = p.edge(path, m)
 	switch {
 	case m.GetRds() != nil:
 		h.RouteName = m.GetRds().GetRouteConfigName()
@@ -40,12 +43,32 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 			l.Validated = append(l.Validated, h.Table)
 		}
 	}
+	h.AllowConnect = m.GetHttp2ProtocolOptions().GetAllowConnect()
+	h.Upgrades = p.upgrades(path+".upgrade_configs", m.GetUpgradeConfigs())
 	before := len(l.Extensions)
 	h.Filters = p.httpFilters(path+".http_filters", m.GetHttpFilters(), r, l)
 	for _, use := range l.Extensions[before:] {
 		use.of = h
 	}
 	return h
+}
+
+// upgrades reads what a connection may become.
+func (p *problems) upgrades(path string, all []*hcmv3.HttpConnectionManager_UpgradeConfig) (kinds []string) {
+	for i, u := range all {
+		kind := strings.ToLower(u.GetUpgradeType())
+		switch at := path + "[" + strconv.Itoa(i) + "].upgrade_type"; {
+		case kind == "":
+			p.addf(at, "missing")
+		case kind == "connect" || kind == "connect-udp" || kind == "h2c":
+			p.add(at, strconv.Quote(u.GetUpgradeType()), "not supported")
+		case slices.Contains(kinds, kind):
+			p.add(at, strconv.Quote(u.GetUpgradeType()), "there already")
+		case u.GetEnabled() == nil || u.GetEnabled().GetValue():
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }
 
 // limits reads what a caller may take.
@@ -115,11 +138,14 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, 
 	return chain
 }
 
+// httpFilter reads one filter; false: there is none to add.
 func (p *problems) httpFilter(at string, f *hcmv3.HttpFilter, r *Parser) (config.Filter, bool) {
-	factory, parsed, err := r.Registry.Parse(f.GetTypedConfig())
+	builder, parsed, err := p.filter(at+".typed_config", f.GetTypedConfig(), r)
 	switch {
 	case err == nil:
-		return config.Filter{Name: f.GetName(), Factory: factory, Config: parsed, Disabled: f.GetDisabled()}, true
+		return config.Filter{Name: f.GetName(), Factory: builder, Config: parsed, Disabled: f.GetDisabled()}, true
+	case errors.As(err, new(errLeftAside)):
+		return config.Filter{}, false
 	case errors.Is(err, filters.ErrUnknownFilter) && f.GetIsOptional():
 		return config.Filter{}, false
 	}

@@ -151,20 +151,19 @@ func TestListenerErrors(t *testing.T) {
 			at + `http_filters[1].typed_config: b: unknown field`,
 			at + `http_filters[2].typed_config: missing`,
 		}},
-		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP3", "tracing: {}", "merge_slashes: true", "stream_idle_timeout: -5s",
-			"common_http_protocol_options: {max_stream_duration: 5s, idle_timeout: -1s}", "max_request_headers_kb: 9000", "server_name: x",
+		"connection manager fields": {yaml: listener(good, "rds: {config_source: {path: /x}}", "use_remote_address: true", "codec_type: HTTP3", "scheme_header_transformation: {}", "path_normalization_options: {}", "stream_idle_timeout: -5s",
+			"common_http_protocol_options: {max_stream_duration: 5s, idle_timeout: -1s}", "max_request_headers_kb: 9000", "add_user_agent: true",
 			`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /var/log/x}}]`), want: []string{
 			at + `codec_type: HTTP3: not supported yet, only AUTO, HTTP1, HTTP2`,
 			at + `rds.config_source.path: /x: not supported`,
-			at + `tracing: not supported`,
+			at + `add_user_agent: true: not supported yet, only false`,
 			at + `common_http_protocol_options.idle_timeout: -1s: must not be negative`,
 			at + `common_http_protocol_options.max_stream_duration: 5s: not supported`,
-			at + `server_name: x: not supported`,
+			at + `scheme_header_transformation: not supported`,
 			at + `stream_idle_timeout: -5s: must not be negative`,
-			at + `access_log[0].typed_config.path: /var/log/x: not supported yet, only /dev/stdout`,
-			at + `use_remote_address: true: not supported yet, only false`,
-			at + `merge_slashes: true: not supported`,
+			at + `path_normalization_options: not supported`,
 			at + `max_request_headers_kb: 9000: value must be inside range (0, 8192]`,
+			at + `access_log[0].typed_config.log_format: missing: Friday's own format goes to standard output only`,
 			at + `rds.route_config_name: missing`,
 			at + `rds.config_source.ads: missing: other sources are not supported`,
 		}},
@@ -194,4 +193,34 @@ func TestManyProblemsAreCutShort(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 41)
 	require.Equal(t, `listener "inference": and 20 more`, lines[40])
+}
+
+func TestUpgradeConfigs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		yaml string
+		want []string
+		errs string
+	}{
+		"none":          {yaml: "{}"},
+		"websocket":     {yaml: "{upgrade_configs: [{upgrade_type: WebSocket}]}", want: []string{"websocket"}},
+		"not enabled":   {yaml: "{upgrade_configs: [{upgrade_type: websocket, enabled: false}, {upgrade_type: other, enabled: true}]}", want: []string{"other"}},
+		"of no kind":    {yaml: "{upgrade_configs: [{}]}", errs: "upgrade_configs[0].upgrade_type: missing"},
+		"CONNECT":       {yaml: "{upgrade_configs: [{upgrade_type: CONNECT}]}", errs: `upgrade_configs[0].upgrade_type: "CONNECT": not supported`},
+		"twice":         {yaml: "{upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", errs: `upgrade_configs[1].upgrade_type: "A": there already`},
+		"other filters": {yaml: "{upgrade_configs: [{upgrade_type: a, filters: [{name: x}]}]}", errs: "upgrade_configs[0].filters: not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := decode(t, listener(rds, "http_filters: ["+routerFilter+"]", "http2_protocol_options: {allow_connect: true}", strings.TrimSuffix(strings.TrimPrefix(tt.yaml, "{"), "}")), new(listenerv3.Listener))
+			l, err := parser().Listener(m)
+			if tt.errs != "" {
+				require.ErrorContains(t, err, tt.errs)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, l.Chains[0].HTTP.Upgrades)
+			require.True(t, l.Chains[0].HTTP.AllowConnect)
+		})
+	}
 }

@@ -26,6 +26,8 @@ func (r *tableReader) match(path string, m *routev3.RouteMatch) router.Match {
 		if out.Path == "" {
 			r.add(path+".path", `""`, "no request has an empty path")
 		}
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		out.Separated = spec.PathSeparatedPrefix
 	case *routev3.RouteMatch_SafeRegex:
 		out.Regex = r.regex(path+".safe_regex", spec.SafeRegex)
 	}
@@ -34,8 +36,10 @@ func (r *tableReader) match(path string, m *routev3.RouteMatch) router.Match {
 	}
 	for i, q := range m.GetQueryParameters() {
 		at := path + ".query_parameters[" + strconv.Itoa(i) + "]"
-		query := router.QueryMatch{Name: q.GetName(), Present: true}
+		query := router.QueryMatch{Name: q.GetName()}
 		switch spec := q.GetQueryParameterMatchSpecifier().(type) {
+		case nil:
+			query.Present = true
 		case *routev3.QueryParameterMatcher_StringMatch:
 			query.Value = r.text(at+".string_match", spec.StringMatch)
 		case *routev3.QueryParameterMatcher_PresentMatch:
@@ -43,25 +47,45 @@ func (r *tableReader) match(path string, m *routev3.RouteMatch) router.Match {
 		}
 		out.Query = append(out.Query, query)
 	}
+	for i, c := range m.GetCookies() {
+		out.Cookies = append(out.Cookies, router.CookieMatch{
+			Name: c.GetName(), Invert: c.GetInvertMatch(),
+			Value: r.text(path+".cookies["+strconv.Itoa(i)+"].string_match", c.GetStringMatch()),
+		})
+	}
+	out.GRPC = m.GetGrpc() != nil
+	if f := m.GetRuntimeFraction(); f != nil {
+		share := perMillion(f.GetDefaultValue())
+		out.Share = &share
+	}
 	return out
 }
 
-// header reads a HeaderMatcher, in the words of today and in the deprecated ones.
-func (r *tableReader) header(path string, m *routev3.HeaderMatcher) router.HeaderMatch {
-	out := router.HeaderMatch{
-		Name: m.GetName(), Present: true,
-		Invert: m.GetInvertMatch(), TreatMissingAsEmpty: m.GetTreatMissingHeaderAsEmpty(),
-	}
+// header reads a HeaderMatcher of a request.
+func (p *problems) header(path string, m *routev3.HeaderMatcher) router.HeaderMatch {
+	out := p.responseHeader(path, m)
 	if strings.HasPrefix(out.Name, ":") {
 		switch out.Name {
 		case ":method", ":path", ":authority":
 		default:
-			r.add(path+".name", strconv.Quote(out.Name), "not supported yet, only :method, :path, :authority")
+			p.add(path+".name", strconv.Quote(out.Name), "not supported yet, only :method, :path, :authority")
 		}
 	}
+	return out
+}
+
+// responseHeader reads a HeaderMatcher, in the words of today and in the deprecated ones,
+// whatever its name.
+func (p *problems) responseHeader(path string, m *routev3.HeaderMatcher) router.HeaderMatch {
+	out := router.HeaderMatch{
+		Name:   m.GetName(),
+		Invert: m.GetInvertMatch(), TreatMissingAsEmpty: m.GetTreatMissingHeaderAsEmpty(),
+	}
 	switch spec := m.GetHeaderMatchSpecifier().(type) {
+	case nil:
+		out.Present = true
 	case *routev3.HeaderMatcher_StringMatch:
-		out.Value = r.text(path+".string_match", spec.StringMatch)
+		out.Value = p.text(path+".string_match", spec.StringMatch)
 	case *routev3.HeaderMatcher_PresentMatch:
 		out.Present = spec.PresentMatch
 	case *routev3.HeaderMatcher_ExactMatch:
@@ -72,15 +96,17 @@ func (r *tableReader) header(path string, m *routev3.HeaderMatcher) router.Heade
 		out.Value = &router.StringMatch{Kind: router.Suffix, Text: spec.SuffixMatch}
 	case *routev3.HeaderMatcher_ContainsMatch:
 		out.Value = &router.StringMatch{Kind: router.Contains, Text: spec.ContainsMatch}
+	case *routev3.HeaderMatcher_RangeMatch:
+		out.Range = &router.Range{Start: spec.RangeMatch.GetStart(), End: spec.RangeMatch.GetEnd()}
 	case *routev3.HeaderMatcher_SafeRegexMatch:
-		out.Value = &router.StringMatch{Kind: router.Regex, Regex: r.regex(path+".safe_regex_match", spec.SafeRegexMatch)}
+		out.Value = &router.StringMatch{Kind: router.Regex, Regex: p.regex(path+".safe_regex_match", spec.SafeRegexMatch)}
 	}
 	return out
 }
 
 // text reads a StringMatcher. That one pattern is there, the generated checks
 // hold.
-func (r *tableReader) text(path string, m *matcherv3.StringMatcher) *router.StringMatch {
+func (p *problems) text(path string, m *matcherv3.StringMatcher) *router.StringMatch {
 	out := &router.StringMatch{IgnoreCase: m.GetIgnoreCase()}
 	switch pattern := m.GetMatchPattern().(type) {
 	case *matcherv3.StringMatcher_Exact:
@@ -93,22 +119,31 @@ func (r *tableReader) text(path string, m *matcherv3.StringMatcher) *router.Stri
 		out.Kind, out.Text = router.Contains, pattern.Contains
 	case *matcherv3.StringMatcher_SafeRegex:
 		out.Kind, out.IgnoreCase = router.Regex, false
-		out.Regex = r.regex(path+".safe_regex", pattern.SafeRegex)
+		out.Regex = p.regex(path+".safe_regex", pattern.SafeRegex)
 	}
 	return out
 }
 
 // regex compiles an RE2 pattern so that it matches whole strings only. Go's own
 // rule, the leftmost of the alternatives first, does not matter between anchors.
-func (r *tableReader) regex(path string, m *matcherv3.RegexMatcher) *regexp.Regexp {
+func (p *problems) regex(path string, m *matcherv3.RegexMatcher) *regexp.Regexp {
 	// Compiled alone first: what does not stand alone could break out of the group.
 	if _, err := regexp.Compile(m.GetRegex()); err != nil {
-		r.add(path+".regex", quote(m.GetRegex()), err.Error())
+		p.add(path+".regex", quote(m.GetRegex()), err.Error())
 		return nil
 	}
 	compiled, err := regexp.Compile(`\A(?:` + m.GetRegex() + `)\z`)
 	if err != nil {
-		r.add(path+".regex", quote(m.GetRegex()), err.Error())
+		p.add(path+".regex", quote(m.GetRegex()), err.Error())
+	}
+	return compiled
+}
+
+// pattern compiles an RE2 pattern that is searched for.
+func (p *problems) pattern(path string, m *matcherv3.RegexMatcher) *regexp.Regexp {
+	compiled, err := regexp.Compile(m.GetRegex())
+	if err != nil {
+		p.add(path+".regex", quote(m.GetRegex()), err.Error())
 	}
 	return compiled
 }

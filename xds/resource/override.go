@@ -49,11 +49,13 @@ func (r *tableReader) override(at string, a *anypb.Any) (config.Override, bool) 
 		}
 		at += ".config"
 	}
-	_, parsed, err := r.parser.Registry.Parse(a)
+	_, parsed, err := r.filter(at, a, r.parser)
 	switch {
 	case err == nil:
 		o.Config = parsed
 		return o, true
+	case errors.As(err, new(errLeftAside)):
+		return o, false
 	case errors.Is(err, filters.ErrUnknownFilter) && optional:
 		return o, false
 	}

@@ -71,8 +71,8 @@ type RouteTable struct {
 // Cluster is a parsed Cluster.
 type Cluster struct {
 	*cluster.Config
-	// EDS is the name under which its endpoints are asked for; empty for a
-	// STATIC one, which has them.
+	// EDS is the name under which its endpoints are asked for; empty where it has
+	// them, or finds them by itself.
 	EDS string
 	// FetchTimeout is how long it waits for them before it goes on without; 0:
 	// for ever.
@@ -85,6 +85,8 @@ type Cluster struct {
 type Endpoints struct {
 	Name      string
 	Endpoints []cluster.EndpointConfig
+	// Load is said of all of them together.
+	Load cluster.Load
 }
 
 // Parser makes the data plane's configuration of xDS resources. Its methods are
@@ -139,8 +141,8 @@ func (r *Parser) ParseAny(typeURL string, resource *anypb.Any) (name string, par
 		if err := decode(resource, m); err != nil {
 			return "", nil, err
 		}
-		endpoints, err := r.Endpoints(m)
-		return m.GetClusterName(), &Endpoints{Name: m.GetClusterName(), Endpoints: endpoints}, err
+		parsed, err = r.Endpoints(m)
+		return m.GetClusterName(), parsed, err
 	case SecretType:
 		m := new(tlsv3.Secret)
 		if err := decode(resource, m); err != nil {

@@ -53,8 +53,8 @@ func TestParseAnyErrors(t *testing.T) {
 		"nothing":      {url: resource.ClusterType, want: `unexpected resource type: "" in a response of "type.googleapis.com/envoy.config.cluster.v3.Cluster"`},
 		"bad bytes":    {url: resource.ClusterType, a: &anypb.Any{TypeUrl: resource.ClusterType, Value: []byte{0xff}}, want: `not a envoy.config.cluster.v3.Cluster: proto: cannot parse invalid wire-format data`},
 		"a bad one, named": {
-			url: resource.EndpointType, a: pack(t, &endpointv3.ClusterLoadAssignment{ClusterName: "x", Endpoints: []*endpointv3.LocalityLbEndpoints{{Priority: 1}}}),
-			want: `endpoints "x": endpoints[0].priority: 1: not supported yet, only 0`, name: "x",
+			url: resource.EndpointType, a: pack(t, &endpointv3.ClusterLoadAssignment{ClusterName: "x", Endpoints: []*endpointv3.LocalityLbEndpoints{{Priority: 129}}}),
+			want: `endpoints "x": endpoints[0].priority: 129: value must be less than or equal to 128`, name: "x",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

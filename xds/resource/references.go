@@ -16,7 +16,13 @@ func Clusters(t *config.RouteTable) iter.Seq2[string, string] {
 		for i, vh := range t.VirtualHosts {
 			for j, r := range vh.Routes {
 				for k, c := range r.Clusters {
-					if !yield(c.Name, clusterPath(i, j, k, len(r.Clusters))) {
+					if c.Name != "" && !yield(c.Name, clusterPath(i, j, k, len(r.Clusters))) {
+						return
+					}
+				}
+				for k, m := range r.Forward.Mirrors {
+					path := index("virtual_hosts", i) + "." + index("routes", j) + ".route." + index("request_mirror_policies", k) + ".cluster"
+					if m.Cluster != "" && !yield(m.Cluster, path) {
 						return
 					}
 				}

@@ -3,10 +3,10 @@ package resource
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
+	"github.com/fridaymesh/friday/proxy/action"
 	"github.com/fridaymesh/friday/proxy/config"
 )
 
@@ -29,25 +29,33 @@ func (r *Parser) RouteTable(m *routev3.RouteConfiguration) (*RouteTable, error) 
 type tableReader struct {
 	*problems
 	parser *Parser
+	table  *routev3.RouteConfiguration
+	host   *routev3.VirtualHost // the one at hand
 	// maxBody bounds a direct response's body.
 	maxBody int
 }
 
 // table reads a RouteConfiguration.
 func (p *problems) table(path string, m *routev3.RouteConfiguration, r *Parser) *config.RouteTable {
-	read := &tableReader{problems: p, parser: r, maxBody: 4096} // Envoy's default
+	read := &tableReader{problems: p, parser: r, table: m, maxBody: 4096} // Envoy's default
 	if most := m.GetMaxDirectResponseBodySizeBytes(); most != nil {
 		read.maxBody = int(most.GetValue())
 	}
-	t := &config.RouteTable{Name: m.GetName()}
+	t := &config.RouteTable{
+		Name: m.GetName(), IgnorePort: m.GetIgnorePortInHostMatching(), SpecificLast: m.GetMostSpecificHeaderMutationsWins(),
+		Headers: read.headers(path, m),
+	}
 	common := read.overrides(path, m.GetTypedPerFilterConfig())
 	domains := map[string]string{}
 	for i, vh := range m.GetVirtualHosts() {
 		at := dot(path, "virtual_hosts["+strconv.Itoa(i)+"]")
 		read.domains(at, vh, domains)
+		read.host = vh
 		host := &config.VirtualHost{
 			Name: vh.GetName(), Domains: vh.GetDomains(),
-			Overrides: read.overrides(at, vh.GetTypedPerFilterConfig()),
+			Headers:    read.headers(at, vh),
+			RequireTLS: vh.GetRequireTls() == routev3.VirtualHost_ALL,
+			Overrides:  read.overrides(at, vh.GetTypedPerFilterConfig()),
 		}
 		for name, o := range common { // the virtual host's own are more specific
 			if _, own := host.Overrides[name]; own {
@@ -91,58 +99,21 @@ func (r *tableReader) route(path string, m *routev3.Route) *config.Route {
 	route := &config.Route{
 		Name:      m.GetName(),
 		Match:     r.match(path+".match", m.GetMatch()),
+		Headers:   r.headers(path, m),
 		Overrides: r.overrides(path, m.GetTypedPerFilterConfig()),
 	}
-	switch action := m.GetAction().(type) {
+	switch spec := m.GetAction().(type) {
 	case *routev3.Route_Route:
-		r.action(path+".route", action.Route, m, route)
+		r.action(path+".route", spec.Route, m, route)
 	case *routev3.Route_DirectResponse:
-		route.Direct = r.direct(path+".direct_response", action.DirectResponse)
+		route.Direct = r.direct(path+".direct_response", spec.DirectResponse)
+	case *routev3.Route_Redirect:
+		route.Redirect = r.redirect(path+".redirect", spec.Redirect, m.GetMatch())
+	case *routev3.Route_NonForwardingAction:
+		// There is no cluster to send it to, and Envoy says so to the caller.
+		route.Clusters = []config.WeightedCluster{{Weight: 1}}
 	}
 	return route
-}
-
-// action reads where a route sends its requests.
-func (r *tableReader) action(path string, m *routev3.RouteAction, parent *routev3.Route, route *config.Route) {
-	switch spec := m.GetClusterSpecifier().(type) {
-	case *routev3.RouteAction_Cluster:
-		route.Clusters = []config.WeightedCluster{{Name: spec.Cluster, Weight: 1}}
-	case *routev3.RouteAction_WeightedClusters:
-		route.Clusters = r.weighted(path+".weighted_clusters", spec.WeightedClusters)
-	}
-	route.Timeout = 15 * time.Second // Envoy's default
-	if m.GetTimeout() != nil {
-		route.Timeout = min(m.GetTimeout().AsDuration(), Unlimited)
-	}
-	route.PrefixRewrite = m.GetPrefixRewrite()
-	if spec := parent.GetMatch(); route.PrefixRewrite != "" && spec.GetPrefix() == "" && spec.GetPath() == "" {
-		r.add(path+".prefix_rewrite", strconv.Quote(route.PrefixRewrite), "not supported without a prefix or path to replace")
-	}
-	route.HostRewrite = m.GetHostRewriteLiteral()
-}
-
-// weighted reads clusters with weights, whose sum must be positive and within 32
-// bits, as in Envoy.
-func (r *tableReader) weighted(path string, m *routev3.WeightedCluster) (clusters []config.WeightedCluster) {
-	var sum uint64
-	for i, c := range m.GetClusters() {
-		at := path + ".clusters[" + strconv.Itoa(i) + "]"
-		if c.GetName() == "" {
-			r.addf(at+".name", "missing")
-		}
-		if c.GetWeight() == nil {
-			r.addf(at+".weight", "missing")
-		}
-		sum += uint64(c.GetWeight().GetValue())
-		clusters = append(clusters, config.WeightedCluster{
-			Name: c.GetName(), Weight: c.GetWeight().GetValue(),
-			Overrides: r.overrides(at, c.GetTypedPerFilterConfig()),
-		})
-	}
-	if len(clusters) > 0 && (sum == 0 || sum > 1<<32-1) {
-		r.add(path+".clusters", "total weight "+strconv.FormatUint(sum, 10), "must be 1 to 4294967295")
-	}
-	return clusters
 }
 
 // direct reads an answer without an upstream.
@@ -154,5 +125,52 @@ func (r *tableReader) direct(path string, m *routev3.DirectResponseAction) *conf
 	if len(body) > r.maxBody {
 		r.add(path+".body", strconv.Itoa(len(body))+" bytes", "more than max_direct_response_body_size_bytes, "+strconv.Itoa(r.maxBody))
 	}
-	return &config.DirectResponse{Status: int(m.GetStatus()), Body: body}
+	d := &action.Direct{Status: int(m.GetStatus()), Body: body}
+	if f := m.GetBodyFormat(); f != nil {
+		d.Format = r.bodyFormat(path+".body_format", f)
+	}
+	return d
+}
+
+// redirect reads an answer that sends the caller elsewhere.
+func (r *tableReader) redirect(path string, m *routev3.RedirectAction, match *routev3.RouteMatch) *action.Redirect {
+	out := &action.Redirect{
+		Status: 301, Host: m.GetHostRedirect(), Port: m.GetPortRedirect(), StripQuery: m.GetStripQuery(), Scheme: m.GetSchemeRedirect(),
+	}
+	if m.GetHttpsRedirect() {
+		out.Scheme = "https"
+	}
+	switch m.GetResponseCode() {
+	case routev3.RedirectAction_FOUND:
+		out.Status = 302
+	case routev3.RedirectAction_SEE_OTHER:
+		out.Status = 303
+	case routev3.RedirectAction_TEMPORARY_REDIRECT:
+		out.Status = 307
+	case routev3.RedirectAction_PERMANENT_REDIRECT:
+		out.Status = 308
+	default:
+	}
+	switch spec := m.GetPathRewriteSpecifier().(type) {
+	case *routev3.RedirectAction_PathRedirect:
+		out.Path = spec.PathRedirect
+	case *routev3.RedirectAction_PrefixRewrite:
+		out.Rewrite.Prefix, out.Rewrite.Matched = &spec.PrefixRewrite, matched(match)
+	case *routev3.RedirectAction_RegexRewrite:
+		out.Rewrite.Regex = r.substitution(path+".regex_rewrite", spec.RegexRewrite)
+	case *routev3.RedirectAction_PathRewrite:
+		out.Rewrite.Path = r.format(path+".path_rewrite", spec.PathRewrite, "")
+	}
+	return out
+}
+
+// matched is how much of the path a rewrite of what was matched replaces; negative: all.
+func matched(m *routev3.RouteMatch) int {
+	switch spec := m.GetPathSpecifier().(type) {
+	case *routev3.RouteMatch_Prefix:
+		return len(spec.Prefix)
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		return len(spec.PathSeparatedPrefix)
+	}
+	return -1
 }

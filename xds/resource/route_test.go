@@ -81,8 +81,8 @@ virtual_hosts:
 	one := host.Routes[0]
 	require.Equal(t, "one", one.Name)
 	require.Zero(t, one.Timeout)
-	require.Equal(t, "/embed", one.PrefixRewrite)
-	require.Equal(t, "models", one.HostRewrite)
+	require.Equal(t, "/embed", *one.Forward.Rewrite.Prefix)
+	require.Equal(t, "models", one.Forward.Rewrite.Host)
 	require.Equal(t, "/v1/embeddings", one.Match.Path)
 	require.True(t, one.Match.IgnoreCase)
 	headers := one.Match.Headers
@@ -90,14 +90,14 @@ virtual_hosts:
 	require.Equal(t, "ab", headers[4].Value.Regex.FindString("ab"), "the longer alternative")
 	headers[4].Value.Regex = nil
 	require.Equal(t, []router.HeaderMatch{
-		{Name: ":method", Present: true, Value: &router.StringMatch{Text: "POST"}},
-		{Name: "a", Present: true, Value: &router.StringMatch{Kind: router.Prefix, Text: "x", IgnoreCase: true}, Invert: true, TreatMissingAsEmpty: true},
+		{Name: ":method", Value: &router.StringMatch{Text: "POST"}},
+		{Name: "a", Value: &router.StringMatch{Kind: router.Prefix, Text: "x", IgnoreCase: true}, Invert: true, TreatMissingAsEmpty: true},
 		{Name: "b"},
 		{Name: "c", Present: true},
-		{Name: "d", Present: true, Value: &router.StringMatch{Kind: router.Regex}},
-		{Name: "e", Present: true, Value: &router.StringMatch{Kind: router.Suffix, Text: "s"}},
-		{Name: "f", Present: true, Value: &router.StringMatch{Kind: router.Contains, Text: "s"}},
-		{Name: "g", Present: true, Value: &router.StringMatch{Kind: router.Prefix, Text: "s"}},
+		{Name: "d", Value: &router.StringMatch{Kind: router.Regex}},
+		{Name: "e", Value: &router.StringMatch{Kind: router.Suffix, Text: "s"}},
+		{Name: "f", Value: &router.StringMatch{Kind: router.Contains, Text: "s"}},
+		{Name: "g", Value: &router.StringMatch{Kind: router.Prefix, Text: "s"}},
 	}, headers)
 	query := one.Match.Query
 	require.Len(t, query, 3)
@@ -138,32 +138,47 @@ func TestRouteTableErrors(t *testing.T) {
 		}},
 		"no match, no action": {yaml: hosts(`{}`), want: []string{
 			at + `match: value is required`,
-			at + `route|direct_response: value is required`,
+			at + `route|redirect|direct_response|non_forwarding_action: value is required`,
 		}},
-		"an empty match":     {yaml: hosts(`{match: {}, ` + to + `}`), want: []string{at + `match.prefix|path|safe_regex: value is required`}},
-		"no cluster":         {yaml: hosts(`{match: {prefix: /}, route: {}}`), want: []string{at + `route.cluster|weighted_clusters: value is required`}},
+		"an empty match":     {yaml: hosts(`{match: {}, ` + to + `}`), want: []string{at + `match.prefix|path|safe_regex|path_separated_prefix: value is required`}},
+		"no cluster":         {yaml: hosts(`{match: {prefix: /}, route: {}}`), want: []string{at + `route.cluster|cluster_header|weighted_clusters: value is required`}},
 		"a bad regex":        {yaml: hosts(`{match: {safe_regex: {regex: "a)(b"}}, ` + to + `}`), want: []string{at + `match.safe_regex.regex: "a)(b": error parsing regexp: unexpected ): ` + "`a)(b`"}},
 		"a path that is not": {yaml: hosts(`{match: {path: ""}, ` + to + `}`), want: []string{at + `match.path: "": no request has an empty path`}},
-		"hash policy":        {yaml: hosts(`{match: {prefix: /}, route: {cluster: c, hash_policy: [{terminal: true}], retry_policy: {}}}`), want: []string{at + `route.retry_policy: not supported`, at + `route.hash_policy: not supported`}},
-		"redirect":           {yaml: hosts(`{match: {prefix: /}, redirect: {}}`), want: []string{at + `redirect: not supported`}},
-		"more matches": {yaml: hosts(`{match: {path_separated_prefix: /a, grpc: {}, headers: [{name: x, range_match: {}}, {name: ":scheme"}, {name: ""}]}, ` + to + `}`), want: []string{
-			at + `match.path_separated_prefix: /a: not supported`,
-			at + `match.headers[0].range_match: not supported`,
-			at + `match.grpc: not supported`,
-			at + `match.headers[2].name: value length must be at least 1 runes`,
-			at + `match.headers[1].name: ":scheme": not supported yet, only :method, :path, :authority`,
+		"hash policy": {yaml: hosts(`{match: {prefix: /}, route: {cluster: c, hash_policy: [{terminal: true}, {filter_state: {key: a}}]}}`), want: []string{
+			at + `route.hash_policy[1].filter_state: not supported`,
+			at + `route.hash_policy[0].header|cookie|connection_properties|query_parameter: value is required`,
+		}},
+		"retry policy": {yaml: hosts(`{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: "5xx,sometimes", retry_priority: {name: a}, retry_back_off: {base_interval: 1s, max_interval: 0.5s}}}}`), want: []string{
+			at + `route.retry_policy.retry_priority: not supported`,
+			at + `route.retry_policy.retry_on: "5xx,sometimes": "sometimes" is not a condition that is known`,
+			at + `route.retry_policy.retry_back_off.max_interval: 500ms: less than base_interval`,
+		}},
+		"header mutations": {yaml: hosts(`{match: {prefix: /}, ` + to + `, request_headers_to_remove: [Host], request_headers_to_add: [{header: {key: ":path", value: x}}, {header: {key: a, value: "%NO%"}}]}`), want: []string{
+			at + `request_headers_to_add[0].header.key: ":path": :-prefixed or host headers may not be modified`,
+			at + `request_headers_to_add[1].header.value: "%NO%": NO: not a command that is known`,
+			at + `request_headers_to_remove[0]: "Host": :-prefixed or host headers may not be modified`,
+		}},
+		"mirror": {yaml: hosts(`{match: {prefix: /}, route: {cluster: c, request_mirror_policies: [{}]}}`), want: []string{
+			at + `route.request_mirror_policies[0]: exactly one of cluster and cluster_header must be set`,
+		}},
+		"redirect": {yaml: hosts(`{match: {prefix: /}, redirect: {regex_rewrite: {pattern: {regex: "a("}, substitution: "\\9"}}}`), want: []string{at + `redirect.regex_rewrite.pattern.regex: "a(": error parsing regexp: missing closing ): ` + "`a(`"}},
+		"more matches": {yaml: hosts(`{match: {path_separated_prefix: /a/, dynamic_metadata: [{}], headers: [{name: ":scheme"}, {name: ""}]}, ` + to + `}`), want: []string{
+			at + `match.dynamic_metadata: not supported`,
+			at + `match.headers[1].name: value length must be at least 1 runes`,
+			at + `match.path_separated_prefix: /a/: value does not match regex pattern "^[^?#]+[^?#/]$"`,
+			at + `match.headers[0].name: ":scheme": not supported yet, only :method, :path, :authority`,
 		}},
 		"weights": {yaml: hosts(`{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: a, weight: 0}, {weight: 0}, {name: b}]}}}`), want: []string{
-			at + `route.weighted_clusters.clusters[1].name: missing`,
+			at + `route.weighted_clusters.clusters[1].name: exactly one of name and cluster_header must be set`,
 			at + `route.weighted_clusters.clusters[2].weight: missing`,
 			at + `route.weighted_clusters.clusters: total weight 0: must be 1 to 4294967295`,
 		}},
 		"weights beyond 32 bits": {yaml: hosts(`{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: a, weight: 4294967295}, {name: b, weight: 1}]}}}`), want: []string{
 			at + `route.weighted_clusters.clusters: total weight 4294967296: must be 1 to 4294967295`,
 		}},
-		"rewrites": {yaml: hosts(`{match: {safe_regex: {regex: a}}, route: {cluster: c, prefix_rewrite: /b, regex_rewrite: {}}}`), want: []string{
-			at + `route.regex_rewrite: not supported`,
-			at + `route.prefix_rewrite: "/b": not supported without a prefix or path to replace`,
+		"rewrites": {yaml: hosts(`{match: {safe_regex: {regex: a}}, route: {cluster: c, prefix_rewrite: /b, regex_rewrite: {pattern: {regex: a}, substitution: "\\1"}}}`), want: []string{
+			at + `route.regex_rewrite.substitution: "\\1": names a group that the pattern does not have`,
+			at + `route: only one of prefix_rewrite, regex_rewrite and path_rewrite may be set`,
 		}},
 		"timeout": {yaml: hosts(`{match: {prefix: /}, route: {cluster: c, timeout: -1s}}`), want: []string{at + `route.timeout: -1s: must not be negative`}},
 		"direct response": {yaml: hosts(`{match: {prefix: /}, direct_response: {status: 99, body: {filename: /x}}}`, `{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: `+strings.Repeat("x", 4097)+`}}}`), want: []string{

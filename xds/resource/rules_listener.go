@@ -1,6 +1,10 @@
 package resource
 
-import "google.golang.org/protobuf/reflect/protoreflect"
+import (
+	"maps"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
 
 func listenerRules() map[protoreflect.FullName]rules {
 	return map[protoreflect.FullName]rules{
@@ -131,17 +135,12 @@ func listenerRules() map[protoreflect.FullName]rules {
 			"suppress_envoy_headers":                   ignored("no x-envoy-* headers are added anyway"),
 			"suppress_grpc_request_failure_code_stats": ignored("there are no such statistics"),
 		},
-		"envoy.config.accesslog.v3.AccessLog": {
-			"name":         ignored(byType),
-			"typed_config": honoured("StdoutAccessLog, or FileAccessLog with /dev/stdout; JSON lines in Friday's own format"),
-		},
-		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     {"path": only("/dev/stdout")},
-		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": {},
 	}
 }
 
 func hcmRules() rules {
-	return rules{
+	all := edgeRules()
+	maps.Copy(all, rules{
 		"codec_type":   only("AUTO", "HTTP1", "HTTP2"),
 		"rds":          honoured(),
 		"route_config": honoured(),
@@ -153,22 +152,28 @@ func hcmRules() rules {
 			"max_requests_per_connection":     honoured("0: no limit"),
 			"headers_with_underscores_action": honoured("ALLOW where absent"),
 		}),
+		"http2_protocol_options": within(rules{
+			"allow_connect":                  honoured("upgrade_configs count over HTTP/2, too (RFC 8441)"),
+			"max_concurrent_streams":         ignored("1000"),
+			"initial_stream_window_size":     ignored("256 KiB"),
+			"initial_connection_window_size": ignored("4 MiB"),
+			"hpack_table_size":               ignored("4 KiB"),
+		}),
+		"upgrade_configs": within(rules{
+			"upgrade_type": honoured("websocket, or another that is not HTTP; asking for one that is not listed is passed over"),
+			"enabled":      honoured("true where absent"),
+		}),
 		"max_request_headers_kb":          honoured("16 where absent"),
 		"request_headers_timeout":         honoured("10s where absent; 0s: none"),
-		"access_log":                      honoured("every request is logged; without it, failures only"),
-		"normalize_path":                  only("false"),
-		"use_remote_address":              only("false"),
+		"access_log":                      honoured("without it, failures only, in Friday's own format"),
 		"add_user_agent":                  only("false"),
-		"generate_request_id":             only("false"),
-		"skip_xff_append":                 ignored("x-forwarded-for is not touched"),
-		"server_header_transformation":    only("PASS_THROUGH"),
 		"request_timeout":                 honoured("none where absent"),
 		"stream_idle_timeout":             honoured("5m where absent; 0s: none, but a request's body may be silent for 5m at most"),
-		"stat_prefix":                     ignored(noStats),
 		"drain_timeout":                   ignored("--drain-delay and --drain-timeout are the process's"),
 		"delayed_close_timeout":           honoured("1s where absent; for callers that are answered while they send; 0s: closed at once"),
-		"xff_num_trusted_hops":            ignored("no decision depends on the caller's address"),
-		"internal_address_config":         ignored("no decision depends on the caller's address"),
+		"stat_prefix":                     ignored(noStats),
+		"internal_address_config":         ignored("the private ranges and loopback are internal"),
 		"flush_access_log_on_new_request": only("false"),
-	}
+	})
+	return all
 }

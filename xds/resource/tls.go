@@ -33,7 +33,7 @@ func (p *problems) downstream(path string, m *corev3.TransportSocket, all *needs
 	}
 	path += ".typed_config"
 	d := &tlscontext.Downstream{
-		Common:                   p.common(path, t, all),
+		Common:                   p.commonContext(path, t, all),
 		RequireClientCertificate: t.GetRequireClientCertificate().GetValue(),
 		RequireSNI:               t.GetRequireSni().GetValue(),
 		NoTickets:                t.GetDisableStatelessSessionResumption(),
@@ -63,7 +63,7 @@ func (p *problems) upstream(path string, m *corev3.TransportSocket, all *needs) 
 	}
 	path += ".typed_config"
 	u := &tlscontext.Upstream{
-		Common:     p.common(path, t, all),
+		Common:     p.commonContext(path, t, all),
 		SNI:        t.GetSni(),
 		HostSNI:    t.GetAutoHostSni(),
 		SANFromSNI: t.GetAutoSniSanValidation(),
@@ -97,7 +97,7 @@ func (p *problems) socket(path string, m *corev3.TransportSocket, t tlsContext) 
 }
 
 // common reads what both sides have.
-func (p *problems) common(path string, m tlsContext, all *needs) tlscontext.Common {
+func (p *problems) commonContext(path string, m tlsContext, all *needs) tlscontext.Common {
 	t := m.GetCommonTlsContext()
 	path += ".common_tls_context"
 	c := tlscontext.Common{ID: identity(m)}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/fridaymesh/friday/proxy/cluster"
 )
@@ -37,16 +36,4 @@ func (p *problems) sockets(m *clusterv3.Cluster, c *Cluster) {
 			p.add(path, strconv.Quote(url), "not supported")
 		}
 	}
-}
-
-// metadata reads what others may choose by; nil where there is none.
-func metadata(m *corev3.Metadata) map[string]map[string]any {
-	if len(m.GetFilterMetadata()) == 0 {
-		return nil
-	}
-	out := make(map[string]map[string]any, len(m.GetFilterMetadata()))
-	for name, fields := range m.GetFilterMetadata() {
-		out[name] = fields.AsMap()
-	}
-	return out
 }

@@ -1,0 +1,92 @@
+package resource
+
+import "google.golang.org/protobuf/reflect/protoreflect"
+
+func healthRules() map[protoreflect.FullName]rules {
+	const enforced = "percent of the times that it is done"
+	options := rules{
+		"header":           within(rules{"key": honoured(), "value": honoured("as it stands"), "raw_value": honoured()}),
+		"append":           honoured("the older place"),
+		"append_action":    honoured("those that depend on what is there add, for nothing is"),
+		"keep_empty_value": honoured(),
+	}
+	return map[protoreflect.FullName]rules{
+		"envoy.config.core.v3.HealthCheck": {
+			"name":                             ignored("there is one"),
+			"timeout":                          honoured(),
+			"interval":                         honoured(),
+			"initial_jitter":                   honoured(),
+			"interval_jitter":                  honoured(),
+			"interval_jitter_percent":          honoured(),
+			"unhealthy_threshold":              honoured("a status that is neither expected nor retriable makes unhealthy at once, as in Envoy"),
+			"healthy_threshold":                honoured("an endpoint's first check alone may make it healthy, as in Envoy"),
+			"reuse_connection":                 honoured("true where absent"),
+			"http_health_check":                honoured(),
+			"tcp_health_check":                 honoured(),
+			"grpc_health_check":                honoured(),
+			"no_traffic_interval":              honoured("60s where absent"),
+			"no_traffic_healthy_interval":      honoured(),
+			"unhealthy_interval":               honoured(),
+			"unhealthy_edge_interval":          honoured(),
+			"healthy_edge_interval":            honoured(),
+			"event_log_path":                   ignored("changes are written to the log"),
+			"event_logger":                     ignored("changes are written to the log"),
+			"always_log_health_check_failures": honoured(),
+			"always_log_health_check_success":  ignored("friday_health_checks_total counts them"),
+		},
+		"envoy.config.core.v3.HealthCheck.Payload": {
+			"text":   honoured("hexadecimal"),
+			"binary": honoured(),
+		},
+		"envoy.config.core.v3.HealthCheck.HttpHealthCheck": {
+			"host":                      honoured("the endpoint's hostname, else the cluster's name, where absent"),
+			"path":                      honoured(),
+			"send":                      honoured(),
+			"receive":                   honoured("in this order"),
+			"response_buffer_size":      ignored("64 KiB of an answer are read"),
+			"request_headers_to_add":    {within: options},
+			"request_headers_to_remove": honoured(),
+			"expected_statuses":         honoured("200 where absent"),
+			"retriable_statuses":        honoured(),
+			"codec_client_type":         only("HTTP1", "HTTP2"),
+			"method":                    honoured("GET where absent"),
+		},
+		"envoy.config.core.v3.HealthCheck.TcpHealthCheck": {
+			"send":    honoured(),
+			"receive": honoured("in this order"),
+		},
+		"envoy.config.core.v3.HealthCheck.GrpcHealthCheck": {
+			"service_name":     honoured(),
+			"authority":        honoured("the endpoint's hostname, else the cluster's name, where absent"),
+			"initial_metadata": {within: options},
+		},
+		"envoy.type.v3.Int64Range": {"start": honoured(), "end": honoured()},
+		"envoy.config.cluster.v3.OutlierDetection": {
+			"consecutive_5xx":                             honoured("5 where absent"),
+			"interval":                                    honoured("10s where absent"),
+			"base_ejection_time":                          honoured("30s where absent"),
+			"max_ejection_time":                           honoured("300s where absent"),
+			"max_ejection_time_jitter":                    honoured(),
+			"max_ejection_percent":                        honoured("10 where absent"),
+			"always_eject_one_host":                       honoured(),
+			"enforcing_consecutive_5xx":                   honoured(enforced),
+			"enforcing_success_rate":                      honoured(enforced),
+			"success_rate_minimum_hosts":                  honoured("5 where absent"),
+			"success_rate_request_volume":                 honoured("100 where absent"),
+			"success_rate_stdev_factor":                   honoured("1900 where absent"),
+			"consecutive_gateway_failure":                 honoured("5 where absent"),
+			"enforcing_consecutive_gateway_failure":       honoured("0 where absent"),
+			"split_external_local_origin_errors":          honoured(),
+			"consecutive_local_origin_failure":            honoured("5 where absent"),
+			"enforcing_consecutive_local_origin_failure":  honoured(enforced),
+			"enforcing_local_origin_success_rate":         honoured(enforced),
+			"failure_percentage_threshold":                honoured("85 where absent"),
+			"enforcing_failure_percentage":                honoured("0 where absent"),
+			"enforcing_failure_percentage_local_origin":   honoured("0 where absent"),
+			"failure_percentage_minimum_hosts":            honoured("5 where absent"),
+			"failure_percentage_request_volume":           honoured("50 where absent"),
+			"successful_active_health_check_uneject_host": honoured("true where absent"),
+			"detect_degraded_hosts":                       only("false"),
+		},
+	}
+}
