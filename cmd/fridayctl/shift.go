@@ -111,12 +111,16 @@ func (f *shiftFlags) begin(ctx context.Context, out io.Writer, route string) err
 	return f.follow(ctx, out, s)
 }
 
-// followEvery is how often the shift is asked after.
-const followEvery = 500 * time.Millisecond
+const (
+	// followEvery is how often the shift is asked after, followPatience how long
+	// fridayd may be away meanwhile, as while it is started anew.
+	followEvery    = 500 * time.Millisecond
+	followPatience = 30 * time.Second
+)
 
 // follow tells of each step until the shift has ended.
 func (f *shiftFlags) follow(ctx context.Context, out io.Writer, s control.Shift) error {
-	step := -1
+	step, heard := -1, time.Now()
 	for {
 		if s.Step != step && s.State == control.ShiftRunning {
 			step = s.Step
@@ -141,11 +145,12 @@ func (f *shiftFlags) follow(ctx context.Context, out io.Writer, s control.Shift)
 		}
 		var list []control.Shift
 		if err := f.ask(ctx, "/shifts", nil, &list); err != nil {
-			if ctx.Err() == nil {
-				return err
+			if ctx.Err() == nil && time.Since(heard) > followPatience {
+				return fmt.Errorf("the shift of %s may go on: %w", s.Route, err)
 			}
 			continue
 		}
+		heard = time.Now()
 		found := false
 		for _, now := range list {
 			if now.Route == s.Route && now.Began.Equal(s.Began) {

@@ -158,7 +158,8 @@ const (
 )
 
 const (
-	readTimeout  = 2 * time.Second
+	readTimeout  = 2 * time.Second // of one
+	readsTimeout = 10 * time.Second
 	readAtOnce   = 32
 	maxScrape    = 32 << 20
 	serverErrors = "5" // the first digit of their codes
@@ -171,6 +172,8 @@ var _ Meter = Scraper{}
 
 // Read reads /metrics of each.
 func (Scraper) Read(ctx context.Context, from []Sidecar) Reading {
+	ctx, cancel := context.WithTimeout(ctx, readsTimeout)
+	defer cancel()
 	client := &http.Client{Timeout: readTimeout, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 	out := Reading{Nodes: map[string]map[string]Sample{}, Of: len(from)}
 	var (

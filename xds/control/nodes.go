@@ -33,6 +33,7 @@ type node struct {
 	served   bool // it has a snapshot, of
 	policies []*Compiled
 	types    map[string]*TypeStatus // by short name
+	runs     map[string][]item      // by short name: what it has taken, as far as it says
 }
 
 // streamID tells streams apart: each protocol's server counts its own.
@@ -133,7 +134,7 @@ func (s *Server) attach(id streamID, n *corev3.Node) *stream {
 	st := &stream{key: nodeHash{}.ID(n), sent: map[string]*response{}}
 	st.node = s.nodes[st.key]
 	if st.node == nil {
-		st.node = &node{Node: nodeOf(n), since: time.Now(), types: map[string]*TypeStatus{}}
+		st.node = &node{Node: nodeOf(n), since: time.Now(), types: map[string]*TypeStatus{}, runs: map[string][]item{}}
 		s.nodes[st.key] = st.node
 		s.serve(st.key, st.node)
 		s.log.Info("node connected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster),
@@ -205,7 +206,7 @@ func (s *Server) answer(st *stream, typeURL, version string, refusal *statuspb.S
 		s.log.Warn("node refused a configuration", append(fields, zap.String("error", words))...)
 		return
 	}
-	s.accept(st.key, shortType(typeURL), version)
+	s.accept(st.key, n, shortType(typeURL), version)
 	t.Acked, t.Rejected, t.Error = version, "", ""
 	s.metrics.Answers.WithLabelValues(shortType(typeURL), "ack").Inc()
 	s.log.Debug("node accepted a configuration", fields...)

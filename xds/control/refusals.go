@@ -36,7 +36,7 @@ func quorum(of int) int { return max(min(2, of), (of+9)/10) }
 func (s *Server) refuse(key string, n *node, kind, version, words string) {
 	var suspects, named []*Compiled
 	accepted := map[string]string{}
-	for _, it := range s.known.find(kind, n.types[kind].Acked) {
+	for _, it := range n.runs[kind] {
 		accepted[it.name] = it.digest
 	}
 	for _, it := range s.known.find(kind, version) {
@@ -50,6 +50,8 @@ func (s *Server) refuse(key string, n *node, kind, version, words string) {
 	}
 	if len(named) == 0 {
 		named = suspects
+	} else {
+		n.takeBut(kind, s.known.find(kind, version), words)
 	}
 	for _, p := range named {
 		r := s.refusals[p.Name()]
@@ -62,6 +64,23 @@ func (s *Server) refuse(key string, n *node, kind, version, words string) {
 		r.words[key][kind] = words
 		s.judge(p, n, words)
 	}
+}
+
+// takeBut notes that a node runs what it was sent of one kind, but for what its
+// words name: of that it goes on with what it had.
+func (n *node) takeBut(kind string, sent []item, words string) {
+	runs := make([]item, 0, len(sent))
+	for _, it := range sent {
+		if !mentions(words, it.name) {
+			runs = append(runs, it)
+		}
+	}
+	for _, it := range n.runs[kind] {
+		if mentions(words, it.name) {
+			runs = append(runs, it)
+		}
+	}
+	n.runs[kind] = runs
 }
 
 // judge takes a policy's version back where a quorum has refused it.
@@ -93,11 +112,9 @@ func (s *Server) judge(p *Compiled, n *node, words string) {
 }
 
 // accept notes that a node has taken a version of one kind, maybe after all.
-func (s *Server) accept(key, kind, version string) {
-	if len(s.refusals) == 0 {
-		return
-	}
-	for _, it := range s.known.find(kind, version) {
+func (s *Server) accept(key string, n *node, kind, version string) {
+	n.runs[kind] = s.known.find(kind, version)
+	for _, it := range n.runs[kind] {
 		r := s.refusals[it.policy.Name()]
 		if r == nil || r.words[key] == nil {
 			continue

@@ -206,7 +206,8 @@ func TestAutomaticRollback(t *testing.T) {
 	require.Eventually(t, func() bool { return h.Nodes()[0].Running[0].State == RunsRefused }, patient, time.Millisecond)
 	require.Equal(t, "digits 2s, words 2s", h.timeouts(), "one of three has no say")
 	require.Equal(t, `route "digits": odd`, h.Nodes()[0].Running[0].Error)
-	require.NotEmpty(t, h.Nodes()[0].Running[0].Version)
+	require.Equal(t, r.store.Versions()[0].Policies[0].Version, h.Nodes()[0].Running[0].Version, "the one before")
+	require.Equal(t, RunsCurrent, h.Nodes()[0].Running[1].State, "what it does not name it has taken")
 	require.Equal(t, RunsBehind, h.Nodes()[2].Running[1].State)
 	require.Eventually(t, func() bool { return h.Nodes()[1].Running[0].State == RunsCurrent }, patient, time.Millisecond)
 

@@ -70,10 +70,8 @@ func (s *Server) running(key string, n *node) []Running {
 	acked := make([]map[string]item, kinds)
 	for kind, name := range typeNames() {
 		acked[kind] = map[string]item{}
-		if t := n.types[name]; t != nil {
-			for _, it := range s.known.find(name, t.Acked) {
-				acked[kind][it.name] = it
-			}
+		for _, it := range n.runs[name] {
+			acked[kind][it.name] = it
 		}
 	}
 	for _, p := range n.policies {

@@ -22,7 +22,7 @@ func twoServers(weights, extra string) string {
 func (s *Server) pretend(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := &node{types: map[string]*TypeStatus{}}
+	n := &node{types: map[string]*TypeStatus{}, runs: map[string][]item{}}
 	n.ID = id
 	s.nodes[key("", id)] = n
 	s.serve(key("", id), n)
