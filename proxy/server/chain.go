@@ -39,6 +39,9 @@ func chainKey(c *config.ActiveChain) string {
 	if t := c.Config.TLS; t != nil {
 		key += "\n" + t.ID
 	}
+	for _, g := range c.Config.Gates {
+		key += "\n" + g.ID
+	}
 	return key
 }
 
