@@ -83,27 +83,27 @@ func (p *problems) networkFilter(path string, f *listenerv3.Filter, last bool, c
 				l.Clusters = append(l.Clusters, w.Name)
 			}
 		}
-	case last:
-		p.add(path, strconv.Quote(typeOf(a)), "the last filter must be an HttpConnectionManager or a TcpProxy")
-	case a.MessageIs(judge):
+	case a.MessageIs(judge) && !last:
 		if p.decode(path, a, judge) {
 			c.Gates = append(c.Gates, p.gate(path, judge, c.TLS != nil))
 		}
-	default:
-		p.asideNetworkFilter(path, a)
+	case !a.MessageIs(judge) && !p.asideNetworkFilter(path, a):
+	case last:
+		p.add(path, strconv.Quote(typeOf(a)), "the last filter must be an HttpConnectionManager or a TcpProxy")
 	}
 }
 
 // asideNetworkFilter notes a network filter that is left aside, and refuses any other.
-func (p *problems) asideNetworkFilter(path string, a *anypb.Any) {
+func (p *problems) asideNetworkFilter(path string, a *anypb.Any) bool {
 	url := typeOf(a)
 	name := messageName(url)
 	why, ok := asideNetworkFilters()[name]
 	if !ok {
 		p.add(path, strconv.Quote(url), "not supported")
-		return
+		return false
 	}
 	p.leave(path, name, why)
+	return true
 }
 
 // asideNetworkFilters are types that are left aside, each with its reason.

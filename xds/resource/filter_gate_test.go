@@ -85,7 +85,7 @@ func TestNetworkRBACErrors(t *testing.T) {
 		filters string
 		want    []string
 	}{
-		"heads": {networkRBAC(`rules: {action: DENY, policies: {p: {permissions: [{or_rules: {rules: [{header: {name: x, present_match: true}}]}}, {not_rule: {url_path: {path: {exact: /x}}}}], principals: [{header: {name: y, present_match: true}}]}}}`) + `, ` + tcpFilter, []string{
+		"heads": {networkRBAC(`rules: {action: DENY, policies: {p: {permissions: [{or_rules: {rules: [{header: {name: x, present_match: true}}]}}, {not_rule: {url_path: {path: {exact: /x}}}}], principals: [{header: {name: x-b, present_match: true}}]}}}`) + `, ` + tcpFilter, []string{
 			at + `.rules.policies["p"].permissions[0].or_rules.rules[0].header: a connection has no request to look at`,
 			at + `.rules.policies["p"].permissions[1].not_rule.url_path: a connection has no request to look at`,
 			at + `.rules.policies["p"].principals[0].header: a connection has no request to look at`,
