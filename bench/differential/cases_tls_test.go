@@ -55,7 +55,7 @@ func downstreamTLSCases() []Case {
 	required := `require_client_certificate: true,`
 	told := `[{match: {prefix: /}, route: {cluster: a}, request_headers_to_add: [
 {header: {key: x-uri, value: "%DOWNSTREAM_PEER_URI_SAN%"}}, {header: {key: x-dns, value: "%DOWNSTREAM_PEER_DNS_SAN%"}}, {header: {key: x-subject, value: "%DOWNSTREAM_PEER_SUBJECT%"}},
-{header: {key: x-local, value: "%DOWNSTREAM_LOCAL_DNS_SAN%"}}, {header: {key: x-version, value: "%DOWNSTREAM_TLS_VERSION%"}}, {header: {key: x-name, value: "%REQUESTED_SERVER_NAME%"}}]}]`
+{header: {key: x-serial, value: "%DOWNSTREAM_PEER_SERIAL%"}}, {header: {key: x-print, value: "%DOWNSTREAM_PEER_FINGERPRINT_256%"}}, {header: {key: x-version, value: "%DOWNSTREAM_TLS_VERSION%"}}, {header: {key: x-name, value: "%REQUESTED_SERVER_NAME%"}}]}]`
 	xfcc := func(how string) Case {
 		return Case{Name: "x-forwarded-client-cert over TLS: " + how, Config: secured(toA, `{forward_client_cert_details: `+how+`, set_current_client_cert_details: {subject: true, uri: true, dns: true}}`, oneChain("", trust)), Requests: []Request{
 			{TLS: &Hello{As: "client"}, Header: []string{"x-forwarded-client-cert: Hash=1;URI=spiffe://before/it"}}, {TLS: &Hello{As: "client"}}, {TLS: &Hello{}, Header: []string{"x-forwarded-client-cert: Hash=1"}},
@@ -134,30 +134,31 @@ func upstreamTLSCases() []Case {
 	options := func(what string) string {
 		return `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, ` + what + `}},`
 	}
-	failure := []string{"failure text"}
+	version := []string{"TLS 1.3 with endpoints"}
+	failure := append([]string{"failure text"}, version...)
 	once := []Request{{}}
 	hosts := []Request{{Host: "up.test"}, {Host: "other.test"}, {Host: "up.test:8080"}}
 	matches := fmt.Sprint("x", fresh.Add(1))
 	return []Case{
-		{Name: "upstream TLS", Config: over("secure", "sni: up.test,", trust(""), ""), Requests: once},
-		{Name: "upstream TLS without a name", Config: over("secure", "", trust(""), ""), Requests: once},
-		{Name: "upstream TLS that is not verified", Config: over("strange", "", "", ""), Requests: once},
+		{Name: "upstream TLS", Config: over("secure", "sni: up.test,", trust(""), ""), Requests: once, Allow: version},
+		{Name: "upstream TLS without a name", Config: over("secure", "", trust(""), ""), Requests: once, Allow: version},
+		{Name: "upstream TLS that is not verified", Config: over("strange", "", "", ""), Requests: once, Allow: version},
 		{Name: "upstream of another CA", Config: over("strange", "", trust(""), ""), Requests: once, Allow: failure},
-		{Name: "upstream of another CA, which is trusted", Config: over("strange", "", `validation_context: {trusted_ca: {inline_string: "${stranger.ca}"}}`, ""), Requests: once},
+		{Name: "upstream of another CA, which is trusted", Config: over("strange", "", `validation_context: {trusted_ca: {inline_string: "${stranger.ca}"}}`, ""), Requests: once, Allow: version},
 		{Name: "upstream in cleartext", Config: over("a", "", trust(""), ""), Requests: once, Allow: failure},
-		{Name: "upstream's DNS name", Config: over("secure", "", san("DNS", "exact: up.test"), ""), Requests: once},
+		{Name: "upstream's DNS name", Config: over("secure", "", san("DNS", "exact: up.test"), ""), Requests: once, Allow: version},
 		{Name: "upstream's DNS name is another", Config: over("secure", "", san("DNS", "exact: down.test"), ""), Requests: once, Allow: failure},
-		{Name: "upstream's URI", Config: over("secure", "", san("URI", `exact: "spiffe://case.test/up"`), ""), Requests: once},
+		{Name: "upstream's URI", Config: over("secure", "", san("URI", `exact: "spiffe://case.test/up"`), ""), Requests: once, Allow: version},
 		{Name: "upstream's URI is another", Config: over("secure", "", san("URI", `prefix: "spiffe://elsewhere.test/"`), ""), Requests: once, Allow: failure},
 		{Name: "upstream's URI is no DNS name", Config: over("secure", "", san("DNS", `exact: "spiffe://case.test/up"`), ""), Requests: once, Allow: failure},
-		{Name: "upstream's name by a pattern", Config: over("secure", "", san("DNS", `safe_regex: {regex: "up[.].*"}`), ""), Requests: once},
-		{Name: "upstream that asks for a certificate", Config: over("mutual", "", `tls_certificates: [`+pair("client")+`], `+trust(""), ""), Requests: once},
+		{Name: "upstream's name by a pattern", Config: over("secure", "", san("DNS", `safe_regex: {regex: "up[.].*"}`), ""), Requests: once, Allow: version},
+		{Name: "upstream that asks for a certificate", Config: over("mutual", "", `tls_certificates: [`+pair("client")+`], `+trust(""), ""), Requests: once, Allow: version},
 		{Name: "upstream that asks for a certificate and gets none", Config: over("mutual", "", trust(""), ""), Requests: once, Allow: failure},
 		{Name: "upstream that asks for another's certificate", Config: over("mutual", "", `tls_certificates: [`+pair("stranger")+`], `+trust(""), ""), Requests: once, Allow: failure},
-		{Name: "upstream that speaks TLS 1.3, which is not allowed", Config: over("secure", "", `tls_params: {tls_maximum_protocol_version: TLSv1_2}, `+trust(""), ""), Requests: once},
-		{Name: "HTTP/2 by ALPN", Config: over("secure", "", trust(""), options(`auto_config: {http2_protocol_options: {}}`)), Requests: once},
-		{Name: "HTTP/2 over TLS", Config: over("secure", "", `alpn_protocols: [h2], `+trust(""), options(`explicit_http_config: {http2_protocol_options: {}}`)), Requests: once},
-		{Name: "the host's name is asked for", Config: over("secure", "", trust(""), options(`explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true}`)), Requests: hosts},
+		{Name: "upstream that speaks TLS 1.3, which is not allowed", Config: over("secure", "", `tls_params: {tls_maximum_protocol_version: TLSv1_2}, `+trust(""), ""), Requests: once, Allow: version},
+		{Name: "h2 by ALPN", Config: over("secure", "", trust(""), options(`auto_config: {http2_protocol_options: {}}`)), Requests: once, Allow: version},
+		{Name: "h2 over TLS", Config: over("secure", "", `alpn_protocols: [h2], `+trust(""), options(`explicit_http_config: {http2_protocol_options: {}}`)), Requests: once, Allow: version},
+		{Name: "the host's name is asked for", Config: over("secure", "", trust(""), options(`explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true}`)), Requests: hosts, Allow: version},
 		{Name: "the host's name must be the upstream's", Config: over("secure", "", trust(""), options(`explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}`)), Requests: hosts, Allow: failure},
 		{
 			Name: "TLS with some endpoints",
@@ -171,7 +172,7 @@ func upstreamTLSCases() []Case {
 // networkCases are about filters before HTTP.
 func networkCases() []Case {
 	judge := func(rules string) Config {
-		return Config{Routes: toA, Network: `[{name: rbac, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: n, ` + rules + `}}]`}
+		return Config{Routes: toA, Network: `[{name: rbac, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: net, ` + rules + `}}]`}
 	}
 	closed := func(rules string) Config {
 		c := judge(rules)
@@ -179,7 +180,7 @@ func networkCases() []Case {
 		return c
 	}
 	const anything, anybody = `permissions: [{any: true}]`, `principals: [{any: true}]`
-	bytes := Config{Routes: toA, Listener: `{filter_chains: [{filters: [{name: tcp, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: b}}]}]}`}
+	bytes := Config{Routes: toA, Listener: `{filter_chains: [{filters: [{name: tcp, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: tcp, cluster: b}}]}]}`}
 	return []Case{
 		{Name: "bytes are relayed", Config: bytes, Requests: get("/", "/x")},
 		{Name: "bytes to nobody", Config: func() Config {

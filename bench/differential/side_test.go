@@ -108,7 +108,7 @@ func (s *side) startEnvoy(t *testing.T, g *process.Group) {
 	text := fmt.Sprintf(envoyBootstrap, portOf(s.admin), portOf(s.control.Addr()))
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	s.process, err = g.Start("envoy", nil, program, "-c", file, "--concurrency", "1",
-		"--disable-hot-restart", "--drain-time-s", "1", "--log-level", "warning")
+		"--disable-hot-restart", "--drain-time-s", "1", "--file-flush-interval-msec", "50", "--log-level", "warning")
 	require.NoError(t, err)
 	require.NoError(t, s.process.Await(t.Context(), patience, process.OK("http://"+s.admin+"/server_info")))
 }
