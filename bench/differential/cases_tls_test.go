@@ -22,11 +22,7 @@ func downstream(context, common string) string {
 
 // secured speaks TLS on the listener's port, beside cleartext, which tells the version.
 func secured(routes, hcm string, chains ...string) Config {
-	all := make([]string, 0, len(chains)+1)
-	all = append(all, `{filter_chain_match: {transport_protocol: raw_buffer}}`)
-	for _, c := range chains {
-		all = append(all, c)
-	}
+	all := append([]string{`{filter_chain_match: {transport_protocol: raw_buffer}}`}, chains...)
 	return Config{Routes: routes, HCM: hcm, Listener: `{
 listener_filters: [{name: i, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}],
 filter_chains: [` + strings.Join(all, ", ") + `]}`}

@@ -45,6 +45,24 @@ func TestTableNamesWhatThereIs(t *testing.T) {
 	}
 }
 
+// TestRulesDoNotContradict: where two parts of the table speak of one message, the later
+// one counts, so they must take the same fields and values.
+func TestRulesDoNotContradict(t *testing.T) {
+	t.Parallel()
+	seen := map[protoreflect.FullName]rules{}
+	for _, part := range []map[protoreflect.FullName]rules{logRules(), filterRules(), listenerRules(), routeRules(), clusterRules(), tlsRules(), bootstrapRules()} {
+		for name, r := range part {
+			for field, now := range r {
+				before, ok := seen[name][field]
+				same := before.only == nil && now.only == nil || slices.Equal(before.only, now.only)
+				require.True(t, seen[name] == nil || ok && same && before.opaque == now.opaque && (before.ignored == "") == (now.ignored == ""), "%s.%s", name, field)
+			}
+			require.True(t, seen[name] == nil || len(seen[name]) == len(r), name)
+			seen[name] = r
+		}
+	}
+}
+
 // TestDocs holds docs/xds.md against the table; -update writes it.
 func TestDocs(t *testing.T) {
 	t.Parallel()
