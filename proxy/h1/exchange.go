@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -100,9 +101,11 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 		return
 	case readier:
 		if n > 0 && n <= int64(b.Ready()) {
-			buf := rc.Response.BodyWriter()
-			m, err := io.CopyN(buf, body, n)
-			x.Record.Sent = m
+			// Into fasthttp's own buffer.
+			buf := slices.Grow(rc.Response.SwapBody(nil)[:0], int(n))[:n]
+			m, err := io.ReadFull(body, buf)
+			rc.Response.SwapBody(buf[:m])
+			x.Record.Sent = int64(m)
 			if err == nil {
 				x.finish()
 				return
