@@ -49,6 +49,10 @@ type Config struct {
 	Clusters, Endpoints string
 	// Secrets, too.
 	Secrets string
+	// Network are network filters before the HttpConnectionManager.
+	Network string
+	// Closed says that connections may be closed, so that the version is not told.
+	Closed bool
 }
 
 // Request is what is asked of both.
@@ -62,6 +66,8 @@ type Request struct {
 	Play string
 	// HTTP2 speaks it, in cleartext.
 	HTTP2 bool
+	// TLS speaks it to the listener; nil: cleartext.
+	TLS *Hello
 	// Times is how often it is sent; 0: once.
 	Times int
 	// AnyEndpoint: it does not matter which of a cluster's endpoints is reached.
@@ -78,6 +84,7 @@ func cases() []Case {
 	for _, part := range [][]Case{
 		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), edgeCases(), filterCases(), pushCases(),
 		hashCases(), balanceCases(), limitCases(), outlierCases(), checkCases(), discoveryCases(),
+		downstreamTLSCases(), upstreamTLSCases(), networkCases(),
 	} {
 		all = append(all, part...)
 	}

@@ -17,7 +17,7 @@ func retried(fields string) Config {
 }
 
 func limitCases() []Case {
-	slow := Request{Play: "delay=700ms"}
+	slow := Request{Play: "delay=2s"}
 	one := group("", member("a"))
 	return []Case{
 		{Name: "one request at once", Config: pick("circuit_breakers: {thresholds: [{max_requests: 1}]},", one), Each: together(3, slow)},

@@ -22,9 +22,13 @@ func TestDifferential(t *testing.T) {
 	stage := newStage(t)
 	sides := newSides(t, stage)
 	used := map[string]bool{}
-	for i, c := range cases() {
-		t.Run(c.Name, func(t *testing.T) { run(t, sides, strconv.Itoa(i), &c, used) })
+	all, equal := cases(), 0
+	for i, c := range all {
+		if t.Run(c.Name, func(t *testing.T) { run(t, sides, strconv.Itoa(i), &c, used) }) {
+			equal++
+		}
 	}
+	t.Logf("%d of %d cases have equal outcomes, in %d requests", equal, len(all), sides[0].ids.Load())
 	for name := range differences() {
 		if !used[name] {
 			t.Logf("the difference %q was not needed by the cases that ran", name)
@@ -86,6 +90,7 @@ type outcome struct {
 	Cut    bool
 	Class  int
 	Seen   []seen
+	TLS    string
 }
 
 // compare sends one request to both sides.
@@ -110,7 +115,7 @@ func compare(t *testing.T, sides []*side, what string, r *Request, allow []strin
 
 // outcome drops what may vary.
 func (a *answer) outcome(r *Request) outcome {
-	o := outcome{Status: a.Status, Header: a.Header.Clone(), Body: a.Body, Cut: a.Cut, Seen: a.Seen}
+	o := outcome{Status: a.Status, Header: a.Header.Clone(), Body: a.Body, Cut: a.Cut, Seen: a.Seen, TLS: a.TLS}
 	o.Header.Del("Date")
 	for _, b := range r.Borders {
 		if a.Took > b {

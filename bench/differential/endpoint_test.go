@@ -3,8 +3,10 @@
 package differential
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -27,11 +29,14 @@ const (
 type seen struct {
 	Endpoint, Method, Target, Host, Proto, Body string
 	Header                                      http.Header
+	// TLS is what was agreed to, where it came over TLS.
+	TLS string
 }
 
 // stage are the endpoints and what they saw, by the request's id.
 type stage struct {
 	ports map[string]int
+	pki   *pki
 
 	mu   sync.Mutex
 	seen map[string][]seen
@@ -47,9 +52,12 @@ func endpointNames() []string { return []string{"a", "b", "c", "d", "e", "f"} }
 // endpoint and first=N to the first N times that a request is seen at all.
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{ports: map[string]int{}, seen: map[string][]seen{}}
+	s := &stage{ports: map[string]int{}, pki: newPKI(t), seen: map[string][]seen{}}
 	for _, name := range endpointNames() {
-		s.start(t, name)
+		s.start(t, name, nil)
+	}
+	for name, config := range s.pki.servers(t) {
+		s.start(t, name, config)
 	}
 	// A port that nobody listens on.
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -59,21 +67,26 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-func (s *stage) start(t *testing.T, name string) {
+func (s *stage) start(t *testing.T, name string, secure *tls.Config) {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s.ports[name] = ln.Addr().(*net.TCPAddr).Port
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetUnencryptedHTTP2(secure == nil)
+	protocols.SetHTTP2(secure != nil)
 	srv := &http.Server{
-		Protocols: protocols, ReadHeaderTimeout: time.Minute,
+		Protocols: protocols, ReadHeaderTimeout: time.Minute, TLSConfig: secure, ErrorLog: log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(name, w, r) }),
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		if secure != nil {
+			_ = srv.ServeTLS(ln, "", "")
+			return
+		}
 		_ = srv.Serve(ln)
 	}()
 	t.Cleanup(func() {
@@ -91,7 +104,7 @@ func (s *stage) serve(name string, w http.ResponseWriter, r *http.Request) {
 	header.Del(playField)
 	s.mu.Lock()
 	s.seen[id] = append(s.seen[id], seen{
-		Endpoint: name, Method: r.Method, Target: r.RequestURI, Host: r.Host, Proto: r.Proto, Body: string(body), Header: header,
+		Endpoint: name, Method: r.Method, Target: r.RequestURI, Host: r.Host, Proto: r.Proto, Body: string(body), Header: header, TLS: agreed(r.TLS),
 	})
 	times := len(s.seen[id])
 	s.mu.Unlock()
@@ -177,6 +190,9 @@ func (s *stage) fill(yaml string) string {
 	var pairs []string
 	for name, port := range s.ports {
 		pairs = append(pairs, "${"+name+"}", strconv.Itoa(port))
+	}
+	for name, pem := range s.pki.texts {
+		pairs = append(pairs, "${"+name+"}", strings.Trim(strconv.Quote(pem), `"`))
 	}
 	return strings.NewReplacer(pairs...).Replace(yaml)
 }

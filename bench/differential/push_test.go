@@ -77,9 +77,15 @@ func (s *side) resources(t *testing.T, name, version string, c *Config) []proto.
 		listener.FilterChains = []*listenerv3.FilterChain{{}}
 	}
 	for _, chain := range listener.GetFilterChains() {
-		if len(chain.GetFilters()) == 0 {
-			chain.Filters = []*listenerv3.Filter{{Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed}}}
+		if len(chain.GetFilters()) > 0 {
+			continue
 		}
+		for _, f := range list(t, c.Network) {
+			filter := new(listenerv3.Filter)
+			s.read(t, f, filter)
+			chain.Filters = append(chain.Filters, filter)
+		}
+		chain.Filters = append(chain.Filters, &listenerv3.Filter{Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed}})
 	}
 
 	all := []proto.Message{listener, table}
@@ -169,6 +175,9 @@ func (s *side) push(t *testing.T, name, version string, c *Config, first, afterR
 		a, err := s.send(t.Context(), &Request{Host: versionHost})
 		// A filter may answer in place of the version; at a new address any answer is the
 		// new configuration's.
+		if c.Closed {
+			return err != nil
+		}
 		return err == nil && (first || a.Status != http.StatusOK || a.Body == version)
 	})
 	// Clusters that were added have warmed.

@@ -108,7 +108,7 @@ func (s *side) startEnvoy(t *testing.T, g *process.Group) {
 	text := fmt.Sprintf(envoyBootstrap, portOf(s.admin), portOf(s.control.Addr()))
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	s.process, err = g.Start("envoy", nil, program, "-c", file, "--concurrency", "1",
-		"--disable-hot-restart", "--drain-time-s", "1", "--log-level", "warning")
+		"--disable-hot-restart", "--drain-time-s", "1", "--file-flush-interval-msec", "50", "--log-level", "warning")
 	require.NoError(t, err)
 	require.NoError(t, s.process.Await(t.Context(), patience, process.OK("http://"+s.admin+"/server_info")))
 }
@@ -149,6 +149,8 @@ type answer struct {
 	Took time.Duration
 	// Cut says that the answer ended with an error.
 	Cut bool
+	// TLS is what was agreed to with the listener.
+	TLS string
 }
 
 // send sends one request to the case's listener.
@@ -185,7 +187,13 @@ func (s *side) send(ctx context.Context, r *Request) (*answer, error) {
 		req.Header.Set(playField, r.Play)
 	}
 	client := s.http1
-	if r.HTTP2 {
+	switch {
+	case r.TLS != nil:
+		req.URL.Scheme = "https"
+		secure := s.stage.pki.client(r.TLS, r.HTTP2)
+		defer secure.CloseIdleConnections()
+		client = secure
+	case r.HTTP2:
 		client = s.http2
 	}
 	start := time.Now()
@@ -202,5 +210,5 @@ func (s *side) send(ctx context.Context, r *Request) (*answer, error) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	return &answer{Status: resp.StatusCode, Header: resp.Header, Body: string(text), Seen: s.stage.of(id), Took: took, Cut: err != nil}, nil
+	return &answer{Status: resp.StatusCode, Header: resp.Header, Body: string(text), Seen: s.stage.of(id), Took: took, Cut: err != nil, TLS: agreed(resp.TLS)}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,7 +47,15 @@ func TestServe(t *testing.T) {
 func control(t *testing.T, dir, listen, server string) (addr string, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestServe$")
-	ports := strings.Join([]string{`"port_value":  18080`, `"port_value": ` + listen, `"port_value": 18080`, `"port_value": ` + listen, `"port_value":  18000`, `"port_value": ` + server, `"port_value": 18000`, `"port_value": ` + server, `"destination_port":  18080`, `"destination_port": ` + listen}, ",")
+	n, err := strconv.Atoi(listen)
+	require.NoError(t, err)
+	var pairs []string
+	for _, space := range []string{" ", "  "} { // a dump is not always written alike
+		for _, p := range [][3]string{{"port_value", "18080", listen}, {"port_value", "18000", server}, {"destination_port", "18080", listen}, {"start", "18080", listen}, {"end", "18081", strconv.Itoa(n + 1)}} {
+			pairs = append(pairs, `"`+p[0]+`":`+space+p[1], `"`+p[0]+`": `+p[2])
+		}
+	}
+	ports := strings.Join(pairs, ",")
 	cmd.Env = append(os.Environ(), serveDir+"="+dir, servePorts+"="+ports)
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -104,12 +113,13 @@ func TestConfigurationOfIstiod(t *testing.T) {
 	}
 	for name, dir := range dirs {
 		for _, variant := range []string{"GRPC", "DELTA_GRPC"} {
-			t.Run(name+" "+variant, func(t *testing.T) { istiod(t, bin, dir, variant) })
+			t.Run(name+" "+variant, func(t *testing.T) { istiod(t, bin, dir, variant, name == "dump") })
 		}
 	}
 }
 
-func istiod(t *testing.T, bin, dir, variant string) {
+// guarded says that an authorization policy lets in POST to /v1/ by the account gw alone.
+func istiod(t *testing.T, bin, dir, variant string, guarded bool) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "model "+r.URL.Path) }))
 	defer up.Close()
 	addresses, err := process.FreeAddresses(0, 0)
@@ -133,29 +143,49 @@ func istiod(t *testing.T, bin, dir, variant string) {
 	s, err := sidecar.Configured(t.Context(), run(t), bin, "friday", file, listen, admin, "--state-dir", state)
 	require.NoError(t, err)
 
-	cert, key := ca.Issue(t, "spiffe://cluster.local/ns/models/sa/caller")
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(ca.PEM))
-	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true, NextProtos: []string{"istio-http/1.1", "http/1.1"},
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			require.Equal(t, identity, cs.PeerCertificates[0].URIs[0].String())
-			_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots})
-			return err
-		},
-	}}}
-	defer secure.CloseIdleConnections()
+	caller := func(account string) *http.Client {
+		cert, key := ca.Issue(t, "spiffe://cluster.local/ns/models/sa/"+account)
+		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		require.NoError(t, err)
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+			Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true, NextProtos: []string{"istio-http/1.1", "http/1.1"},
+			VerifyConnection: func(cs tls.ConnectionState) error {
+				require.Equal(t, identity, cs.PeerCertificates[0].URIs[0].String())
+				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots})
+				return err
+			},
+		}}}
+		t.Cleanup(c.CloseIdleConnections)
+		return c
+	}
+	gateway, other := caller("gw"), caller("other")
 	ask := func() {
 		t.Helper()
-		for url, client := range map[string]*http.Client{"http://" + listen: http.DefaultClient, "https://" + listen: secure} {
-			resp, err := client.Get(url + "/v1/models")
+		for _, tt := range []struct {
+			client       *http.Client
+			url, method  string
+			whereGuarded int
+		}{
+			{gateway, "https://" + listen, http.MethodPost, http.StatusOK},
+			{gateway, "https://" + listen, http.MethodGet, http.StatusForbidden},
+			{other, "https://" + listen, http.MethodPost, http.StatusForbidden},
+			{http.DefaultClient, "http://" + listen, http.MethodPost, http.StatusForbidden},
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, tt.url+"/v1/models", http.NoBody)
+			require.NoError(t, err)
+			resp, err := tt.client.Do(req)
 			require.NoError(t, err)
 			body, err := io.ReadAll(resp.Body)
 			require.NoError(t, err)
 			resp.Body.Close()
-			require.Equal(t, "model /v1/models", string(body))
+			status, says := http.StatusOK, "model /v1/models"
+			if guarded && tt.whereGuarded != http.StatusOK {
+				status, says = tt.whereGuarded, "RBAC: access denied"
+			}
+			require.Equal(t, status, resp.StatusCode, "%s %s", tt.method, tt.url)
+			require.Equal(t, says, string(body))
 		}
 	}
 	ask()

@@ -71,35 +71,50 @@ var _ proxy.Builder = Builder{}
 
 // Build makes the filter.
 func (Builder) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
-	decisions := telemetry.New(env.Metrics).RBAC
-	return &filter{
-		Config: config.(*Config), //nolint:forcetypeassert // the parser's
-		rules:  [2]prometheus.Counter{decisions.WithLabelValues("enforced", "denied"), decisions.WithLabelValues("enforced", "allowed")},
-		shadow: [2]prometheus.Counter{decisions.WithLabelValues("shadow", "denied"), decisions.WithLabelValues("shadow", "allowed")},
-	}, nil
+	return filter{NewGate(config.(*Config), telemetry.New(env.Metrics))}, nil //nolint:forcetypeassert // the parser's
 }
 
-type filter struct {
+type filter struct{ *Gate }
+
+func (f filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	if err := f.Admit(req); err != nil {
+		return nil, err
+	}
+	return next.Handle(ctx, req)
+}
+
+// Gate judges requests by a Config, and counts. It is Envoy's network filter, too, where
+// the request is what is known of a connection before anything is read from it.
+type Gate struct {
 	*Config
 
 	rules, shadow [2]prometheus.Counter // denied, allowed
 }
 
-func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
-	if f.Shadow != nil {
-		pass, _ := f.Shadow.Judge(req)
-		f.shadow[index(pass)].Inc()
+// NewGate makes a Gate.
+func NewGate(c *Config, m *telemetry.Metrics) *Gate {
+	return &Gate{
+		Config: c,
+		rules:  [2]prometheus.Counter{m.RBAC.WithLabelValues("enforced", "denied"), m.RBAC.WithLabelValues("enforced", "allowed")},
+		shadow: [2]prometheus.Counter{m.RBAC.WithLabelValues("shadow", "denied"), m.RBAC.WithLabelValues("shadow", "allowed")},
 	}
-	if f.Rules != nil {
-		pass, policy := f.Rules.Judge(req)
-		f.rules[index(pass)].Inc()
-		if !pass {
-			return nil, &proxy.Error{
-				Status: http.StatusForbidden, Flag: proxy.FlagDenied, Message: "RBAC: access denied", Err: denied(policy),
-			}
-		}
+}
+
+// Admit says why req may not pass, with a *proxy.Error.
+func (g *Gate) Admit(req *proxy.Request) error {
+	if g.Shadow != nil {
+		pass, _ := g.Shadow.Judge(req)
+		g.shadow[index(pass)].Inc()
 	}
-	return next.Handle(ctx, req)
+	if g.Rules == nil {
+		return nil
+	}
+	pass, policy := g.Rules.Judge(req)
+	g.rules[index(pass)].Inc()
+	if pass {
+		return nil
+	}
+	return &proxy.Error{Status: http.StatusForbidden, Flag: proxy.FlagDenied, Message: "RBAC: access denied", Err: denied(policy)}
 }
 
 func index(pass bool) int {

@@ -52,6 +52,9 @@ func (c *Change) chain(l *Listener, chain *FilterChain, id string) (*ActiveChain
 			return nil, fmt.Errorf("TLS: %w", err)
 		}
 	}
+	for _, gate := range chain.Gates {
+		out.Gates = append(out.Gates, gate.Build(c.b.metrics))
+	}
 	switch {
 	case chain.HTTP != nil && chain.TCP != nil:
 		return nil, errors.New("a filter chain of both HTTP and TCP")

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
@@ -16,9 +18,25 @@ type FilterChain struct {
 	TLS *tlscontext.Downstream
 	// HandshakeTimeout bounds TLS's handshake. Default 15 s.
 	HandshakeTimeout time.Duration
-	HTTP             *HTTP
-	TCP              *TCP
+	// Gates are asked in turn about each connection, after TLS's handshake and before
+	// anything else is read.
+	Gates []GateConfig
+	HTTP  *HTTP
+	TCP   *TCP
 }
+
+// GateConfig is a gate to be.
+type GateConfig struct {
+	// ID is equal for equal configurations: where it changes, connections that were let
+	// in before end after their next answer.
+	ID string
+	// Build makes the Gate, when a snapshot is built.
+	Build func(m *telemetry.Metrics) Gate
+}
+
+// A Gate says why a connection is not served; nil: it is. Of req only what a connection
+// tells is set. It does not block, and is safe for concurrent use.
+type Gate func(req *proxy.Request) error
 
 // ChainMatch is which connections a chain is for. An empty field matches all, and
 // less closely than any that is not.

@@ -78,8 +78,6 @@ type HTTP struct {
 	// Filters in the order of the chain, outermost first, without the router that
 	// ends it.
 	Filters []Filter
-	// LeftAside are the filters that were recognised and do nothing here, each with why.
-	LeftAside []string
 
 	// Codec is what callers may speak.
 	Codec Codec

@@ -49,9 +49,10 @@ type ActiveChain struct {
 	// what it matches.
 	ID string
 	// TLS, where not nil, is spoken with callers.
-	TLS  *tlscontext.Server
-	HTTP *Active
-	TCP  *ActiveTCP
+	TLS   *tlscontext.Server
+	Gates []Gate
+	HTTP  *Active
+	TCP   *ActiveTCP
 }
 
 // ActiveTCP is where a chain sends bytes.

@@ -1,8 +1,10 @@
 package format
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"strings"
 )
 
@@ -62,6 +64,24 @@ func peerIssuer(f *Facts) (string, bool) {
 		return "", false
 	}
 	return c.Issuer.String(), true
+}
+
+// peerSerial is in hexadecimal digits, as Envoy has it.
+func peerSerial(f *Facts) (string, bool) {
+	c, ok := peerOf(f)
+	if !ok || c.SerialNumber == nil {
+		return "", false
+	}
+	return hex.EncodeToString(c.SerialNumber.Bytes()), true
+}
+
+func peerFingerprint(f *Facts) (string, bool) {
+	c, ok := peerOf(f)
+	if !ok {
+		return "", false
+	}
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:]), true
 }
 
 func tlsVersion(f *Facts) (string, bool) {

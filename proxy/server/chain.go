@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,14 +33,17 @@ type chain struct {
 
 // chainKey is the same for chains of which one may take the other's connections.
 func chainKey(c *config.ActiveChain) string {
-	key := c.ID
+	parts := []string{c.ID}
 	if c.HTTP != nil {
-		key += "\nHTTP"
+		parts = append(parts, "HTTP")
 	}
 	if t := c.Config.TLS; t != nil {
-		key += "\n" + t.ID
+		parts = append(parts, t.ID)
 	}
-	return key
+	for _, g := range c.Config.Gates {
+		parts = append(parts, g.ID)
+	}
+	return strings.Join(parts, "\n")
 }
 
 func newChain(r *running, key string) *chain {

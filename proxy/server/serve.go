@@ -8,7 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/h2"
 	"github.com/fridaymesh/friday/proxy/listener"
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -25,6 +27,7 @@ const (
 const (
 	refusedChain   = "no_filter_chain"
 	refusedInspect = "listener_filters"
+	refusedGate    = "rbac"
 )
 
 // serve serves a connection to its end. handedOver says that another listener had it
@@ -98,6 +101,10 @@ func (c *chain) serve(conn *listener.Conn) {
 
 // serveClear serves what is in the clear: conn itself, or what is within TLS over it.
 func (c *chain) serveClear(a *config.ActiveChain, conn, within *listener.Conn) {
+	if err := admit(a.Gates, within); err != nil {
+		c.r.refuse(refusedGate, err)
+		return
+	}
 	if a.TCP != nil {
 		c.r.hall.begun(conn)
 		c.relays.Add(1)
@@ -124,6 +131,21 @@ func (c *chain) serveClear(a *config.ActiveChain, conn, within *listener.Conn) {
 	default:
 		c.codecs.Load().h1.ServeConn(within)
 	}
+}
+
+// admit asks the gates about a connection.
+func admit(gates []config.Gate, conn *listener.Conn) error {
+	if len(gates) == 0 {
+		return nil
+	}
+	req := &proxy.Request{Body: proxy.NoBody, Remote: conn.RemoteAddr(), Local: conn.LocalAddr(), Protocol: "tcp", Start: time.Now()}
+	exchange.Connection(req, conn)
+	for _, gate := range gates {
+		if err := gate(req); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // handshake speaks TLS.

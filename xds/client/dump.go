@@ -44,6 +44,9 @@ func (c *Client) ConfigDump() *adminv3.ConfigDump {
 	if out := d.secrets(); len(out.GetDynamicActiveSecrets())+len(out.GetDynamicWarmingSecrets()) > 0 {
 		d.add(out)
 	}
+	if out := d.leftAside(); out != nil {
+		d.add(out)
+	}
 	return &d.out
 }
 

@@ -85,6 +85,20 @@ func TestBadResponses(t *testing.T) {
 	}
 }
 
+// A response of a type that nobody knows, or has asked for, ends nothing.
+func TestResponsesOfOddTypes(t *testing.T) {
+	t.Parallel()
+	r, s, _ := led(t)
+	for i, url := range []string{"", "type.googleapis.com/no.such.Type", resource.SecretType, resource.ExtensionType, strings.ToUpper(resource.ClusterType)} {
+		s.Send(xdstest.Response(t, url, "1", "odd", &anypb.Any{TypeUrl: url, Value: []byte{0xff}}))
+		endpoint := fmt.Sprintf("10.0.3.%d:80", i)
+		s.Send(xdstest.Response(t, resource.EndpointType, fmt.Sprint("v", i), fmt.Sprint("n", i), xdstest.Endpoints(t, "blue", endpoint)))
+		req := s.Recv()
+		require.Equal(t, []string{resource.EndpointType, fmt.Sprint("n", i)}, []string{req.GetTypeUrl(), req.GetResponseNonce()}, "what was not asked for is not answered")
+		require.Equal(t, endpoint, r.plane.endpoint("blue"))
+	}
+}
+
 // The nonce that is answered is always the last one, however odd.
 func TestLiesAboutNonces(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,7 @@ func (r *Parser) Cluster(m *clusterv3.Cluster) (*Cluster, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	c.LeftAside = p.aside
 	return c, nil
 }
 

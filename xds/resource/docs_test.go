@@ -45,6 +45,24 @@ func TestTableNamesWhatThereIs(t *testing.T) {
 	}
 }
 
+// TestRulesDoNotContradict: where two parts of the table speak of one message, the later
+// one counts, so they must take the same fields and values.
+func TestRulesDoNotContradict(t *testing.T) {
+	t.Parallel()
+	seen := map[protoreflect.FullName]rules{}
+	for _, part := range []map[protoreflect.FullName]rules{logRules(), filterRules(), listenerRules(), routeRules(), clusterRules(), tlsRules(), bootstrapRules()} {
+		for name, r := range part {
+			for field, now := range r {
+				before, ok := seen[name][field]
+				same := before.only == nil && now.only == nil || slices.Equal(before.only, now.only)
+				require.True(t, seen[name] == nil || ok && same && before.opaque == now.opaque && (before.ignored == "") == (now.ignored == ""), "%s.%s", name, field)
+			}
+			require.True(t, seen[name] == nil || len(seen[name]) == len(r), name)
+			seen[name] = r
+		}
+	}
+}
+
 // TestDocs holds docs/xds.md against the table; -update writes it.
 func TestDocs(t *testing.T) {
 	t.Parallel()
@@ -106,9 +124,10 @@ where it is set**, VHDS and on-demand discovery among them.
   minutes and closes the connection; raise it (keepalive.EnforcementPolicy) or be reconnected now and then.
 
 What is in force, what warms and what was refused, and why, is in /config_dump in Envoy's shape, and in the client status discovery
-service (CSDS), which the admin port serves by gRPC. Private keys, session ticket keys and passwords are redacted in both.
+service (CSDS), which the admin port serves by gRPC. The last part of /config_dump, a TypedStruct of friday.admin.v1.LeftAside, names the
+filters that are accepted and do nothing here, each with its path and why. Private keys, session ticket keys and passwords are redacted in both.
 
-In the tables *only* means: other values are refused. Filters of HTTP have pages of their own.
+In the tables *only* means: other values are refused. Friday's own filters have pages of their own.
 
 `
 
@@ -122,6 +141,8 @@ func docs() string {
 	}{
 		{"Listeners", listenerRules()},
 		{"Routes", routeRules()},
+		{"Envoy's filters", filterRules()},
+		{"Access logs", logRules()},
 		{"Clusters and endpoints", clusterRules()},
 		{"TLS and secrets", tlsRules()},
 		{"Bootstrap", bootstrapRules()},
@@ -137,6 +158,17 @@ func docs() string {
 			rows(&b, "", group.rules[name])
 			b.WriteString("\n")
 		}
+	}
+	b.WriteString("## Filters that are left aside\n\nThey are recognised and do nothing here; /config_dump tells which there are, and where.\n\n")
+	for _, group := range []struct {
+		title string
+		aside map[string]string
+	}{{"HTTP filter", asideFilters()}, {"network filter, of a listener or a cluster", asideNetworkFilters()}} {
+		fmt.Fprintf(&b, "| %s | why |\n|---|---|\n", group.title)
+		for _, name := range slices.Sorted(maps.Keys(group.aside)) {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", name, group.aside[name])
+		}
+		b.WriteString("\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

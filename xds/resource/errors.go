@@ -3,6 +3,7 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -48,6 +49,9 @@ type problems struct {
 	// refused are the paths that were refused whole: what stands under them is
 	// not looked at again.
 	refused map[string]bool
+	// aside are the filters that are recognised and do nothing here, each with its path
+	// and why.
+	aside []string
 }
 
 func newProblems(kind, name string) *problems {
@@ -80,6 +84,11 @@ func (p *problems) keep(e *FieldError) {
 		return
 	}
 	p.errs = append(p.errs, e)
+}
+
+// leave notes a filter that does nothing here.
+func (p *problems) leave(path, name, why string) {
+	p.aside = append(p.aside, path+": "+strconv.Quote(name)+": "+why)
 }
 
 // refuse adds a reason and remembers the path.

@@ -10,6 +10,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -67,11 +68,10 @@ func (p *problems) networkFilter(path string, f *listenerv3.Filter, last bool, c
 		p.addf(path, "missing")
 		return
 	}
-	url := typeOf(a)
-	hcm, tcp := new(hcmv3.HttpConnectionManager), new(tcpv3.TcpProxy)
+	hcm, tcp, judge := new(hcmv3.HttpConnectionManager), new(tcpv3.TcpProxy), new(rbacv3.RBAC)
 	switch ends := a.MessageIs(hcm) || a.MessageIs(tcp); {
 	case ends && !last:
-		p.add(path, strconv.Quote(url), "must be the last filter")
+		p.add(path, strconv.Quote(typeOf(a)), "must be the last filter")
 	case a.MessageIs(hcm):
 		if p.decode(path, a, hcm) {
 			c.HTTP = p.http(path, hcm, r, l)
@@ -83,18 +83,34 @@ func (p *problems) networkFilter(path string, f *listenerv3.Filter, last bool, c
 				l.Clusters = append(l.Clusters, w.Name)
 			}
 		}
-	case asideNetworkFilters()[strings.TrimPrefix(url, "type.googleapis.com/")] == "":
-		p.add(path, strconv.Quote(url), "not supported")
+	case a.MessageIs(judge) && !last:
+		if p.decode(path, a, judge) {
+			c.Gates = append(c.Gates, p.gate(path, judge, c.TLS != nil))
+		}
+	case !a.MessageIs(judge) && !p.asideNetworkFilter(path, a):
 	case last:
-		p.add(path, strconv.Quote(url), "the last filter must be an HttpConnectionManager or a TcpProxy")
+		p.add(path, strconv.Quote(typeOf(a)), "the last filter must be an HttpConnectionManager or a TcpProxy")
 	}
+}
+
+// asideNetworkFilter notes a network filter that is left aside, and refuses any other.
+func (p *problems) asideNetworkFilter(path string, a *anypb.Any) bool {
+	url := typeOf(a)
+	name := messageName(url)
+	why, ok := asideNetworkFilters()[name]
+	if !ok {
+		p.add(path, strconv.Quote(url), "not supported")
+		return false
+	}
+	p.leave(path, name, why)
+	return true
 }
 
 // asideNetworkFilters are types that are left aside, each with its reason.
 func asideNetworkFilters() map[string]string {
 	return map[string]string{
-		"envoy.tcp.metadataexchange.config.MetadataExchange": "tells peers of each other for metrics; its protocol is not agreed to by ALPN",
-		"stats.PluginConfig": "metrics of its own",
+		"envoy.tcp.metadataexchange.config.MetadataExchange": "it tells peers of each other for Istio's telemetry; its protocol is not agreed to by ALPN",
+		"stats.PluginConfig": "metrics are Friday's own",
 	}
 }
 

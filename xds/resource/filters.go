@@ -29,22 +29,33 @@ type errLeftAside struct{ why string }
 
 func (e errLeftAside) Error() string { return e.why }
 
-// leftAside are the filters that are recognised and do nothing here, by the names of
-// their configurations.
-func leftAside(name string) (why string, ok bool) {
-	switch name {
-	case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", "stats.PluginConfig":
-		return "metrics are Friday's own", true
-	case "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig":
-		return "it chooses ALPN for Istio's own protocols", true
-	case "io.istio.http.peer_metadata.Config", "envoy.tcp.metadata_exchange.config.MetadataExchange":
-		return "it feeds Istio's telemetry", true
-	case "envoy.extensions.filters.http.wasm.v3.Wasm":
-		return "there is no WebAssembly; Istio uses it for telemetry", true
-	case "envoy.extensions.filters.http.compressor.v3.Compressor":
-		return "answers are never compressed here, which every caller can read", true
+// asideFilters are the HTTP filters that are recognised and do nothing here, by the
+// names of their configurations, each with its reason.
+func asideFilters() map[string]string {
+	const stats, telemetry = "metrics are Friday's own", "it feeds Istio's telemetry"
+	return map[string]string{
+		"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": stats,
+		"stats.PluginConfig": stats,
+		"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig": "it chooses ALPN for Istio's own protocols",
+		"io.istio.http.peer_metadata.Config":                        telemetry,
+		"envoy.tcp.metadata_exchange.config.MetadataExchange":       telemetry,
+		"envoy.extensions.filters.http.wasm.v3.Wasm":                "there is no WebAssembly; Istio uses it for telemetry",
+		"envoy.extensions.filters.http.compressor.v3.Compressor":    "answers are never compressed here, which every caller can read",
 	}
-	return "", false
+}
+
+// leaves says that err is no reason to refuse a, and notes why.
+func (p *problems) leaves(at string, a *anypb.Any, err error, optional bool) bool {
+	var aside errLeftAside
+	switch name := messageName(typeOf(a)); {
+	case errors.As(err, &aside):
+		p.leave(at, name, aside.why)
+	case errors.Is(err, filters.ErrUnknownFilter) && optional:
+		p.leave(at, name, "not known, and optional")
+	default:
+		return false
+	}
+	return true
 }
 
 // envoysOwn says whether a configuration is of a filter that every Envoy knows, so that
@@ -58,7 +69,7 @@ func (p *problems) filter(path string, config *anypb.Any, r *Parser) (proxy.Buil
 	if err != nil {
 		return nil, nil, err
 	}
-	if why, ok := leftAside(name); ok {
+	if why, ok := asideFilters()[name]; ok {
 		return nil, nil, errLeftAside{why}
 	}
 	m := envoyFilter(name)

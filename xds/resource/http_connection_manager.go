@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
-	"github.com/fridaymesh/friday/filters"
 	"github.com/fridaymesh/friday/proxy/config"
 )
 
@@ -140,16 +138,14 @@ func (p *problems) httpFilters(path string, all []*hcmv3.HttpFilter, r *Parser, 
 
 // httpFilter reads one filter; false: there is none to add.
 func (p *problems) httpFilter(at string, f *hcmv3.HttpFilter, r *Parser) (config.Filter, bool) {
-	builder, parsed, err := p.filter(at+".typed_config", f.GetTypedConfig(), r)
-	switch {
-	case err == nil:
+	at += ".typed_config"
+	builder, parsed, err := p.filter(at, f.GetTypedConfig(), r)
+	if err == nil {
 		return config.Filter{Name: f.GetName(), Factory: builder, Config: parsed, Disabled: f.GetDisabled()}, true
-	case errors.As(err, new(errLeftAside)):
-		return config.Filter{}, false
-	case errors.Is(err, filters.ErrUnknownFilter) && f.GetIsOptional():
-		return config.Filter{}, false
 	}
-	p.cause(at+".typed_config", err)
+	if !p.leaves(at, f.GetTypedConfig(), err, f.GetIsOptional()) {
+		p.cause(at, err)
+	}
 	return config.Filter{}, false
 }
 

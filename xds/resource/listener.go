@@ -37,6 +37,7 @@ func (r *Parser) Listener(m *listenerv3.Listener) (*Listener, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	l.LeftAside = p.aside
 	return l, nil
 }
 

@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/fridaymesh/friday/filters"
 	"github.com/fridaymesh/friday/proxy/config"
 )
 
@@ -50,13 +48,11 @@ func (r *tableReader) override(at string, a *anypb.Any) (config.Override, bool) 
 		at += ".config"
 	}
 	_, parsed, err := r.filter(at, a, r.parser)
-	switch {
-	case err == nil:
+	if err == nil {
 		o.Config = parsed
 		return o, true
-	case errors.As(err, new(errLeftAside)):
-		return o, false
-	case errors.Is(err, filters.ErrUnknownFilter) && optional:
+	}
+	if r.leaves(at, a, err, optional) {
 		return o, false
 	}
 	r.cause(at, err)

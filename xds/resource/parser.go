@@ -57,6 +57,8 @@ type Listener struct {
 	Extensions []*ExtensionUse
 	// Secrets are those that its chains refer to.
 	Secrets []Need
+	// LeftAside are the filters that do nothing here, each with its path and why.
+	LeftAside []string
 }
 
 // RouteTable is a parsed RouteConfiguration.
@@ -66,6 +68,8 @@ type RouteTable struct {
 	ValidateClusters bool
 	// Clusters are those that it routes to, each once.
 	Clusters []string
+	// LeftAside is as a Listener's.
+	LeftAside []string
 }
 
 // Cluster is a parsed Cluster.
@@ -79,6 +83,8 @@ type Cluster struct {
 	FetchTimeout time.Duration
 	// Secrets are those that its TLS contexts refer to.
 	Secrets []Need
+	// LeftAside is as a Listener's.
+	LeftAside []string
 }
 
 // Endpoints are a parsed ClusterLoadAssignment.

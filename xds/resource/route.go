@@ -21,7 +21,7 @@ func (r *Parser) RouteTable(m *routev3.RouteConfiguration) (*RouteTable, error) 
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	t.Clusters = clusterNames(t.RouteTable)
+	t.Clusters, t.LeftAside = clusterNames(t.RouteTable), p.aside
 	return t, nil
 }
 

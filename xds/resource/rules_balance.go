@@ -59,7 +59,7 @@ func balanceRules() map[protoreflect.FullName]rules {
 			"upstream_port_override": honoured(),
 		},
 		"envoy.config.cluster.v3.LoadBalancingPolicy":                                  {"policies": opaque("those of an unknown type are passed over, as in Envoy")},
-		"envoy.config.cluster.v3.LoadBalancingPolicy.Policy":                           {"typed_extension_config": honoured()},
+		"envoy.config.cluster.v3.LoadBalancingPolicy.Policy":                           {"typed_extension_config": byItsType()},
 		"envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig":           slowStart,
 		"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig":          locality,
 		"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig": consistent,

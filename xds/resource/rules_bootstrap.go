@@ -53,7 +53,7 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 		"envoy.config.core.v3.GrpcService": {
 			"envoy_grpc":       honoured(),
 			"google_grpc":      honoured(),
-			"initial_metadata": honoured(),
+			"initial_metadata": within(rules{"key": honoured(), "value": honoured()}),
 		},
 		"envoy.config.core.v3.GrpcService.EnvoyGrpc": {
 			"cluster_name": honoured("one of static_resources; all its endpoints count, in their order"),
@@ -69,9 +69,5 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 			"local_credentials": honoured("plain text"),
 		},
 		"envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials": {},
-		"envoy.config.core.v3.HeaderValue": {
-			"key":   honoured(),
-			"value": honoured(),
-		},
 	}
 }

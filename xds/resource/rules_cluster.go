@@ -53,7 +53,7 @@ func clusterOnlyRules() map[protoreflect.FullName]rules {
 			"dns_resolvers":                                honoured("the older place"),
 			"dns_resolution_config":                        honoured("the older place"),
 			"use_tcp_for_dns_lookups":                      only("false"),
-			"typed_dns_resolver_config":                    honoured(),
+			"typed_dns_resolver_config":                    byItsType(),
 			"connection_pool_per_downstream_connection":    only("false"),
 			"alt_stat_name":                                ignored(noStats),
 			"track_timeout_budgets":                        ignored(noStats),

@@ -15,6 +15,13 @@ func filterRules() map[protoreflect.FullName]rules {
 			"shadow_rules_stat_prefix": ignored(noStats),
 			"track_per_rule_stats":     ignored(noStats),
 		},
+		"envoy.extensions.filters.network.rbac.v3.RBAC": {
+			"rules":                    honoured("judged once, before a connection is served; without any, every connection passes; header and url_path are refused, as in Envoy"),
+			"shadow_rules":             honoured("as for requests"),
+			"stat_prefix":              ignored(noStats),
+			"shadow_rules_stat_prefix": ignored(noStats),
+			"enforcement_type":         ignored("what is known of a connection does not change, so once is enough"),
+		},
 		"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": {"rbac": honoured("without one, every request passes")},
 		"envoy.config.rbac.v3.RBAC": {
 			"action":   honoured("LOG only counts"),

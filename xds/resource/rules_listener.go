@@ -34,7 +34,7 @@ func listenerRules() map[protoreflect.FullName]rules {
 			"tcp_backlog_size":                           ignored("the system's own limit counts"),
 		},
 		"envoy.config.listener.v3.FilterChain": {
-			"filters":                          honoured("the last is an HttpConnectionManager or a TcpProxy; Istio's metadata_exchange and stats before it are left aside"),
+			"filters":                          honoured("the last is an HttpConnectionManager or a TcpProxy; before it envoy.filters.network.rbac, and what is left aside (below)"),
 			"filter_chain_match":               honoured(),
 			"transport_socket":                 honoured(),
 			"transport_socket_connect_timeout": honoured("bounds TLS's handshake; 15s where absent"),

@@ -2,6 +2,11 @@ package resource
 
 import "google.golang.org/protobuf/reflect/protoreflect"
 
+// byItsType is a TypedExtensionConfig whose configuration is of a type of the table.
+func byItsType() rule {
+	return within(rules{"name": ignored(byType), "typed_config": honoured("of a type below")})
+}
+
 func namesRules() map[protoreflect.FullName]rules {
 	return map[protoreflect.FullName]rules{
 		"envoy.config.cluster.v3.Cluster.RefreshRate": {
@@ -13,13 +18,9 @@ func namesRules() map[protoreflect.FullName]rules {
 			"dns_failure_refresh_rate":         within(rules{"base_interval": honoured(), "max_interval": honoured()}),
 			"respect_dns_ttl":                  ignored("the refresh rate counts: the resolver does not tell the time to live"),
 			"dns_jitter":                       honoured(),
-			"typed_dns_resolver_config":        honoured(),
+			"typed_dns_resolver_config":        byItsType(),
 			"dns_lookup_family":                honoured(),
 			"all_addresses_in_single_endpoint": honoured("as LOGICAL_DNS"),
-		},
-		"envoy.config.core.v3.TypedExtensionConfig": {
-			"name":         ignored(byType),
-			"typed_config": honoured(),
 		},
 		"envoy.config.core.v3.DnsResolutionConfig": {
 			"resolvers":            honoured(),

@@ -1,9 +1,6 @@
 package resource
 
 import (
-	"strconv"
-	"strings"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	"github.com/fridaymesh/friday/proxy/cluster"
@@ -31,9 +28,6 @@ func (p *problems) sockets(m *clusterv3.Cluster, c *Cluster) {
 	}
 	c.Secrets = secrets
 	for i, f := range m.GetFilters() {
-		path := index("filters", i) + ".typed_config"
-		if url := typeOf(f.GetTypedConfig()); asideNetworkFilters()[strings.TrimPrefix(url, "type.googleapis.com/")] == "" {
-			p.add(path, strconv.Quote(url), "not supported")
-		}
+		p.asideNetworkFilter(index("filters", i)+".typed_config", f.GetTypedConfig())
 	}
 }

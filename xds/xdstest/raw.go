@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a Raw waits for the sidecar.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute // 100 MB under the race detector, beside other tests, take their time
 
 // Raw is a control plane that is played by the test. Addr, Start and Stop are
 // those of its server.
