@@ -21,15 +21,22 @@ type still struct {
 	over bool // the exchange has finished
 }
 
-// Watch ends the request's context when nothing has moved (Moved) for as long as the
-// listener allows; stuck, which may be nil, then ends a write that waits for the
-// caller. It is called after Begin, and does nothing where there is no such limit.
-func (x *Exchange) Watch(stuck func()) {
-	x.Request.LimitIdle = func(d time.Duration) { x.watch(d, stuck) }
-	x.watch(x.Active.HTTP.Limits.StreamIdleTimeout, stuck)
+// Stuck is a codec whose write may wait for its caller for ever.
+type Stuck interface {
+	// Stuck ends that write. It is called from any goroutine.
+	Stuck()
 }
 
-func (x *Exchange) watch(d time.Duration, stuck func()) {
+// Watch ends the request's context when nothing has moved (Moved) for as long as the
+// listener allows, and has stuck, which may be nil, end its write. It is called after
+// Begin, and does nothing where there is no such limit; a route's may come later.
+func (x *Exchange) Watch(stuck Stuck) {
+	x.stuck = stuck
+	x.LimitIdle(x.Active.HTTP.Limits.StreamIdleTimeout)
+}
+
+// LimitIdle is Watch with another limit; 0: none.
+func (x *Exchange) LimitIdle(d time.Duration) {
 	if d <= 0 || d >= config.Unlimited {
 		d = config.Unlimited
 	}
@@ -56,8 +63,8 @@ func (x *Exchange) watch(d time.Duration, stuck func()) {
 		} else {
 			x.cancel(proxy.ErrStreamIdle)
 		}
-		if stuck != nil {
-			stuck()
+		if x.stuck != nil {
+			x.stuck.Stuck()
 		}
 	})
 	x.still = s

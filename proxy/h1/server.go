@@ -133,10 +133,11 @@ func (s *Server) expire(c *screen) {
 	s.closeIdle(c)
 }
 
-// busy says that a connection serves something: a request, or as a tunnel, which goes
-// on until the drain's time is over.
+// busy says that a connection serves something: a request (the first byte of a new
+// connection's is there, see ServeConn), or as a tunnel, which goes on until the drain's
+// time is over.
 func busy(state fasthttp.ConnState) bool {
-	return state == fasthttp.StateActive || state == fasthttp.StateHijacked
+	return state == fasthttp.StateNew || state == fasthttp.StateActive || state == fasthttp.StateHijacked
 }
 
 // Idle says that there are no connections.
