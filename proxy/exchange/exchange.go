@@ -120,12 +120,12 @@ func (x *Exchange) Finish() {
 	if x.Record.Err == nil && x.ctx.Err() != nil {
 		x.Record.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
-	x.still.end()
 	if x.Active.Logs() {
 		x.log()
 	}
 	x.letGo(x.Response)
 	x.letGo(x.Request.Body)
+	x.still.end() // who has read the bodies has told it
 	x.cancel(nil)
 	if x.unlimit != nil {
 		x.unlimit()

@@ -91,6 +91,7 @@ func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 			k, err := l.alone(ctx)
 			return k, false, err
 		}
+		free := l.limits.place()
 		d, freed := l.wait() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
 		if k, used = l.reserve(); k != nil {
 			return k, used, nil
@@ -106,6 +107,7 @@ func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 				return nil, false, d.err
 			}
 		case <-freed:
+		case <-free: // perhaps another endpoint's
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		}

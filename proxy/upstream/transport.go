@@ -128,7 +128,7 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 		return nil, err
 	}
 	x := &exchange{t: t, c: c, req: req}
-	x.stop = context.AfterFunc(ctx, c.abort)
+	x.stop = context.AfterFunc(ctx, c.ends)
 	resp, err := x.run()
 	if err == nil {
 		return resp, nil
@@ -337,7 +337,7 @@ func (x *exchange) receive() (*proxy.Response, error) {
 			x.t.pool.tell(seconds)
 		}
 	}
-	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
+	x.c.unfit = x.c.unfit || x.req.Header.IsConnect() || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
 		resp.Header.StatusCode() == fasthttp.StatusInternalServerError
 	b := &body{x: x}
 	b.frame(&resp.Header, x.req.Header.IsHead())
