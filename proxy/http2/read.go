@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -55,7 +56,7 @@ func (c *Conn) serve() error {
 		f, err := c.readFrame()
 		if first {
 			c.takeTime()
-			if s, ok := f.(*http2.SettingsFrame); err != nil || !ok || s.IsAck() {
+			if s, ok := f.(*http2.SettingsFrame); !ok && !broken(err) || ok && s.IsAck() {
 				return errors.Join(ErrNotHTTP2, err)
 			}
 		}
@@ -76,6 +77,12 @@ func (c *Conn) serve() error {
 			return err
 		}
 	}
+}
+
+// broken says that err is the connection's, and not of what was read from it.
+func broken(err error) bool {
+	_, is := errors.AsType[net.Error](err)
+	return is || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // readFrame reads the next one. A head that has begun must come in time, all of it: no

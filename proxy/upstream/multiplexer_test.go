@@ -123,6 +123,7 @@ func TestMultiplexerSaysWhatWasSent(t *testing.T) {
 		"closed": {func(p *peer) {
 			p.requests(func(uint32) { p.Close() })
 		}, 503, proxy.FlagUpstreamReset, false},
+		"closed before it began": {func(p *peer) { p.Close() }, 503, proxy.FlagUpstreamConnection, true},
 		"HTTP/1.1": {func(p *peer) {
 			if _, err := io.ReadFull(p.br, make([]byte, 24)); err != nil {
 				return
