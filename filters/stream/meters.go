@@ -32,17 +32,27 @@ type meter struct {
 	cluster, model string
 	first, gap     prometheus.Observer
 	cancelled      prometheus.Counter
+	tokens         sync.Map // *api to tokens; looking labels up costs more than counting
 }
+
+type tokens struct{ input, output prometheus.Observer }
 
 // use counts the tokens that an answer says it took.
 func (m *meter) use(a *api, u usage) {
-	count := func(kind string, n int64) {
-		if n >= 0 {
-			m.metrics.TokenUsage.WithLabelValues(m.cluster, a.operation, a.provider, m.model, kind).Observe(float64(n))
+	found, ok := m.tokens.Load(a)
+	if !ok {
+		of := func(kind string) prometheus.Observer {
+			return m.metrics.TokenUsage.WithLabelValues(m.cluster, a.operation, a.provider, m.model, kind)
 		}
+		found, _ = m.tokens.LoadOrStore(a, tokens{of("input"), of("output")})
 	}
-	count("input", u.input)
-	count("output", u.output)
+	t, _ := found.(tokens)
+	if u.input >= 0 {
+		t.input.Observe(float64(u.input))
+	}
+	if u.output >= 0 {
+		t.output.Observe(float64(u.output))
+	}
 }
 
 var _ io.Closer = (*meters)(nil)

@@ -67,6 +67,9 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.idle != nil && req.Caller != nil {
 		req.Caller.LimitIdle(*r.idle)
 	}
+	if req.Upgrade != "" { // a tunnel's time is not a request's
+		timeout = 0
+	}
 	if timeout <= 0 && r.duration <= 0 {
 		return t.chain.Handle(ctx, req)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -156,22 +157,19 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 	rc.Response.SetBodyStream(x, int(n))
 }
 
-// whole writes an answer that is all there in one piece. It would be strange if it were
-// not: then its caller is not told that it is whole.
+// whole reads an answer that is all there into fasthttp's own buffer. It would be strange
+// if it were not: then its caller is not told that it is whole.
 func (x *serving) whole(rc *fasthttp.RequestCtx, n int64) {
-	buf := smallBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	defer smallBuffers.Put(buf)
-	for x.Record.Sent < n {
-		m, err := x.Exchange.Read(*buf)
-		rc.Response.AppendBody((*buf)[:m])
-		if err != nil && x.Record.Sent < n {
-			rc.Response.ResetBody()
-			rc.Response.SetStatusCode(fasthttp.StatusBadGateway)
-			rc.Response.SetConnectionClose()
-			x.Record.Status, x.Record.Sent = fasthttp.StatusBadGateway, 0
-			return
-		}
+	buf := slices.Grow(rc.Response.SwapBody(nil)[:0], int(n))[:n]
+	_, err := io.ReadFull(x, buf)
+	rc.Response.SwapBody(buf)
+	if err == nil {
+		return
 	}
+	rc.Response.ResetBody()
+	rc.Response.SetStatusCode(fasthttp.StatusBadGateway)
+	rc.Response.SetConnectionClose()
+	x.Record.Status, x.Record.Sent = fasthttp.StatusBadGateway, 0
 }
 
 // unread says that the request's body was not read to its end, so that the
