@@ -41,8 +41,10 @@ func limits(cfg *cluster.Config) (out []admin.Number) {
 			name  string
 			value *uint32
 		}{
-			{"max_connections", l.MaxConnections}, {"max_pending_requests", l.MaxPending},
-			{"max_requests", l.MaxRequests}, {"max_retries", l.MaxRetries},
+			{"max_connections", l.MaxConnections},
+			{"max_pending_requests", l.MaxPending},
+			{"max_requests", l.MaxRequests},
+			{"max_retries", l.MaxRetries},
 		} {
 			if n.value != nil {
 				out = append(out, admin.Number{Name: priority + "::" + n.name, Value: uint64(*n.value)})

@@ -179,7 +179,11 @@ func openTunnel2(t *testing.T, address, protocol string) *tunnel2 {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, p := range [][2]string{
-		{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", "http"}, {":path", "/v1/realtime"}, {":authority", "h"},
+		{":method", "CONNECT"},
+		{":protocol", protocol},
+		{":scheme", "http"},
+		{":path", "/v1/realtime"},
+		{":authority", "h"},
 		{"sec-websocket-version", "13"},
 	} {
 		require.NoError(t, enc.WriteField(hpack.HeaderField{Name: p[0], Value: p[1]}))
