@@ -49,7 +49,8 @@ func New(o exchange.Options) *Server {
 		// smaller of 8 KiB and its own limit before it calls the handler: one byte.
 		StreamRequestBody:  true,
 		MaxRequestBodySize: 1,
-		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+			expectation(h)
 			return fasthttp.RequestConfig{ReadTimeout: maxIdleBody} // HeadersTimeout has done its work
 		},
 		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,

@@ -227,3 +227,22 @@ func (f bodyFilter) Handle(context.Context, *proxy.Request, proxy.Handler) (*pro
 	r.Body = f.body
 	return r, nil
 }
+
+// Whoever waits to be told to send is told, however it writes that.
+func TestExpectHoweverItIsWritten(t *testing.T) {
+	h, _ := limited(t, config.Limits{}, nil)
+	for _, line := range []string{"Expect: 100-continue", "expect: 100-continue", "EXPECT:100-Continue"} {
+		c, br := raw(t, h.address(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n"+line+"\r\n\r\n")
+		for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
+			got, err := br.ReadString('\n')
+			require.NoError(t, err, line)
+			require.Equal(t, want, got, line)
+		}
+		_, err := io.WriteString(c, "ok")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(br, nil)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+	}
+}
