@@ -13,13 +13,15 @@ ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath \
       -ldflags "-s -w -X github.com/fridaymesh/friday/cmd/internal/version.release=${VERSION}" \
       -o /out/ ./cmd/friday ./cmd/fridayd
-# The folder for the last good configuration, with the owner that will write it.
+# The folder for the last good configuration, or for the history, with the owner that will write it.
 RUN mkdir -p /out/state && chown 65532:65532 /out/state
 
 FROM scratch AS fridayd
+COPY --from=build --chown=65532:65532 /out/state /var/lib/fridayd
 COPY --from=build /out/fridayd /fridayd
 USER 65532:65532
-ENV FRIDAY_POLICIES=/etc/friday/policies
+ENV FRIDAY_POLICIES=/etc/friday/policies FRIDAY_HISTORY=/var/lib/fridayd
+VOLUME /var/lib/fridayd
 EXPOSE 19010
 ENTRYPOINT ["/fridayd"]
 

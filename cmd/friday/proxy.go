@@ -82,6 +82,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
+	announce(b.Node, b.AdminAddress)
 	sidecar := server.Sidecar{
 		Options: server.Options{
 			Log: l.log, Access: l.access,

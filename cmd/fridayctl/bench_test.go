@@ -22,7 +22,7 @@ func fridayctl(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	code = cli.Program{
-		Name: "fridayctl", Version: "v0", Commands: []cli.Command{benchCommand(&o)},
+		Name: "fridayctl", Version: "v0", Commands: commands(&o),
 		Getenv: func(string) string { return "" }, Stdout: &o, Stderr: &e,
 	}.Run(t.Context(), args)
 	return code, o.String(), e.String()

@@ -1,8 +1,10 @@
-// Command fridayctl is a person's tool for Friday: it measures a model server
-// with and without a sidecar in front of it.
+// Command fridayctl is a person's tool for Friday: it shows and orders what
+// fridayd serves, and measures a model server with and without a sidecar in front
+// of it.
 package main
 
 import (
+	"io"
 	"os"
 
 	"github.com/fridaymesh/friday/cmd/internal/cli"
@@ -10,5 +12,12 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main("fridayctl", version.Long(), benchCommand(os.Stdout)))
+	os.Exit(cli.Main("fridayctl", version.Long(), commands(os.Stdout)...))
+}
+
+func commands(out io.Writer) []cli.Command {
+	return []cli.Command{
+		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
+		clustersCommand(out), dumpCommand(out), benchCommand(out),
+	}
 }

@@ -32,7 +32,7 @@ func TestDocumentation(t *testing.T) {
 			found = append(found, string(m[1]))
 		}
 	}
-	require.Len(t, found, 2)
+	require.Len(t, found, 3)
 	for i, policy := range found {
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
 		write(t, file, policy)

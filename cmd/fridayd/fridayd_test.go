@@ -29,7 +29,7 @@ spec:
   server: {endpoints: ["127.0.0.1:8080"]}
 `
 
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "fridayd")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
@@ -37,22 +37,22 @@ func build(t *testing.T) string {
 	return binary
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// process is a fridayd that serves.
-type process struct {
+// served is a fridayd that serves.
+type served struct {
 	cmd   *exec.Cmd
 	admin string
 	rest  *bytes.Buffer // of stderr, once it has ended
 	done  chan struct{}
 }
 
-func start(t *testing.T, binary, dir string) *process {
+func start(t *testing.T, binary, dir string) *served {
 	t.Helper()
-	p := &process{cmd: exec.CommandContext(t.Context(), binary, "--listen", "127.0.0.1:0"), rest: &bytes.Buffer{}, done: make(chan struct{})}
+	p := &served{cmd: exec.CommandContext(t.Context(), binary, "--listen", "127.0.0.1:0"), rest: &bytes.Buffer{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "FRIDAY_POLICIES="+dir, "FRIDAY_ADMIN=127.0.0.1:0")
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func start(t *testing.T, binary, dir string) *process {
 	return p
 }
 
-func (p *process) get(t *testing.T, path string) (int, string) {
+func (p *served) get(t *testing.T, path string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+path, nil)
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func (p *process) get(t *testing.T, path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func (p *process) policies(t *testing.T) (list []control.PolicyStatus) {
+func (p *served) policies(t *testing.T) (list []control.PolicyStatus) {
 	t.Helper()
 	_, body := p.get(t, "/policies")
 	require.NoError(t, json.Unmarshal([]byte(body), &list))
@@ -141,6 +141,9 @@ func TestExitCodes(t *testing.T) {
 		"check no file":      {[]string{"check", filepath.Join(dir, "missing")}, 2, "", "missing: no such file or directory"},
 		"no policies":        {nil, 2, "", "fridayd: --policies is missing"},
 		"bad level":          {[]string{"--policies", dir, "--log-level", "loud"}, 2, "", `--log-level "loud"`},
+		"key without cert":   {[]string{"--policies", t.TempDir(), "--tls-key", "k"}, 2, "", "--tls-cert and --tls-key go together"},
+		"no cert":            {[]string{"--policies", t.TempDir(), "--tls-cert", "c.pem", "--tls-key", "k.pem"}, 1, "", "--tls-cert, --tls-key, --client-ca: c.pem, k.pem: "},
+		"history taken":      {[]string{"--policies", t.TempDir(), "--history", good}, 1, "", "fridayd: --history: history: "},
 		"unknown flag":       {[]string{"--nope"}, 2, "", "Usage: fridayd [flags]"},
 		"unknown argument":   {[]string{"chek"}, 2, "", `unexpected argument "chek"`},
 		"help":               {[]string{"--help"}, 0, "[FRIDAY_POLICIES]", ""},

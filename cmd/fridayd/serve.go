@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,6 +23,7 @@ import (
 	"github.com/fridaymesh/friday/cmd/internal/version"
 	"github.com/fridaymesh/friday/filters/standard"
 	"github.com/fridaymesh/friday/xds/control"
+	"github.com/fridaymesh/friday/xds/control/history"
 )
 
 // serveFlags are the flags of `fridayd`.
@@ -29,6 +31,10 @@ type serveFlags struct {
 	policies string
 	listen   string
 	admin    string
+	history  string
+	tlsCert  string
+	tlsKey   string
+	clientCA string
 	logLevel string
 }
 
@@ -40,6 +46,10 @@ func serveCommand() cli.Command {
 			fs.StringVar(&f.policies, "policies", "", "`DIR`ECTORY of policies: *.yaml, *.yml, *.json")
 			fs.StringVar(&f.listen, "listen", "0.0.0.0:19010", "`ADDR`ESS to serve xDS on")
 			fs.StringVar(&f.admin, "admin", "127.0.0.1:19011", "`ADDR`ESS of the admin door")
+			fs.StringVar(&f.history, "history", "", "`DIR`ECTORY to keep what was served in, with rollbacks and shifts (default: in memory, which ends with fridayd)")
+			fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) to serve xDS in TLS with (default: plain text)")
+			fs.StringVar(&f.tlsKey, "tls-key", "", "the certificate's key `FILE` (PEM)")
+			fs.StringVar(&f.clientCA, "client-ca", "", "`FILE` (PEM) of the roots that a sidecar's certificate must lead to (default: none is asked for)")
 			fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 		},
 		Run: func(ctx context.Context, _ []string) error {
@@ -52,6 +62,9 @@ func serveCommand() cli.Command {
 			}
 			if err := cli.NeedPath("--policies", f.policies); err != nil {
 				return err
+			}
+			if (f.tlsCert == "") != (f.tlsKey == "") || f.clientCA != "" && f.tlsCert == "" {
+				return cli.Usagef("--tls-cert and --tls-key go together, and --client-ca with them")
 			}
 			return f.serve(ctx, newLog(level))
 		},
@@ -66,7 +79,7 @@ func newLog(level zap.AtomicLevel) *zap.Logger {
 }
 
 // serve runs until ctx ends or one of the doors fails.
-func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) error {
+func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	hangup := make(chan os.Signal, 1) // before all else: unheard, it would end the process
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -74,9 +87,31 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := control.NewMetrics(registry)
 	xds := control.NewServer(log, metrics)
-	folder := control.NewFolder(f.policies, control.NewCompiler(standard.Registry()), xds.Update, log, metrics)
+	store, skipped, err := history.Open(f.history)
+	if err != nil {
+		return fmt.Errorf("--history: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	for _, fault := range skipped {
+		log.Warn("a version of the history cannot be read and is left aside", zap.Error(fault))
+	}
+	compiler := control.NewCompiler(standard.Registry())
+	rollout, err := control.NewRollout(compiler, xds, store, control.Scraper{}, log, metrics)
+	if err != nil {
+		return fmt.Errorf("--history: %w", err)
+	}
+	folder := control.NewFolder(f.policies, compiler, rollout.Update, log, metrics)
 	if err := folder.Load(); err != nil {
 		return err
+	}
+	if len(folder.Status()) == 0 {
+		rollout.Update(nil) // nothing is news, too: a rollback may hold
+	}
+	var transport *control.Transport
+	if f.tlsCert != "" {
+		if transport, err = control.NewTransport(f.tlsCert, f.tlsKey, f.clientCA, log); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key, --client-ca: %w", err)
+		}
 	}
 	var listen net.ListenConfig
 	nodes, err := listen.Listen(ctx, "tcp", f.listen)
@@ -90,10 +125,15 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	admin := control.Admin{
 		Ready:    func() bool { return ctx.Err() == nil },
-		Policies: folder.Status, Nodes: xds.Nodes, Registry: registry,
+		Policies: func() []control.PolicyStatus { return rollout.Policies(folder.Status()) },
+		Nodes:    xds, Rollout: rollout, Registry: registry,
 	}
-	g.Go(func() error { return xds.Serve(ctx, nodes) })
+	g.Go(func() error { return xds.Serve(ctx, nodes, transport) })
 	g.Go(func() error { return serveAdmin(ctx, door, admin.Handler()) })
+	g.Go(func() error {
+		rollout.Run(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		folder.Watch(ctx)
 		return nil
@@ -103,7 +143,8 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) error {
 		return nil
 	})
 	log.Info("fridayd serves", zap.String("version", version.String()), zap.String("policies", f.policies),
-		zap.Stringer("listen", nodes.Addr()), zap.Stringer("admin", door.Addr()), zap.Int("files", folder.Files()))
+		zap.Stringer("listen", nodes.Addr()), zap.Stringer("admin", door.Addr()), zap.Int("files", folder.Files()),
+		zap.String("history", cmp.Or(f.history, "in memory")))
 	err = g.Wait()
 	log.Info("fridayd ends", zap.Error(err))
 	return err

@@ -16,25 +16,35 @@ type Admin struct {
 	// Ready says whether nodes are served.
 	Ready    func() bool
 	Policies func() []PolicyStatus
-	Nodes    func() []NodeStatus
+	Nodes    *Server
+	Rollout  *Rollout
 	Registry prometheus.Gatherer
 }
 
+type adminRoute struct {
+	path string
+	h    http.Handler
+}
+
 // Handler is the admin door: /ready, /live, /metrics (and Envoy's name for it,
-// /stats/prometheus), /policies, /nodes and /debug/pprof/.
+// /stats/prometheus), /policies, /nodes, /clusters, /dump, /history, /diff,
+// /shifts and /debug/pprof/; and what changes something, by POST: /rollback,
+// /release, /shift and /shift/abort.
 func (a Admin) Handler() http.Handler {
 	metrics := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{})
 	mux := http.NewServeMux()
-	routes := []struct {
-		path string
-		h    http.Handler
-	}{
+	routes := []adminRoute{
 		{"/ready", http.HandlerFunc(a.ready)},
 		{"/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "LIVE\n") })},
 		{"/metrics", metrics},
 		{"/stats/prometheus", metrics},
 		{"/policies", asJSON(func() any { return a.Policies() })},
-		{"/nodes", asJSON(func() any { return a.Nodes() })},
+		{"/nodes", asJSON(func() any { return a.Nodes.Nodes() })},
+		{"/clusters", asJSON(func() any { return a.Nodes.Clusters() })},
+		{"/dump", http.HandlerFunc(a.dump)},
+		{"/history", asJSON(func() any { return a.Rollout.History() })},
+		{"/diff", http.HandlerFunc(a.diff)},
+		{"/shifts", asJSON(func() any { return a.Rollout.Shifts() })},
 		{"/debug/pprof/", http.HandlerFunc(pprof.Index)},
 		{"/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline)},
 		{"/debug/pprof/profile", http.HandlerFunc(pprof.Profile)},
@@ -46,11 +56,16 @@ func (a Admin) Handler() http.Handler {
 		mux.Handle("GET "+r.path, r.h)
 		list.WriteString(r.path + "\n")
 	}
+	for _, r := range a.orders() {
+		mux.Handle("POST "+r.path, r.h)
+		list.WriteString("POST " + r.path + "\n")
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, list.String()) })
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
 		text(w, http.StatusNotFound, "not found; there are\n"+list.String())
 	})
-	return mux
+	// A page of another site that a person looks at must not order anything here.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 func (a Admin) ready(w http.ResponseWriter, _ *http.Request) {
@@ -62,13 +77,15 @@ func (a Admin) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 func asJSON(value func() any) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		_ = e.Encode(value()) // the caller has gone
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, value()) })
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(value) // the caller has gone
 }
 
 func text(w http.ResponseWriter, status int, s string) {

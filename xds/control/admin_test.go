@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 )
 
 func TestAdmin(t *testing.T) {
@@ -19,7 +20,7 @@ func TestAdmin(t *testing.T) {
 		Policies: func() []PolicyStatus {
 			return []PolicyStatus{{Name: "digits", File: "a.yaml", State: StateStale, Version: "v", Error: `a.yaml:1: <"x">`}}
 		},
-		Nodes:    func() []NodeStatus { return []NodeStatus{} },
+		Nodes:    NewServer(zap.NewNop(), NewMetrics(prometheus.NewRegistry())),
 		Registry: registry,
 	}.Handler()
 	get := func(method, path string) *httptest.ResponseRecorder {

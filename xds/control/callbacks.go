@@ -2,10 +2,12 @@ package control
 
 import (
 	"context"
+	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"google.golang.org/grpc/peer"
 )
 
 // The protocols, as the metric's label.
@@ -20,6 +22,8 @@ func (s *Server) callbacks() serverv3.Callbacks {
 	state := func(n int64) streamID { return streamID{protocolSotW, n} }
 	delta := func(n int64) streamID { return streamID{protocolDelta, n} }
 	return serverv3.CallbackFuncs{
+		StreamOpenFunc:      func(ctx context.Context, n int64, _ string) error { return s.opened(ctx, state(n)) },
+		DeltaStreamOpenFunc: func(ctx context.Context, n int64, _ string) error { return s.opened(ctx, delta(n)) },
 		StreamRequestFunc: func(n int64, r *discoveryv3.DiscoveryRequest) error {
 			seen, err := s.request(state(n), request{
 				node: r.GetNode(), typeURL: r.GetTypeUrl(), nonce: r.GetResponseNonce(), version: r.GetVersionInfo(), refusal: r.GetErrorDetail(),
@@ -45,4 +49,18 @@ func (s *Server) callbacks() serverv3.Callbacks {
 		},
 		DeltaStreamClosedFunc: func(n int64, _ *corev3.Node) { s.detach(delta(n)) },
 	}
+}
+
+// opened notes where a stream comes from.
+func (s *Server) opened(ctx context.Context, id streamID) error {
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	if at, err := netip.ParseAddrPort(from.Addr.String()); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.peers[id] = at.Addr().Unmap().WithZone("").String()
+	}
+	return nil
 }

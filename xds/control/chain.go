@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	policyv1alpha1 "github.com/fridaymesh/friday/xds/api/friday/policy/v1alpha1"
 	"github.com/fridaymesh/friday/xds/control/policy"
@@ -120,10 +121,7 @@ func routes(p *policy.Policy) (*routev3.RouteConfiguration, error) {
 			Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{
 				Prefix: cmp.Or(r.GetPrefix(), "/"),
 			}},
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: p.Name()},
-				Timeout:          or(r.GetTimeout(), timeout),
-			}},
+			Action: &routev3.Route_Route{Route: towards(p, p.Weights(r.GetPrefix()), or(r.GetTimeout(), timeout))},
 		}
 		for _, f := range settings(r.GetFilters()) {
 			config, err := pack(f.message)
@@ -143,4 +141,22 @@ func routes(p *policy.Policy) (*routev3.RouteConfiguration, error) {
 			Name: p.Name(), Domains: []string{"*"}, Routes: list,
 		}},
 	}, nil
+}
+
+// towards is where a route leads: to the policy's one cluster, or to several by
+// their weights.
+func towards(p *policy.Policy, weights map[string]uint32, timeout *durationpb.Duration) *routev3.RouteAction {
+	action := &routev3.RouteAction{Timeout: timeout}
+	if len(p.Spec().GetServers()) == 0 {
+		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: p.Cluster("")}
+		return action
+	}
+	shares := &routev3.WeightedCluster{}
+	for _, g := range p.Groups() { // those without weight, too: so they stay known and warm
+		shares.Clusters = append(shares.Clusters, &routev3.WeightedCluster_ClusterWeight{
+			Name: p.Cluster(g.Name), Weight: wrapperspb.UInt32(weights[g.Name]),
+		})
+	}
+	action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: shares}
+	return action
 }

@@ -8,17 +8,13 @@ import (
 	"regexp"
 	"strings"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/filters"
-	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/xds/control/policy"
 	"github.com/fridaymesh/friday/xds/resource"
@@ -30,12 +26,19 @@ type Compiled struct {
 	// Version is a digest of the resources.
 	Version string
 
-	listener  *listenerv3.Listener
-	routes    *routev3.RouteConfiguration
-	cluster   *clusterv3.Cluster
-	endpoints *endpointv3.ClusterLoadAssignment
+	items   [kinds][]item // of each kind, by name
+	digests [kinds]string // of each kind's items
+	// shifted are the weights that are not the file's own, by the route's prefix.
+	shifted map[string]map[string]uint32
+}
 
-	digests [kinds]string
+// item is one resource of a policy.
+type item struct {
+	policy *Compiled
+	name   string
+	// digest is of the resource and of what it hangs on.
+	digest   string
+	resource types.Resource
 }
 
 // Compiler makes resources of policies, and holds them against what a sidecar
@@ -118,6 +121,8 @@ func refusal(p *policy.Policy, err error) policy.Problems {
 
 // accepted runs the resources through what a sidecar does with them, short of
 // putting them in force.
+//
+//nolint:contextcheck,nolintlint // what is built here is let go of at once; the callers are spared by it, which the second does not see
 func (c *Compiler) accepted(out *Compiled) error {
 	var errs []error
 	parse := func(m proto.Message) any {
@@ -130,27 +135,55 @@ func (c *Compiler) accepted(out *Compiled) error {
 		errs = append(errs, err)
 		return parsed
 	}
-	listener, okL := parse(out.listener).(*resource.Listener)
-	routes, okR := parse(out.routes).(*resource.RouteTable)
-	upstream, okC := parse(out.cluster).(*resource.Cluster)
-	endpoints, okE := parse(out.endpoints).(*resource.Endpoints)
-	if !okL || !okR || !okC || !okE {
-		return errors.Join(errs...)
+	var whole config.Resources
+	parsed := [kinds][]any{}
+	for kind, items := range out.items {
+		for _, it := range items {
+			parsed[kind] = append(parsed[kind], parse(it.resource))
+		}
 	}
-	whole := *upstream.Config
-	endpoints.Apply(&whole)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	gather(&whole, parsed)
 	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{})
 	defer builder.Close()
-	change, err := builder.Build(&config.Resources{
-		Listeners: []*config.Listener{listener.Listener},
-		Routes:    map[string]*config.RouteTable{routes.Name: routes.RouteTable},
-		Clusters:  []*cluster.Config{&whole},
-	})
+	change, err := builder.Build(&whole)
 	if err != nil {
 		return err
 	}
 	change.Abort()
 	return nil
+}
+
+// gather puts parsed resources together as a sidecar does.
+func gather(whole *config.Resources, parsed [kinds][]any) {
+	members := map[string]*resource.Endpoints{}
+	for _, r := range parsed[endpoints] {
+		if e, ok := r.(*resource.Endpoints); ok {
+			members[e.Name] = e
+		}
+	}
+	for _, r := range parsed[clusters] {
+		if c, ok := r.(*resource.Cluster); ok {
+			full := *c.Config
+			if e := members[full.Name]; e != nil {
+				e.Apply(&full)
+			}
+			whole.Clusters = append(whole.Clusters, &full)
+		}
+	}
+	for _, r := range parsed[listeners] {
+		if l, ok := r.(*resource.Listener); ok {
+			whole.Listeners = append(whole.Listeners, l.Listener)
+		}
+	}
+	whole.Routes = map[string]*config.RouteTable{}
+	for _, r := range parsed[routeSets] {
+		if t, ok := r.(*resource.RouteTable); ok {
+			whole.Routes[t.Name] = t.RouteTable
+		}
+	}
 }
 
 // pack makes an Any whose bytes depend on the message only.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -20,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // The golden files are what nodes get, in Envoy's JSON.
 func TestCompileGolden(t *testing.T) {
-	for _, name := range []string{"minimal", "full"} {
+	for _, name := range []string{"minimal", "full", "servers"} {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 			require.NoError(t, err)
@@ -28,12 +29,12 @@ func TestCompileGolden(t *testing.T) {
 			require.Len(t, list, 1)
 			var got bytes.Buffer
 			for kind := range kinds {
-				m, ok := list[0].resource(kind).(proto.Message)
-				require.True(t, ok)
-				b, err := protojson.Marshal(m)
-				require.NoError(t, err)
-				require.NoError(t, json.Indent(&got, b, "", "  "))
-				got.WriteString("\n")
+				for _, it := range list[0].items[kind] {
+					b, err := protojson.Marshal(it.resource)
+					require.NoError(t, err)
+					require.NoError(t, json.Indent(&got, b, "", "  "))
+					got.WriteString("\n")
+				}
 			}
 			golden := filepath.Join("testdata", name+".golden.json")
 			if *update {
@@ -106,8 +107,9 @@ func TestCompileRefusals(t *testing.T) {
 func TestCompileRefusesWhatASidecarWould(t *testing.T) {
 	list := compiled(t, doc("digits", ""))
 	broken := *list[0]
-	broken.cluster = proto.CloneOf(broken.cluster)
-	broken.cluster.EdsClusterConfig = nil
+	bad := proto.CloneOf(broken.items[clusters][0].resource.(*clusterv3.Cluster))
+	bad.EdsClusterConfig = nil
+	broken.items[clusters] = []item{{name: "digits", resource: bad}}
 	err := compiler().accepted(&broken)
 	require.Error(t, err)
 	problems := refusal(broken.Policy, err)

@@ -31,7 +31,8 @@ type Folder struct {
 }
 
 // NewFolder makes a Folder of the directory dir. apply gets every policy in
-// force, by name, each time that they change; it is not called twice at once.
+// force, by name, at first and each time that they change; it is not called twice
+// at once.
 func NewFolder(dir string, compiler *Compiler, apply func([]*Compiled), log *zap.Logger, metrics *Metrics) *Folder {
 	return &Folder{
 		dir: dir, compiler: compiler, apply: apply, log: log, metrics: metrics,
@@ -154,6 +155,11 @@ const (
 	StateStale State = "stale"
 	// StateRefused: a file without a policy in force.
 	StateRefused State = "refused"
+	// StateRejected: sidecars have refused what the file says; served is the last
+	// good version.
+	StateRejected State = "rejected"
+	// StateHeld: a rollback holds another version than the file's.
+	StateHeld State = "held"
 )
 
 // PolicyStatus is one line of the view of policies.
@@ -162,6 +168,9 @@ type PolicyStatus struct {
 	File    string `json:"file"`
 	State   State  `json:"state"`
 	Version string `json:"version,omitempty"`
+	// Served is the version that sidecars get where it is not Version; "none" where
+	// they get nothing of the policy.
+	Served  string `json:"served,omitempty"`
 	Listens string `json:"listens,omitempty"`
 	// Error has a line for each thing that is wrong with the file.
 	Error string `json:"error,omitempty"`

@@ -31,7 +31,7 @@ func FuzzCompile(f *testing.F) {
 			}
 			require.NoError(t, again)
 			require.Equal(t, first.Version, second.Version)
-			require.True(t, proto.Equal(first.listener, second.listener))
+			require.True(t, proto.Equal(first.items[listeners][0].resource, second.items[listeners][0].resource))
 		}
 	})
 }

@@ -16,7 +16,9 @@ import (
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/fridaymesh/friday/xds/resource"
 )
@@ -24,27 +26,35 @@ import (
 // harness is a Server on a loopback socket.
 type harness struct {
 	*Server
-	conn *grpc.ClientConn
-	logs *observer.ObservedLogs
-	stop func() error
+	address string
+	conn    *grpc.ClientConn
+	logs    *observer.ObservedLogs
+	stop    func() error
 }
 
 func serve(t *testing.T) *harness {
+	t.Helper()
+	return serveOver(t, nil, insecure.NewCredentials())
+}
+
+// serveOver is serve with transports.
+func serveOver(t *testing.T, transport *Transport, creds credentials.TransportCredentials) *harness {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	h := &harness{Server: NewServer(zap.New(core), NewMetrics(prometheus.NewRegistry())), logs: logs}
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	h.address = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.Serve(ctx, l) }()
+	go func() { done <- h.Serve(ctx, l, transport) }()
 	stopped := false
 	h.stop = func() error {
 		stopped = true
 		cancel()
 		return <-done
 	}
-	h.conn, err = grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	h.conn, err = grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(creds))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, h.conn.Close())
@@ -146,4 +156,12 @@ func (c *client) start(names ...string) (versions map[string]string) {
 		versions[shortType(typeURL)] = r.GetVersionInfo()
 	}
 	return versions
+}
+
+// fields is node metadata, as JSON.
+func fields(t *testing.T, text string) *structpb.Struct {
+	t.Helper()
+	out := &structpb.Struct{}
+	require.NoError(t, out.UnmarshalJSON([]byte(text)))
+	return out
 }

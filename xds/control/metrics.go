@@ -20,6 +20,15 @@ type Metrics struct {
 	// nack.
 	Responses *prometheus.CounterVec // type
 	Answers   *prometheus.CounterVec // type, result
+	// Version is the number of the version in force, RolledBack 1 while a rollback
+	// holds, Rejected how many policies sidecars have refused.
+	Version, RolledBack, Rejected prometheus.Gauge
+	// Rollbacks counts them: asked for, or automatic.
+	Rollbacks *prometheus.CounterVec // kind
+	// ShiftWeight is the weight in force of each cluster of a route that a shift has
+	// set, Shifts counts those that have ended: done or aborted.
+	ShiftWeight *prometheus.GaugeVec   // route, cluster
+	Shifts      *prometheus.CounterVec // result
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -34,16 +43,33 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(c)
 		return c
 	}
+	one := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		reg.MustRegister(g)
+		return g
+	}
 	m := &Metrics{
 		Policies:  gauge("fridayd_policies", "Policies in force: current, or stale since their file has become faulty.", "state"),
 		Files:     gauge("fridayd_policy_files", "Files of the policy folder.", "state"),
 		Loads:     counter("fridayd_policy_loads_total", "Changed policy files read, by what became of them.", "result"),
-		Nodes:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "fridayd_nodes", Help: "Nodes with a stream open."}),
+		Nodes:     one("fridayd_nodes", "Nodes with a stream open."),
 		Streams:   gauge("fridayd_streams", "Streams open.", "protocol"),
 		Responses: counter("fridayd_xds_responses_total", "Responses sent to nodes.", "type"),
 		Answers:   counter("fridayd_xds_answers_total", "What nodes made of responses.", "type", "result"),
+
+		Version:     one("fridayd_version", "Number of the version in force."),
+		RolledBack:  one("fridayd_rolled_back", "1 while a rollback holds."),
+		Rejected:    one("fridayd_policies_rejected", "Policies whose version sidecars have refused."),
+		Rollbacks:   counter("fridayd_rollbacks_total", "Rollbacks, asked for or automatic.", "kind"),
+		ShiftWeight: gauge("fridayd_shift_weight", "Weights in force that a shift has set.", "route", "cluster"),
+		Shifts:      counter("fridayd_shifts_total", "Shifts that have ended.", "result"),
 	}
-	reg.MustRegister(m.Nodes)
+	for _, kind := range []string{"asked", "automatic"} {
+		m.Rollbacks.WithLabelValues(kind)
+	}
+	for _, result := range []string{ShiftDone, ShiftAborted} {
+		m.Shifts.WithLabelValues(result)
+	}
 	for _, state := range []State{StateCurrent, StateStale} {
 		m.Policies.WithLabelValues(string(state))
 	}

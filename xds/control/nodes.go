@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/fridaymesh/friday/xds/control/policy"
 )
 
 const fieldNode = "node"
@@ -22,12 +26,14 @@ const maxWords = 8 << 10
 
 // node is a sidecar with at least one stream open. Server.mu guards it.
 type node struct {
-	id, cluster string
-	since       time.Time
-	streams     int
-	served      bool // it has a snapshot, of
-	policies    []*Compiled
-	types       map[string]*TypeStatus // by short name
+	policy.Node
+	address  string // IP, of its latest stream
+	since    time.Time
+	streams  int
+	served   bool // it has a snapshot, of
+	policies []*Compiled
+	types    map[string]*TypeStatus // by short name
+	runs     map[string][]item      // by short name: what it has taken, as far as it says
 }
 
 // streamID tells streams apart: each protocol's server counts its own.
@@ -55,8 +61,34 @@ type nodeHash struct{}
 
 var _ cachev3.NodeHash = nodeHash{}
 
+// nodeOf is what selectors see of a node. Of its metadata only text, numbers and
+// truth can be compared.
+func nodeOf(n *corev3.Node) policy.Node {
+	out := policy.Node{ID: n.GetId(), Cluster: n.GetCluster()}
+	for key, v := range n.GetMetadata().GetFields() {
+		var text string
+		switch v := v.GetKind().(type) {
+		case *structpb.Value_StringValue:
+			text = v.StringValue
+		case *structpb.Value_NumberValue:
+			text = strconv.FormatFloat(v.NumberValue, 'f', -1, 64)
+		case *structpb.Value_BoolValue:
+			text = strconv.FormatBool(v.BoolValue)
+		default:
+			continue
+		}
+		if out.Metadata == nil {
+			out.Metadata = map[string]string{}
+		}
+		out.Metadata[key] = text
+	}
+	return out
+}
+
 // ID joins the two with what a header or a flag cannot hold.
-func (nodeHash) ID(n *corev3.Node) string { return n.GetCluster() + "\x00" + n.GetId() }
+func (nodeHash) ID(n *corev3.Node) string { return key(n.GetCluster(), n.GetId()) }
+
+func key(cluster, id string) string { return cluster + "\x00" + id }
 
 // request is what a stream's request says, of either protocol.
 type request struct {
@@ -81,7 +113,7 @@ func (s *Server) request(id streamID, r request) (seen string, err error) {
 		st = s.attach(id, r.node)
 	} else if r.node != nil && (nodeHash{}).ID(r.node) != st.key {
 		return "", status.Errorf(codes.InvalidArgument, "node %q of cluster %q: the stream is that of node %q of cluster %q",
-			r.node.GetId(), r.node.GetCluster(), st.node.id, st.node.cluster)
+			r.node.GetId(), r.node.GetCluster(), st.node.ID, st.node.Cluster)
 	}
 	sent := st.sent[r.typeURL]
 	if sent == nil || r.nonce != sent.nonce {
@@ -92,7 +124,7 @@ func (s *Server) request(id streamID, r request) (seen string, err error) {
 	late := sent.refused && r.refusal == nil && r.version == sent.version
 	if !sent.answered || late {
 		sent.answered, sent.refused = true, r.refusal != nil
-		s.answer(st.node, r.typeURL, sent.version, r.refusal)
+		s.answer(st, r.typeURL, sent.version, r.refusal)
 	}
 	return sent.version, nil
 }
@@ -102,13 +134,18 @@ func (s *Server) attach(id streamID, n *corev3.Node) *stream {
 	st := &stream{key: nodeHash{}.ID(n), sent: map[string]*response{}}
 	st.node = s.nodes[st.key]
 	if st.node == nil {
-		st.node = &node{id: n.GetId(), cluster: n.GetCluster(), since: time.Now(), types: map[string]*TypeStatus{}}
+		st.node = &node{Node: nodeOf(n), since: time.Now(), types: map[string]*TypeStatus{}, runs: map[string][]item{}}
 		s.nodes[st.key] = st.node
 		s.serve(st.key, st.node)
-		s.log.Info("node connected", zap.String(fieldNode, st.node.id), zap.String("node_cluster", st.node.cluster),
+		s.log.Info("node connected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster),
 			zap.String("protocol", id.protocol), zap.Strings("policies", names(st.node.policies)))
 	}
 	st.node.streams++
+	st.node.address = s.peers[id]
+	if now := nodeOf(n); !maps.Equal(now.Metadata, st.node.Metadata) { // it was started anew, before its old stream has ended
+		st.node.Node = now
+		s.serve(st.key, st.node)
+	}
 	s.streams[id] = st
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
 	s.metrics.Streams.WithLabelValues(id.protocol).Inc()
@@ -119,6 +156,7 @@ func (s *Server) attach(id streamID, n *corev3.Node) *stream {
 func (s *Server) detach(id streamID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.peers, id)
 	st := s.streams[id]
 	if st == nil {
 		return // it never sent a request
@@ -129,9 +167,12 @@ func (s *Server) detach(id streamID) {
 		return
 	}
 	delete(s.nodes, st.key)
+	for _, r := range s.refusals {
+		delete(r.words, st.key)
+	}
 	s.cache.ClearSnapshot(st.key)
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
-	s.log.Info("node disconnected", zap.String(fieldNode, st.node.id), zap.String("node_cluster", st.node.cluster))
+	s.log.Info("node disconnected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster))
 }
 
 // sent notes a response that is about to be sent.
@@ -148,21 +189,24 @@ func (s *Server) sent(id streamID, typeURL, nonce, version string) {
 }
 
 // answer notes what a node made of a response.
-func (s *Server) answer(n *node, typeURL, version string, refusal *statuspb.Status) {
+func (s *Server) answer(st *stream, typeURL, version string, refusal *statuspb.Status) {
+	n := st.node
 	t := n.status(typeURL)
 	fields := []zap.Field{
-		zap.String(fieldNode, n.id), zap.String("type", shortType(typeURL)), zap.String("version", version),
+		zap.String(fieldNode, n.ID), zap.String("type", shortType(typeURL)), zap.String("version", version),
 	}
 	if refusal != nil {
 		words := refusal.GetMessage()
 		if len(words) > maxWords {
 			words = strings.ToValidUTF8(words[:maxWords], "") + "…"
 		}
+		s.refuse(st.key, n, shortType(typeURL), version, words)
 		t.Rejected, t.Error = version, words
 		s.metrics.Answers.WithLabelValues(shortType(typeURL), "nack").Inc()
 		s.log.Warn("node refused a configuration", append(fields, zap.String("error", words))...)
 		return
 	}
+	s.accept(st.key, n, shortType(typeURL), version)
 	t.Acked, t.Rejected, t.Error = version, "", ""
 	s.metrics.Answers.WithLabelValues(shortType(typeURL), "ack").Inc()
 	s.log.Debug("node accepted a configuration", fields...)
@@ -192,7 +236,10 @@ type NodeStatus struct {
 	Cluster  string                `json:"cluster,omitempty"`
 	Since    time.Time             `json:"connected_since"`
 	Streams  int                   `json:"streams"`
+	Address  string                `json:"address,omitempty"`
+	Metadata map[string]string     `json:"metadata,omitempty"`
 	Policies []string              `json:"policies"`
+	Running  []Running             `json:"running"`
 	Types    map[string]TypeStatus `json:"types"`
 }
 
@@ -208,7 +255,8 @@ func (s *Server) Nodes() []NodeStatus {
 			types[name] = *t
 		}
 		list = append(list, NodeStatus{
-			ID: n.id, Cluster: n.cluster, Since: n.since, Streams: n.streams, Policies: names(n.policies), Types: types,
+			ID: n.ID, Cluster: n.Cluster, Since: n.since, Streams: n.streams, Policies: names(n.policies), Types: types,
+			Address: n.address, Metadata: n.Metadata, Running: s.running(key, n),
 		})
 	}
 	slices.SortStableFunc(list, func(a, b NodeStatus) int {

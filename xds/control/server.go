@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -30,10 +32,24 @@ type Server struct {
 	// pushes comes from steps, and the ADS server keeps to it.
 	cache cachev3.SnapshotCache
 
+	// vetoes holds one: a policy has been refused by too many.
+	vetoes chan struct{}
+
 	mu       sync.Mutex
 	policies []*Compiled
 	nodes    map[string]*node
 	streams  map[streamID]*stream
+	peers    map[streamID]string // IP addresses, of streams without a request too
+	known    revisions
+	ways     map[string]way // from what to what; of the policies in force
+	refusals map[string]*refused
+	refused  []Veto // to be taken
+}
+
+// way leads nodes from some policies to others.
+type way struct {
+	snapshots []*cachev3.Snapshot
+	err       error
 }
 
 // NewServer makes a Server without policies.
@@ -44,8 +60,12 @@ func NewServer(log *zap.Logger, metrics *Metrics) *Server {
 		cache: cachev3.NewSnapshotCache(false, nodeHash{}, gcplog.LoggerFuncs{
 			WarnFunc: sugar.Warnf, ErrorFunc: sugar.Errorf,
 		}),
-		nodes:   map[string]*node{},
-		streams: map[streamID]*stream{},
+		vetoes:   make(chan struct{}, 1),
+		nodes:    map[string]*node{},
+		streams:  map[streamID]*stream{},
+		peers:    map[streamID]string{},
+		ways:     map[string]way{},
+		refusals: map[string]*refused{},
 	}
 }
 
@@ -55,34 +75,68 @@ func (s *Server) Update(policies []*Compiled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policies = policies
+	clear(s.ways)
+	s.forget(policies)
 	for key, n := range s.nodes {
 		s.serve(key, n)
 	}
 }
 
 // serve brings a node's snapshot up to date. s.mu is held.
+//
+//nolint:contextcheck,nolintlint // nothing in it waits; the callers are spared by it, which the second does not see
 func (s *Server) serve(key string, n *node) {
-	after := selected(s.policies, n.id, n.cluster)
-	list := steps(n.policies, after)
-	if !n.served {
-		list = []*cachev3.Snapshot{stage{after, after, after, after}.snapshot()} // to whom nothing is broken
-	}
+	after := selected(s.policies, n.Node)
+	w := s.way(n, after)
 	n.policies, n.served = after, true
-	for i, snapshot := range list {
-		var err error
-		if i == len(list)-1 {
-			err = snapshot.Consistent()
-		}
-		if err == nil {
-			// It never waits: a stream's queue has room for one response of each type,
-			// and no more than one is outstanding.
-			err = s.cache.SetSnapshot(context.Background(), key, snapshot)
-		}
-		if err != nil {
-			s.log.Error("snapshot cannot be served", zap.String(fieldNode, n.id), zap.Error(err))
-			return
+	for _, snapshot := range w.snapshots {
+		// It never waits: a stream's queue has room for one response of each type,
+		// and no more than one is outstanding.
+		if err := s.cache.SetSnapshot(context.Background(), key, snapshot); err != nil {
+			w.err = err
+			break
 		}
 	}
+	if w.err != nil {
+		s.log.Error("snapshot cannot be served", zap.String(fieldNode, n.ID), zap.Error(w.err))
+	}
+}
+
+// way leads a node to the policies after. Nodes with the same way share the
+// snapshots: there may be a thousand. s.mu is held.
+func (s *Server) way(n *node, after []*Compiled) way {
+	key := identity(after)
+	if n.served {
+		key = identity(n.policies) + ">" + key
+	}
+	w, ok := s.ways[key]
+	if ok {
+		return w
+	}
+	list := []stage{whole(after)} // to whom nothing is broken
+	if n.served {
+		list = steps(n.policies, after)
+	}
+	for _, st := range list {
+		s.known.add(st)
+		w.snapshots = append(w.snapshots, st.snapshot())
+	}
+	if last := len(list) - 1; last >= 0 {
+		if w.err = w.snapshots[last].Consistent(); w.err != nil {
+			w.snapshots = w.snapshots[:last]
+		}
+	}
+	s.ways[key] = w
+	return w
+}
+
+// identity tells lists of policies apart.
+func identity(policies []*Compiled) string {
+	var b strings.Builder
+	for _, p := range policies {
+		b.WriteString(p.Name() + " " + p.Version + "\n")
+	}
+	return b.String()
 }
 
 const (
@@ -97,16 +151,21 @@ const (
 )
 
 // Serve answers on l until ctx ends, then ends every stream and returns. It
-// closes l. An error means that l failed.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+// closes l. An error means that l failed. transport nil is plain text.
+func (s *Server) Serve(ctx context.Context, l net.Listener, transport *Transport) error {
+	creds := insecure.NewCredentials()
+	if transport != nil {
+		creds = transport.Credentials()
+	}
 	g := grpc.NewServer(
+		grpc.Creds(creds),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
 	)
 	// The ADS server ends its streams when its context ends.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ads := serverv3.NewServer(ctx, s.cache, s.callbacks(), sotw.WithOrderedADS()) //nolint:contextcheck // callbacks get no context, and what they do never waits
+	ads := serverv3.NewServer(ctx, s.cache, s.callbacks(), sotw.WithOrderedADS())
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, ads)
 	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {

@@ -283,7 +283,7 @@ func TestChurn(t *testing.T) {
 		compiled(t, doc("digits", "  timeout: 1s\n")+"---\n"+doc("words", "  port: 1\n")),
 		compiled(t, doc("words", "  port: 1\n")),
 	}
-	last := version(clusters, variants[0])
+	last := version(whole(variants[0])[clusters])
 	var updates, nodes sync.WaitGroup
 	stop := make(chan struct{})
 	updates.Go(func() {

@@ -11,6 +11,7 @@ import (
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fridaymesh/friday/xds/control/policy"
 	"github.com/fridaymesh/friday/xds/resource"
 )
 
@@ -43,55 +44,62 @@ func shortType(url string) string {
 	return "other"
 }
 
-func (c *Compiled) resource(kind int) types.Resource {
-	switch kind {
-	case clusters:
-		return c.cluster
-	case endpoints:
-		return c.endpoints
-	case listeners:
-		return c.listener
-	default:
-		return c.routes
-	}
-}
-
 func responseType(kind int) types.ResponseType {
 	return [kinds]types.ResponseType{types.Cluster, types.Endpoint, types.Listener, types.Route}[kind]
 }
 
 // selected are the policies for a node, in their given order.
-func selected(policies []*Compiled, nodeID, nodeCluster string) []*Compiled {
+func selected(policies []*Compiled, n policy.Node) []*Compiled {
 	var chosen []*Compiled
 	for _, p := range policies {
-		if p.Selects(nodeID, nodeCluster) {
+		if p.Selects(n) {
 			chosen = append(chosen, p)
 		}
 	}
 	return chosen
 }
 
-// stage says of each kind which policies' resources are served.
-type stage [kinds][]*Compiled
+// stage is what is served of each kind, by name.
+type stage [kinds][]item
+
+// whole is the stage at which just policies are served.
+func whole(policies []*Compiled) (st stage) {
+	for kind := range st {
+		for _, p := range policies {
+			st[kind] = append(st[kind], p.items[kind]...)
+		}
+		// Equal resources in equal order have equal versions.
+		slices.SortFunc(st[kind], func(a, b item) int { return cmp.Compare(a.name, b.name) })
+	}
+	return st
+}
+
+// versions are those of the stage's kinds.
+func (st stage) versions() (list [kinds]string) {
+	for kind, items := range st {
+		list[kind] = version(items)
+	}
+	return list
+}
 
 func (st stage) snapshot() *cachev3.Snapshot {
 	s := &cachev3.Snapshot{}
-	for kind, policies := range st {
-		items := make([]types.Resource, len(policies))
-		for i, p := range policies {
-			items[i] = p.resource(kind)
+	for kind, items := range st {
+		resources := make([]types.Resource, len(items))
+		for i, it := range items {
+			resources[i] = it.resource
 		}
-		s.Resources[responseType(kind)] = cachev3.NewResources(version(kind, policies), items)
+		s.Resources[responseType(kind)] = cachev3.NewResources(version(items), resources)
 	}
 	return s
 }
 
-// version is the digest of the resources of one kind; also of none, since an
-// empty version would read as "nothing to tell".
-func version(kind int, policies []*Compiled) string {
+// version is the digest of resources of one kind; also of none, since an empty
+// version would read as "nothing to tell".
+func version(items []item) string {
 	h := sha256.New()
-	for _, p := range policies {
-		h.Write(fmt.Appendf(nil, "%s %s\n", p.Name(), p.digests[kind]))
+	for _, it := range items {
+		h.Write(fmt.Appendf(nil, "%s %s\n", it.name, it.digest))
 	}
 	return hex.EncodeToString(h.Sum(nil))[:digestLength]
 }
@@ -100,35 +108,41 @@ func version(kind int, policies []*Compiled) string {
 // without a moment in which a listener's route names a cluster that is not
 // there: first what is new upstream, then the listeners and routes, then away
 // with what nobody names any more (make before break, the order of the xDS
-// protocol page). The last snapshot holds just the policies after.
-func steps(before, after []*Compiled) []*cachev3.Snapshot {
-	both := slices.Clone(after)
-	for _, old := range before {
-		if !slices.ContainsFunc(after, func(p *Compiled) bool { return p.Name() == old.Name() }) {
-			both = append(both, old)
-		}
-	}
-	slices.SortFunc(both, byName) // as before and after are, so that equal lists have equal versions
-	now := stage{before, before, before, before}
-	var list []*cachev3.Snapshot
+// protocol page). The last stage holds just the policies after.
+func steps(before, after []*Compiled) []stage {
+	now, then := whole(before), whole(after)
+	both := stage{clusters: union(then[clusters], now[clusters]), endpoints: union(then[endpoints], now[endpoints])}
+	var list []stage
 	for _, step := range []struct {
-		kind     int
-		policies []*Compiled
+		kind  int
+		items []item
 	}{
-		{clusters, both},
-		{endpoints, both},
-		{listeners, after},
-		{routeSets, after},
-		{clusters, after},
-		{endpoints, after},
+		{clusters, both[clusters]},
+		{endpoints, both[endpoints]},
+		{listeners, then[listeners]},
+		{routeSets, then[routeSets]},
+		{clusters, then[clusters]},
+		{endpoints, then[endpoints]},
 	} {
-		if version(step.kind, now[step.kind]) == version(step.kind, step.policies) {
+		if version(now[step.kind]) == version(step.items) {
 			continue
 		}
-		now[step.kind] = step.policies
-		list = append(list, now.snapshot())
+		now[step.kind] = step.items
+		list = append(list, now)
 	}
 	return list
+}
+
+// union is first and what only second has, by name.
+func union(first, second []item) []item {
+	all := slices.Clone(first)
+	for _, it := range second {
+		if !slices.ContainsFunc(first, func(other item) bool { return other.name == it.name }) {
+			all = append(all, it)
+		}
+	}
+	slices.SortFunc(all, func(a, b item) int { return cmp.Compare(a.name, b.name) })
+	return all
 }
 
 func byName(a, b *Compiled) int { return cmp.Compare(a.Name(), b.Name()) }

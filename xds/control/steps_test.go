@@ -23,6 +23,14 @@ func inSnapshot(s *cachev3.Snapshot) string {
 
 func TestSteps(t *testing.T) {
 	a, b := compiled(t, doc("a", "")), compiled(t, doc("b", ""))
+	servers := func(list ...string) []*Compiled {
+		text := strings.Replace(doc("a", "  weights: {blue: 1}\n  servers:\n"), "  server: {endpoints: [\"127.0.0.1:8080\"]}\n", "", 1)
+		for _, name := range list {
+			text += "    " + name + ": {endpoints: [\"127.0.0.1:8080\"]}\n"
+		}
+		return compiled(t, text)
+	}
+	blue, green := servers("blue"), servers("blue", "green")
 	timeout := compiled(t, doc("a", "  timeout: 1s\n"))
 	for name, c := range map[string]struct {
 		before, after []*Compiled
@@ -37,16 +45,22 @@ func TestSteps(t *testing.T) {
 		}},
 		"one goes":    {slices.Concat(a, b), b, []string{"a b|a b|b|a b", "a b|a b|b|b", "b|a b|b|b", "b|b|b|b"}},
 		"routes only": {a, timeout, []string{"a|a|a|a"}},
+		"a server comes": {blue, green, []string{
+			"a.blue a.green|a.blue|a|a", "a.blue a.green|a.blue a.green|a|a", "a.blue a.green|a.blue a.green|a|a",
+		}},
+		"a server goes": {green, blue, []string{
+			"a.blue a.green|a.blue a.green|a|a", "a.blue|a.blue a.green|a|a", "a.blue|a.blue|a|a",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := steps(c.before, c.after)
 			var got []string
-			for _, s := range list {
-				got = append(got, inSnapshot(s))
+			for _, st := range list {
+				got = append(got, inSnapshot(st.snapshot()))
 			}
 			require.Equal(t, c.want, got)
 			if len(list) > 0 {
-				require.NoError(t, list[len(list)-1].Consistent())
+				require.NoError(t, list[len(list)-1].snapshot().Consistent())
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -8,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -22,40 +24,55 @@ const upstreamOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // translate makes the resources of p, and their digests.
 func translate(p *policy.Policy) (*Compiled, error) {
 	c := &Compiled{Policy: p}
-	var err error
-	if c.cluster, err = upstreamCluster(p); err != nil {
-		return nil, err
-	}
-	if c.endpoints, err = assignment(p); err != nil {
-		return nil, err
-	}
-	if c.listener, err = listener(p); err != nil {
-		return nil, err
-	}
-	if c.routes, err = routes(p); err != nil {
-		return nil, err
-	}
-	// A client warms a changed cluster until it has heard of its endpoints again,
-	// and a changed listener until it has heard of its routes; so what a resource
-	// hangs on is part of its version, and both are sent.
-	for i, messages := range [kinds][]proto.Message{
-		clusters:  {c.cluster},
-		endpoints: {c.cluster, c.endpoints},
-		listeners: {c.listener},
-		routeSets: {c.listener, c.routes},
-	} {
-		if c.digests[i], err = digest(messages...); err != nil {
+	for _, g := range p.Groups() {
+		name := p.Cluster(g.Name)
+		cluster, err := upstreamCluster(name, g.Server)
+		if err != nil {
+			return nil, err
+		}
+		assigned, err := assignment(name, g)
+		if err != nil {
+			return nil, err
+		}
+		// A client warms a changed cluster until it has heard of its endpoints again,
+		// and a changed listener until it has heard of its routes; so what a resource
+		// hangs on is part of its version, and both are sent.
+		if err := errors.Join(c.add(clusters, name, cluster), c.add(endpoints, name, assigned, cluster)); err != nil {
 			return nil, err
 		}
 	}
-	c.Version, err = digest(c.cluster, c.endpoints, c.listener, c.routes)
+	l, err := listener(p)
+	if err != nil {
+		return nil, err
+	}
+	r, err := routes(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(c.add(listeners, p.Name(), l), c.add(routeSets, p.Name(), r, l)); err != nil {
+		return nil, err
+	}
+	var all []proto.Message
+	for kind, items := range c.items {
+		c.digests[kind] = version(items)
+		for _, it := range items {
+			all = append(all, it.resource)
+		}
+	}
+	c.Version, err = digest(all...)
 	return c, err
+}
+
+// add takes a resource in, with what it hangs on.
+func (c *Compiled) add(kind int, name string, r types.Resource, on ...proto.Message) error {
+	d, err := digest(append(on, r)...)
+	c.items[kind] = append(c.items[kind], item{policy: c, name: name, digest: d, resource: r})
+	return err
 }
 
 // upstreamCluster writes the defaults out, so that two versions of the sidecar
 // cannot differ about them.
-func upstreamCluster(p *policy.Policy) (*clusterv3.Cluster, error) {
-	server := p.Spec().GetServer()
+func upstreamCluster(name string, server *policyv1alpha1.Server) (*clusterv3.Cluster, error) {
 	options, err := pack(&httpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout: or(server.GetIdleTimeout(), durationpb.New(policy.DefaultIdleTimeout)),
@@ -76,7 +93,7 @@ func upstreamCluster(p *policy.Policy) (*clusterv3.Cluster, error) {
 		balancing = clusterv3.Cluster_LEAST_REQUEST
 	}
 	return &clusterv3.Cluster{
-		Name:                          p.Name(),
+		Name:                          name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:              &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads()},
 		ConnectTimeout:                or(server.GetConnectTimeout(), durationpb.New(policy.DefaultConnectTimeout)),
@@ -85,19 +102,19 @@ func upstreamCluster(p *policy.Policy) (*clusterv3.Cluster, error) {
 	}, nil
 }
 
-func assignment(p *policy.Policy) (*endpointv3.ClusterLoadAssignment, error) {
+func assignment(name string, g policy.Group) (*endpointv3.ClusterLoadAssignment, error) {
 	var members []*endpointv3.LbEndpoint
-	for i, text := range p.Spec().GetServer().GetEndpoints() {
+	for i, text := range g.Server.GetEndpoints() {
 		ap, err := netip.ParseAddrPort(text)
 		if err != nil { // the decoder has let it through, so it cannot be
-			return nil, fmt.Errorf("spec.server.endpoints[%d]: %q: %w", i, text, err)
+			return nil, fmt.Errorf("%s.endpoints[%d]: %q: %w", g.Path, i, text, err)
 		}
 		members = append(members, &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
 			Endpoint: &endpointv3.Endpoint{Address: address(ap.Addr().String(), uint32(ap.Port()))},
 		}})
 	}
 	return &endpointv3.ClusterLoadAssignment{
-		ClusterName: p.Name(),
+		ClusterName: name,
 		Endpoints:   []*endpointv3.LocalityLbEndpoints{{LbEndpoints: members}},
 	}, nil
 }

@@ -39,6 +39,11 @@ func sameAddress(a, b string) bool {
 // overlap says whether a node could be selected by both.
 func overlap(a, b *policyv1alpha1.Selector) bool {
 	may := func(x, y string) bool { return x == "" || y == "" || x == y }
+	for key, x := range a.GetNodeMetadata() {
+		if y, both := b.GetNodeMetadata()[key]; both && x != y {
+			return false
+		}
+	}
 	return may(a.GetNodeId(), b.GetNodeId()) && may(a.GetNodeCluster(), b.GetNodeCluster())
 }
 

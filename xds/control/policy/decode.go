@@ -50,6 +50,7 @@ func Decode(file string, data []byte) ([]*Policy, error) {
 		d := &decoder{file: file, lines: map[string]int{}, failed: map[string]bool{}, aliased: aliased}
 		if p := d.document(doc.Content[0]); p != nil {
 			d.problems = append(d.problems, validate(p, d.failed)...)
+			p.Text = documentText(data, doc.Content[0])
 			policies = append(policies, p)
 		}
 		problems = append(problems, d.problems...)

@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, "digits", got[0].Name())
 	require.EqualValues(t, 19080, got[0].Port())
 	require.Equal(t, "0.0.0.0", got[0].Address())
-	require.True(t, got[0].Selects("any", "any"))
+	require.True(t, got[0].Selects(policy.Node{ID: "any", Cluster: "any"}))
 	require.Equal(t, 5, got[0].Line("spec.server.endpoints[0]"))
 	require.Equal(t, 4, got[0].Line("spec.routes[3].prefix"), "the nearest that is there")
 }
@@ -178,8 +178,14 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, p := range policies {
 			require.NotEmpty(t, p.Name())
-			require.NotEmpty(t, p.Spec().GetServer().GetEndpoints())
-			require.NotZero(t, p.Line("spec.server.endpoints"))
+			for _, g := range p.Groups() {
+				require.NotEmpty(t, g.Server.GetEndpoints())
+				require.NotZero(t, p.Line(g.Path+".endpoints"))
+			}
+			again, err := policy.Decode("f", []byte(p.Text))
+			require.NoError(t, err, "%s", p.Text)
+			require.Len(t, again, 1)
+			require.True(t, proto.Equal(p.Doc, again[0].Doc), "%s", p.Text)
 			require.NotNil(t, p.Conflict(p), "a policy is never beside itself")
 		}
 	})

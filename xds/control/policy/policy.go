@@ -28,6 +28,8 @@ type Policy struct {
 	File string
 	// Doc is the document; defaults are not written into it.
 	Doc *policyv1alpha1.InferencePolicy
+	// Text is the document as it was written, comments included.
+	Text string
 
 	lines map[string]int // field path -> line
 }
@@ -54,11 +56,22 @@ func (p *Policy) Address() string {
 	return DefaultAddress
 }
 
-// Selects says whether the policy is for a node of that id and cluster.
-func (p *Policy) Selects(nodeID, nodeCluster string) bool {
+// Node is what a selector sees of a sidecar.
+type Node struct {
+	ID, Cluster string
+	// Metadata are the members of node.metadata, as text.
+	Metadata map[string]string
+}
+
+// Selects says whether the policy is for a node.
+func (p *Policy) Selects(n Node) bool {
 	s := p.Spec().GetSelector()
-	return (s.GetNodeId() == "" || s.GetNodeId() == nodeID) &&
-		(s.GetNodeCluster() == "" || s.GetNodeCluster() == nodeCluster)
+	for key, want := range s.GetNodeMetadata() {
+		if got, ok := n.Metadata[key]; !ok || got != want {
+			return false
+		}
+	}
+	return (s.GetNodeId() == "" || s.GetNodeId() == n.ID) && (s.GetNodeCluster() == "" || s.GetNodeCluster() == n.Cluster)
 }
 
 // Line is where the field of that path stands, or the nearest around it that is

@@ -67,14 +67,26 @@ func TestRefusals(t *testing.T) {
 		"route without prefix":    {spec("routes: [{timeout: 1s}]"), []string{"6: spec.routes[0].prefix: missing"}},
 		"route without slash":     {spec("routes: [{prefix: v1}]"), []string{`6: spec.routes[0].prefix: "v1": must begin with /`}},
 		"route never reached":     {spec("routes:", "- prefix: /v1", "- prefix: /v1/embeddings"), []string{`8: spec.routes[1].prefix: "/v1/embeddings": never reached, since routes[0] on line 7 takes "/v1" first`}},
-		"other kind":              {"kind: ConfigMap\ndata: {a: b}\n", []string{`1: kind: "ConfigMap": must be InferencePolicy`}},
-		"other version":           {strings.Replace(minimal, "v1alpha1", "v1", 1), []string{`1: apiVersion: "friday.dev/v1": must be friday.dev/v1alpha1`}},
-		"no version, no kind":     {"metadata: {name: a}\nspec:\n" + server, []string{"1: apiVersion: missing: write friday.dev/v1alpha1", "1: kind: missing: write InferencePolicy"}},
-		"no name":                 {strings.Replace(minimal, "{name: digits}", "{}", 1), []string{"3: metadata.name: missing"}},
-		"bad name":                {strings.Replace(minimal, "digits", "Digits_1", 1), []string{`3: metadata.name: "Digits_1": must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -`}},
-		"no policy":               {"- 1\n", []string{"1: a list: must be a policy: a mapping with apiVersion, kind, metadata and spec"}},
-		"no YAML":                 {"a: [1\nb: 2\n", []string{"1: not YAML: did not find expected ',' or ']'"}},
-		"second document":         {minimal + "---\n" + minimal + "  port: 0\n", []string{"12: spec.port: 0: must be 1 to 65535"}},
+		"server and servers":      {spec("servers: {a: {endpoints: [127.0.0.1:1]}}"), []string{"6: spec.servers: must not stand beside spec.server: move that into servers, under a name"}},
+		"servers without weights": {head + "  servers:\n    a: {endpoints: [127.0.0.1:1]}\n", []string{"4: spec.weights: missing: say how the servers share the requests, as {a: 100}"}},
+		"weights without servers": {spec("weights: {a: 1}"), []string{"6: spec.weights: nothing to share: they go with spec.servers"}},
+		"weights of nothing":      {head + "  servers: {a: {endpoints: [127.0.0.1:1]}}\n  weights: {a: 0}\n", []string{"6: spec.weights: 0 in all: must be 1 to 4294967295"}},
+		"an unknown server": {
+			head + "  servers: {blue: {endpoints: [127.0.0.1:1]}}\n  weights: {blu: 1}\n  routes: [{prefix: /a, weights: {blue: 1, red: 1}}]\n",
+			[]string{`6: spec.weights["blu"]: is none of spec.servers, did you mean blue?`, `7: spec.routes[0].weights["red"]: is none of spec.servers`},
+		},
+		"a bad server": {
+			head + "  servers:\n    A_1: {}\n  weights: {A_1: 1}\n",
+			[]string{`6: spec.servers["A_1"]: must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -`, `6: spec.servers["A_1"].endpoints: missing: name at least one IP:port`},
+		},
+		"other kind":          {"kind: ConfigMap\ndata: {a: b}\n", []string{`1: kind: "ConfigMap": must be InferencePolicy`}},
+		"other version":       {strings.Replace(minimal, "v1alpha1", "v1", 1), []string{`1: apiVersion: "friday.dev/v1": must be friday.dev/v1alpha1`}},
+		"no version, no kind": {"metadata: {name: a}\nspec:\n" + server, []string{"1: apiVersion: missing: write friday.dev/v1alpha1", "1: kind: missing: write InferencePolicy"}},
+		"no name":             {strings.Replace(minimal, "{name: digits}", "{}", 1), []string{"3: metadata.name: missing"}},
+		"bad name":            {strings.Replace(minimal, "digits", "Digits_1", 1), []string{`3: metadata.name: "Digits_1": must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -`}},
+		"no policy":           {"- 1\n", []string{"1: a list: must be a policy: a mapping with apiVersion, kind, metadata and spec"}},
+		"no YAML":             {"a: [1\nb: 2\n", []string{"1: not YAML: did not find expected ',' or ']'"}},
+		"second document":     {minimal + "---\n" + minimal + "  port: 0\n", []string{"12: spec.port: 0: must be 1 to 65535"}},
 		"all at once": {
 			head + "  port: 0\n  server: {endpoints: [7, localhost:1], idletimeout: 1s}\n  timeout: 5\n",
 			[]string{
@@ -116,6 +128,7 @@ func TestConflict(t *testing.T) {
 			minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_id: b}\n"),
 			`b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`,
 		},
+		"disjoint metadata":  {minimal + "  selector: {node_metadata: {a: b}}\n", named("  selector: {node_metadata: {a: c}}\n"), ""},
 		"other port":         {minimal, named("  port: 1\n"), ""},
 		"other address":      {minimal + "  address: 127.0.0.2\n", named("  address: 127.0.0.1\n"), ""},
 		"disjoint selectors": {minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_cluster: b}\n"), ""},
@@ -130,9 +143,9 @@ func TestConflict(t *testing.T) {
 			require.Equal(t, c.want, got.Error())
 		})
 	}
-	require.True(t, first.Selects("", ""))
+	require.True(t, first.Selects(policy.Node{}))
 	only := decode("c.yaml", minimal+"  selector: {node_cluster: a, node_id: n}\n")
-	require.True(t, only.Selects("n", "a"))
-	require.False(t, only.Selects("n", "b"))
-	require.False(t, only.Selects("m", "a"))
+	require.True(t, only.Selects(policy.Node{ID: "n", Cluster: "a"}))
+	require.False(t, only.Selects(policy.Node{ID: "n", Cluster: "b"}))
+	require.False(t, only.Selects(policy.Node{ID: "m", Cluster: "a"}))
 }

@@ -23,7 +23,8 @@ func validate(p *Policy, failed map[string]bool) Problems {
 		return v.problems
 	}
 	v.listening()
-	v.server()
+	v.servers()
+	v.weights("spec.weights", v.p.Spec().GetWeights())
 	v.routes()
 	return v.problems
 }
@@ -72,38 +73,6 @@ func (v *validator) listening() {
 	}
 }
 
-func (v *validator) server() {
-	server := v.p.Spec().GetServer()
-	if len(server.GetEndpoints()) == 0 { // one that failed holds its place
-		v.add("spec.server.endpoints", "missing: name at least one IP:port")
-	}
-	seen := map[netip.AddrPort]int{}
-	for i, text := range server.GetEndpoints() {
-		path := fmt.Sprintf("spec.server.endpoints[%d]", i)
-		ap, err := netip.ParseAddrPort(text)
-		switch {
-		case err != nil:
-			v.add(path, "%s: %s", quote(text), endpointFault(text))
-			continue
-		case ap.Port() == 0:
-			v.add(path, "%s: the port must be 1 to 65535", quote(text))
-			continue
-		case ap.Addr().Zone() != "":
-			v.add(path, "%s: must not have a zone", quote(text))
-			continue
-		}
-		if before, twice := seen[ap]; twice {
-			v.add(path, "%s: is endpoints[%d] already", quote(text), before)
-		}
-		seen[ap] = i
-		if v.itself(ap) {
-			v.add(path, "%s: is the address that the policy listens on, requests would go in a circle", quote(text))
-		}
-	}
-	v.positive("spec.server.connect_timeout", server.GetConnectTimeout())
-	v.positive("spec.server.idle_timeout", server.GetIdleTimeout())
-}
-
 // endpointFault says what is wrong with a text that is no IP:port.
 func endpointFault(text string) string {
 	host, port, ok := strings.Cut(text, ":")
@@ -145,6 +114,7 @@ func (v *validator) routes() {
 	for i, r := range routes {
 		path := fmt.Sprintf("spec.routes[%d].prefix", i)
 		prefix := r.GetPrefix()
+		v.weights(fmt.Sprintf("spec.routes[%d].weights", i), r.GetWeights())
 		switch {
 		case prefix == "":
 			v.add(path, "missing")

@@ -220,7 +220,13 @@ type InferencePolicySpec struct {
 	Routes []*Route `protobuf:"bytes,6,rep,name=routes,proto3" json:"routes,omitempty"`
 	// The longest time from a request's head to the end of its response, with
 	// the time in which its body arrives. Default 0: none.
-	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// In place of server: several groups of servers by name (a DNS label), such as
+	// the model's old and new version, among which weights shares the requests.
+	Servers map[string]*Server `protobuf:"bytes,8,rep,name=servers,proto3" json:"servers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How servers share the requests: each gets its weight of the sum. Those that
+	// are not named get none. `fridayctl shift` moves weights step by step.
+	Weights       map[string]uint32 `protobuf:"bytes,9,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -304,12 +310,28 @@ func (x *InferencePolicySpec) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *InferencePolicySpec) GetServers() map[string]*Server {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *InferencePolicySpec) GetWeights() map[string]uint32 {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
 type Selector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sidecar's --node-cluster.
 	NodeCluster string `protobuf:"bytes,1,opt,name=node_cluster,json=nodeCluster,proto3" json:"node_cluster,omitempty"`
 	// The sidecar's --node-id.
-	NodeId        string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Members of the sidecar's node.metadata, which must have these values.
+	NodeMetadata  map[string]string `protobuf:"bytes,3,rep,name=node_metadata,json=nodeMetadata,proto3" json:"node_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +378,13 @@ func (x *Selector) GetNodeId() string {
 		return x.NodeId
 	}
 	return ""
+}
+
+func (x *Selector) GetNodeMetadata() map[string]string {
+	if x != nil {
+		return x.NodeMetadata
+	}
+	return nil
 }
 
 type Server struct {
@@ -489,7 +518,9 @@ type Route struct {
 	// The filters that differ there; each replaces the policy's own whole.
 	Filters *Filters `protobuf:"bytes,2,opt,name=filters,proto3" json:"filters,omitempty"`
 	// Replaces the policy's timeout.
-	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Replaces the policy's weights.
+	Weights       map[string]uint32 `protobuf:"bytes,4,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +576,13 @@ func (x *Route) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Route) GetWeights() map[string]uint32 {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
 var File_friday_policy_v1alpha1_policy_proto protoreflect.FileDescriptor
 
 const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
@@ -565,7 +603,7 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x05\n" +
 	"\x13InferencePolicySpec\x12<\n" +
 	"\bselector\x18\x01 \x01(\v2 .friday.policy.v1alpha1.SelectorR\bselector\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
@@ -573,10 +611,22 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\v2\x1e.friday.policy.v1alpha1.ServerR\x06server\x129\n" +
 	"\afilters\x18\x05 \x01(\v2\x1f.friday.policy.v1alpha1.FiltersR\afilters\x125\n" +
 	"\x06routes\x18\x06 \x03(\v2\x1d.friday.policy.v1alpha1.RouteR\x06routes\x123\n" +
-	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\"F\n" +
+	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12R\n" +
+	"\aservers\x18\b \x03(\v28.friday.policy.v1alpha1.InferencePolicySpec.ServersEntryR\aservers\x12R\n" +
+	"\aweights\x18\t \x03(\v28.friday.policy.v1alpha1.InferencePolicySpec.WeightsEntryR\aweights\x1aZ\n" +
+	"\fServersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
+	"\x05value\x18\x02 \x01(\v2\x1e.friday.policy.v1alpha1.ServerR\x05value:\x028\x01\x1a:\n" +
+	"\fWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xe0\x01\n" +
 	"\bSelector\x12!\n" +
 	"\fnode_cluster\x18\x01 \x01(\tR\vnodeCluster\x12\x17\n" +
-	"\anode_id\x18\x02 \x01(\tR\x06nodeId\"\xb2\x02\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12W\n" +
+	"\rnode_metadata\x18\x03 \x03(\v22.friday.policy.v1alpha1.Selector.NodeMetadataEntryR\fnodeMetadata\x1a?\n" +
+	"\x11NodeMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
 	"\x06Server\x12\x1c\n" +
 	"\tendpoints\x18\x01 \x03(\tR\tendpoints\x12S\n" +
 	"\x0eload_balancing\x18\x02 \x01(\x0e2,.friday.policy.v1alpha1.Server.LoadBalancingR\rloadBalancing\x12B\n" +
@@ -587,11 +637,15 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\rLEAST_REQUEST\x10\x01\"\x83\x01\n" +
 	"\aFilters\x129\n" +
 	"\x05batch\x18\x01 \x01(\v2#.friday.filters.http.batch.v1.BatchR\x05batch\x12=\n" +
-	"\x06stream\x18\x02 \x01(\v2%.friday.filters.http.stream.v1.StreamR\x06stream\"\x8f\x01\n" +
+	"\x06stream\x18\x02 \x01(\v2%.friday.filters.http.stream.v1.StreamR\x06stream\"\x91\x02\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x129\n" +
 	"\afilters\x18\x02 \x01(\v2\x1f.friday.policy.v1alpha1.FiltersR\afilters\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeoutBLZJgithub.com/fridaymesh/friday/xds/api/friday/policy/v1alpha1;policyv1alpha1b\x06proto3"
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12D\n" +
+	"\aweights\x18\x04 \x03(\v2*.friday.policy.v1alpha1.Route.WeightsEntryR\aweights\x1a:\n" +
+	"\fWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01BLZJgithub.com/fridaymesh/friday/xds/api/friday/policy/v1alpha1;policyv1alpha1b\x06proto3"
 
 var (
 	file_friday_policy_v1alpha1_policy_proto_rawDescOnce sync.Once
@@ -606,7 +660,7 @@ func file_friday_policy_v1alpha1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_friday_policy_v1alpha1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_friday_policy_v1alpha1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_friday_policy_v1alpha1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
 	(Server_LoadBalancing)(0),   // 0: friday.policy.v1alpha1.Server.LoadBalancing
 	(*InferencePolicy)(nil),     // 1: friday.policy.v1alpha1.InferencePolicy
@@ -618,9 +672,13 @@ var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
 	(*Route)(nil),               // 7: friday.policy.v1alpha1.Route
 	nil,                         // 8: friday.policy.v1alpha1.Metadata.LabelsEntry
 	nil,                         // 9: friday.policy.v1alpha1.Metadata.AnnotationsEntry
-	(*durationpb.Duration)(nil), // 10: google.protobuf.Duration
-	(*v1.Batch)(nil),            // 11: friday.filters.http.batch.v1.Batch
-	(*v11.Stream)(nil),          // 12: friday.filters.http.stream.v1.Stream
+	nil,                         // 10: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
+	nil,                         // 11: friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
+	nil,                         // 12: friday.policy.v1alpha1.Selector.NodeMetadataEntry
+	nil,                         // 13: friday.policy.v1alpha1.Route.WeightsEntry
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
+	(*v1.Batch)(nil),            // 15: friday.filters.http.batch.v1.Batch
+	(*v11.Stream)(nil),          // 16: friday.filters.http.stream.v1.Stream
 }
 var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	2,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
@@ -631,19 +689,24 @@ var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	5,  // 5: friday.policy.v1alpha1.InferencePolicySpec.server:type_name -> friday.policy.v1alpha1.Server
 	6,  // 6: friday.policy.v1alpha1.InferencePolicySpec.filters:type_name -> friday.policy.v1alpha1.Filters
 	7,  // 7: friday.policy.v1alpha1.InferencePolicySpec.routes:type_name -> friday.policy.v1alpha1.Route
-	10, // 8: friday.policy.v1alpha1.InferencePolicySpec.timeout:type_name -> google.protobuf.Duration
-	0,  // 9: friday.policy.v1alpha1.Server.load_balancing:type_name -> friday.policy.v1alpha1.Server.LoadBalancing
-	10, // 10: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
-	10, // 11: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
-	11, // 12: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
-	12, // 13: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
-	6,  // 14: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
-	10, // 15: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 8: friday.policy.v1alpha1.InferencePolicySpec.timeout:type_name -> google.protobuf.Duration
+	10, // 9: friday.policy.v1alpha1.InferencePolicySpec.servers:type_name -> friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
+	11, // 10: friday.policy.v1alpha1.InferencePolicySpec.weights:type_name -> friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
+	12, // 11: friday.policy.v1alpha1.Selector.node_metadata:type_name -> friday.policy.v1alpha1.Selector.NodeMetadataEntry
+	0,  // 12: friday.policy.v1alpha1.Server.load_balancing:type_name -> friday.policy.v1alpha1.Server.LoadBalancing
+	14, // 13: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
+	14, // 14: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
+	15, // 15: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
+	16, // 16: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
+	6,  // 17: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
+	14, // 18: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
+	13, // 19: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
+	5,  // 20: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_friday_policy_v1alpha1_policy_proto_init() }
@@ -657,7 +720,7 @@ func file_friday_policy_v1alpha1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_friday_policy_v1alpha1_policy_proto_rawDesc), len(file_friday_policy_v1alpha1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestControlUsedWrongly(t *testing.T) {
+	for says, args := range map[string][]string{
+		`-o: "yaml"`:                              {"history", "-o", "yaml"},
+		`--control: "http://x"`:                   {"history", "--control", "http://x"},
+		"at most two versions":                    {"diff", "1", "2", "3"},
+		`"x" is not the number of a version`:      {"diff", "x"},
+		"--to VERSION or --release":               {"rollback", "--to", "1", "--release"},
+		"one node at a time":                      {"dump", "a", "b"},
+		"one route at a time":                     {"shift", "a", "b"},
+		"--abort and --to exclude each other":     {"shift", "a", "--abort", "--to", "b=1"},
+		"a route is needed":                       {"shift", "--to", "b=1"},
+		"--to is missing":                         {"shift", "a"},
+		`"b" is not SERVER=PERCENT`:               {"shift", "a", "--to", "b"},
+		"whole number from 0 to 100":              {"shift", "a", "--to", "b=101"},
+		`"b" is named twice`:                      {"shift", "a", "--to", "b=1,b=2"},
+		`--max-errors: "2": must be 0% to 100%`:   {"shift", "a", "--to", "b=1", "--max-errors", "2"},
+		"--over 1s, --steps 0, --max-p99 0s: mus": {"shift", "a", "--to", "b=1", "--over", "1s", "--steps", "0"},
+	} {
+		code, _, errs := fridayctl(t, args...)
+		require.Equal(t, 2, code, "%v: %s", args, errs)
+		require.Contains(t, errs, says)
+	}
+}
+
+func TestControlCannotBeAsked(t *testing.T) {
+	code, _, errs := fridayctl(t, "history", "--control", "127.0.0.1:1")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "fridayd at 127.0.0.1:1 cannot be asked: ")
+
+	for says, answer := range map[string]http.HandlerFunc{
+		"is not fridayd's answer": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"is it fridayd's admin door": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "not found; there are\n/ready", http.StatusNotFound)
+		},
+		"version 9: is not kept": func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.Header.Get("X-Friday-User"), "@") {
+				t.Error("nobody asks")
+			}
+			http.Error(w, "version 9: is not kept", http.StatusNotFound)
+		},
+	} {
+		srv := httptest.NewServer(answer)
+		code, _, errs := fridayctl(t, "rollback", "--to", "9", "--control", hostOf(srv.URL))
+		srv.Close()
+		require.Equal(t, 1, code)
+		require.Contains(t, errs, says)
+	}
+}
