@@ -66,8 +66,10 @@ func outlierCases() []Case {
 		{Name: "all but one ejected", Config: pick("outlier_detection: {interval: 60s, consecutive_5xx: 2, max_ejection_percent: 67}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},", group("", member("a"), member("b"), member("c"))), Each: fail("status=500", 20, func(t *testing.T, s *side) any { t.Helper(); return len(counts(t, s, 6)) })},
 		{Name: "too few may be ejected", Config: pick("outlier_detection: {interval: 60s, consecutive_5xx: 2},", two), Each: fail("status=500 at=a", 8, who(10))},
 		{Name: "one may be ejected always", Config: pick("outlier_detection: {interval: 60s, consecutive_5xx: 2, always_eject_one_host: true}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},", two), Each: fail("status=500 at=a", 8, until("b"))},
-		{Name: "ejected and back again", Config: pick("outlier_detection: {interval: 0.2s, base_ejection_time: 0.5s, max_ejection_percent: 100, consecutive_5xx: 2}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},", two),
-			Each: fail("status=500 at=a", 6, until("a", "b"))},
+		{
+			Name: "ejected and back again", Config: pick("outlier_detection: {interval: 0.2s, base_ejection_time: 0.5s, max_ejection_percent: 100, consecutive_5xx: 2}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},", two),
+			Each: fail("status=500 at=a", 6, until("a", "b")),
+		},
 		{Name: "failure percentage", Config: pick("outlier_detection: {interval: 0.5s, max_ejection_percent: 100, consecutive_5xx: 1000, enforcing_success_rate: 0, failure_percentage_threshold: 60, enforcing_failure_percentage: 100, failure_percentage_minimum_hosts: 2, failure_percentage_request_volume: 3}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},",
 			group("", member("a"), member("b"), member("c"))), Each: fail("status=500 at=a", 30, until("b", "c"))},
 		{Name: "success rate", Config: pick("outlier_detection: {interval: 0.5s, max_ejection_percent: 100, consecutive_5xx: 1000, success_rate_minimum_hosts: 3, success_rate_request_volume: 5, success_rate_stdev_factor: 1000}, common_lb_config: {healthy_panic_threshold: {value: 0}, update_merge_window: 0s},",

@@ -58,7 +58,8 @@ func judgeError(err *proxy.Error) (remedy, string) {
 		return halve, "reset"
 	case proxy.FlagUpstreamConnection, proxy.FlagNoHealthyUpstream, proxy.FlagNoCluster, proxy.FlagNoRoute,
 		proxy.FlagTimeout, proxy.FlagOverflow, proxy.FlagDownstreamGone, proxy.FlagDownstreamProtocol,
-		proxy.FlagDownstreamTooLarge, proxy.FlagDraining:
+		proxy.FlagDownstreamTooLarge, proxy.FlagDraining, proxy.FlagStreamIdle, proxy.FlagDuration,
+		proxy.FlagDropOverload, proxy.FlagFaultAbort, proxy.FlagRateLimited, proxy.FlagDenied, proxy.FlagNoFilterConfig:
 	}
 	return share, ""
 }

@@ -57,6 +57,9 @@ func (n *names) update() {
 	}
 }
 
+// begin begins to resolve host; that goes on when whoever asked has gone.
+//
+//nolint:contextcheck,nolintlint // its callers are spared by it, which the second does not see
 func (n *names) begin(host string) *name {
 	ctx, cancel := context.WithCancel(context.Background())
 	one := &name{host: host, cancel: cancel}

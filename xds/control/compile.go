@@ -121,8 +121,6 @@ func refusal(p *policy.Policy, err error) policy.Problems {
 
 // accepted runs the resources through what a sidecar does with them, short of
 // putting them in force.
-//
-//nolint:contextcheck,nolintlint // what is built here is let go of at once; the callers are spared by it, which the second does not see
 func (c *Compiler) accepted(out *Compiled) error {
 	var errs []error
 	parse := func(m proto.Message) any {
