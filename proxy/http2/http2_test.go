@@ -255,7 +255,7 @@ func TestServerIsNotKeptBusy(t *testing.T) {
 func TestGivenUpBodiesAreGivenBack(t *testing.T) {
 	t.Parallel()
 	a, b := pair(t)
-	serve(t, a, Config{}, echo)
+	serve(t, a, Config{MaxStreams: 1000}, echo)
 	p := newPeer(t, b, true)
 	piece := make([]byte, 1<<10)
 	var all bytes.Buffer
