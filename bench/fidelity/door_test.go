@@ -120,6 +120,12 @@ func newFriday(t testing.TB, r *config.Resources) *server.Server {
 // resources are those of "friday proxy --upstream", with settings.
 func resources(t testing.TB, upstream string, settings ...setting) *config.Resources {
 	t.Helper()
+	return compiled(t, source(t, upstream, settings...))
+}
+
+// source is their bootstrap.
+func source(t testing.TB, upstream string, settings ...setting) *bootstrapv3.Bootstrap {
+	t.Helper()
 	flags := bootstrap.Flags{Upstream: upstream, Listen: "127.0.0.1:0", NodeID: "fidelity"}
 	batch := &batchv1.Batch{}
 	for _, set := range settings {
@@ -128,6 +134,11 @@ func resources(t testing.TB, upstream string, settings ...setting) *config.Resou
 	src, err := flags.Bootstrap(t.Context())
 	require.NoError(t, err)
 	setBatch(t, src, batch)
+	return src
+}
+
+func compiled(t testing.TB, src *bootstrapv3.Bootstrap) *config.Resources {
+	t.Helper()
 	b, err := bootstrap.Compile(src, &resource.Parser{Registry: standard.Registry()})
 	require.NoError(t, err)
 	return b.Static

@@ -4,6 +4,7 @@ package standard
 import (
 	"github.com/fridaymesh/friday/filters"
 	"github.com/fridaymesh/friday/filters/batch"
+	"github.com/fridaymesh/friday/filters/cache"
 	"github.com/fridaymesh/friday/filters/stream"
 )
 
@@ -11,6 +12,7 @@ import (
 func Registry() *filters.Registry {
 	return filters.NewRegistry(
 		batch.Factory{},
+		cache.Factory{},
 		stream.Factory{},
 	)
 }

@@ -18,6 +18,7 @@ func New(o Options) http.Handler {
 	metrics := promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})
 	d.entries = []entry{
 		{"/", "this page for people", get, d.page},
+		{"/cache/purge", "drop what is cached; ?model=NAME: of that model only", post, d.purge},
 		{"/clusters", "endpoints of every cluster; ?format=json", get, d.clusters},
 		{"/config_dump", "the configuration in force; ?resource=FIELD for one kind of resource", get, d.configDump},
 		{"/debug/pprof/", "profiles of the process", get, profile},

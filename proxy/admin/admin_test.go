@@ -82,7 +82,11 @@ func start(t *testing.T, public bool) (*process, string) {
 				p.note("drain")
 			}
 		},
-		Quit:     func() { p.note("quit") },
+		Quit: func() { p.note("quit") },
+		Purge: func(model string) int {
+			p.note("purge " + model)
+			return 7
+		},
 		Registry: reg,
 		Level:    p.level,
 		Info: admin.Info{
@@ -129,6 +133,23 @@ func TestReady(t *testing.T) {
 		require.Equal(t, 200, resp.StatusCode)
 		require.Equal(t, "LIVE\n", body)
 	}
+}
+
+func TestPurge(t *testing.T) {
+	p, url := start(t, false)
+	for query, want := range map[string]string{"": "purge ", "?model=a%2Fb": "purge a/b"} {
+		resp, body := call(t, "POST", url+"/cache/purge"+query)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, "purged 7\n", body)
+		require.Contains(t, p.noted(), want)
+	}
+	for _, query := range []string{"?model=", "?cluster=a"} {
+		resp, _ := call(t, "POST", url+"/cache/purge"+query)
+		require.Equal(t, 400, resp.StatusCode)
+	}
+	resp, _ := call(t, "GET", url+"/cache/purge")
+	require.Equal(t, 405, resp.StatusCode)
+	require.Len(t, p.noted(), 2)
 }
 
 func TestMetrics(t *testing.T) {

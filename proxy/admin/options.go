@@ -25,6 +25,9 @@ type Options struct {
 	// Drain stops taking connections: at once, or gracefully, telling callers to
 	// go first. It does not wait for them.
 	Drain func(graceful bool)
+	// Purge drops what is cached of a model, of all where it is empty, and says how
+	// many answers that were.
+	Purge func(model string) int
 	// Quit begins the end of the process, as SIGTERM does. It does not wait for it.
 	Quit func()
 

@@ -100,6 +100,21 @@ func (d *door) drain(w http.ResponseWriter, r *http.Request) {
 	text(w, http.StatusOK, "OK\n")
 }
 
+func (d *door) purge(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	for name := range query {
+		if name != "model" {
+			text(w, http.StatusBadRequest, strconv.Quote(name)+" is not known: only model is\n")
+			return
+		}
+	}
+	if query.Has("model") && query.Get("model") == "" {
+		text(w, http.StatusBadRequest, "model: empty: leave it out to purge all\n")
+		return
+	}
+	text(w, http.StatusOK, "purged "+strconv.Itoa(d.o.Purge(query.Get("model")))+"\n")
+}
+
 func (d *door) quit(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusOK, "OK\n")
 	// The answer first: the end of the process may be quicker than it.

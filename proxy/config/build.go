@@ -217,6 +217,18 @@ func closeGone[C io.Closer](log *zap.Logger, old, now map[string]C) {
 	}
 }
 
+// Purge has whatever is kept drop its answers of a model, of all where it is empty, and
+// says how many that were.
+func (b *Builder) Purge(model string) int {
+	n := 0
+	for _, k := range b.kept {
+		if p, ok := k.(interface{ Purge(model string) int }); ok {
+			n += p.Purge(model)
+		}
+	}
+	return n
+}
+
 // Close lets go of everything.
 func (b *Builder) Close() {
 	closeGone(b.log, b.clusters, nil)

@@ -143,6 +143,14 @@ func (s *Server) Apply(r *config.Resources) error {
 	return nil
 }
 
+// Purge drops what is cached of a model, of all where it is empty, and says how many
+// answers that were.
+func (s *Server) Purge(model string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.builder.Purge(model)
+}
+
 // bind opens the addresses that nothing listens on yet.
 func (s *Server) bind(snap *config.Snapshot) (map[string]*door, error) {
 	fresh := make(map[string]*door)

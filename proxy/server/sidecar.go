@@ -104,6 +104,7 @@ func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Option
 		ConfigDump: func() (proto.Message, error) { return xds.ConfigDump(), nil },
 		Clusters:   func() []admin.ClusterStatus { return clusterStatus(s, c.Bootstrap.ADS != nil) },
 		Drain:      func(graceful bool) { c.drain(s, graceful) },
+		Purge:      s.Purge,
 		Quit:       quit,
 		Registry:   s.Registry(),
 		Level:      c.Level,

@@ -85,6 +85,18 @@ type Metrics struct {
 	// it was found: exact or proportional.
 	BatchUsage *prometheus.CounterVec // cluster, kind
 
+	// CacheLookups counts the requests that the cache has looked at: hit, miss, partial,
+	// coalesced, bypass, stale.
+	CacheLookups *prometheus.CounterVec // cluster, result
+	// CacheItems counts their items: hit, miss, coalesced.
+	CacheItems *prometheus.CounterVec // cluster, result
+	// CacheSaved is what the server's computing took of what was answered again.
+	CacheSaved *prometheus.CounterVec // cluster
+	// CacheBytes is how much is kept.
+	CacheBytes *prometheus.GaugeVec
+	// CacheEvictions counts what had to go for want of room.
+	CacheEvictions *prometheus.CounterVec
+
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
 	// ChunkGap is the time between two chunks of a streamed answer.
@@ -165,6 +177,12 @@ func New(reg prometheus.Registerer) *Metrics {
 		BatchQueued:   g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
 		BatchFallback: c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
 		BatchUsage:    c("friday_batch_usage_total", "Requests that got a share of a call's token usage, by how it was found.", "cluster", "kind"),
+
+		CacheLookups:   c("friday_cache_lookups_total", "Requests that the cache has looked at, by what became of them.", "cluster", "result"),
+		CacheItems:     c("friday_cache_items_total", "Items that the cache was asked for, by where they came from.", "cluster", "result"),
+		CacheSaved:     c("friday_cache_saved_seconds_total", "Time that the server took for what was answered from the cache.", "cluster"),
+		CacheBytes:     g("friday_cache_bytes", "Bytes that the cache holds."),
+		CacheEvictions: c("friday_cache_evictions_total", "Answers dropped from the cache to make room."),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),

@@ -63,6 +63,12 @@ type List struct {
 // at is where the values of an item begin.
 func (l *List) at(item int) int { return item * max(1, l.Each) }
 
+// Value is what stands for an item of a request, as it stands in text.
+func (l *List) Value(text []byte, item int) []byte {
+	from, to := l.at(item), l.at(item+1)
+	return text[l.Items[from].Start:l.Items[to-1].End]
+}
+
 // Hole is a run of bytes that is written anew.
 type Hole struct {
 	Span jsonspan.Span
