@@ -34,9 +34,8 @@ type Request struct {
 	// HealthCheck says that a filter has known it for a health check.
 	HealthCheck bool
 
-	// LimitIdle, where not nil, changes how long the request and its answer may stand
-	// still; 0: for ever. It is called before the route's chain runs.
-	LimitIdle func(time.Duration)
+	// Caller, where not nil, is the codec that the request came by.
+	Caller Caller
 
 	// Peer is who the connection is with, where Remote was told by x-forwarded-for; nil:
 	// Remote.
@@ -70,6 +69,17 @@ type Request struct {
 
 	// Trace is filled on the way for the access log and the debug headers.
 	Trace Trace
+}
+
+// A Caller is what a codec does for who handles a request. It must not be called when
+// the handling has returned; LimitIdle, from one goroutine at a time.
+type Caller interface {
+	// LimitIdle changes how long the request and its answer may stand still; 0: for
+	// ever. It is called before the route's chain runs.
+	LimitIdle(d time.Duration)
+	// Inform passes an informational answer on (1xx, RFC 9110 section 15.2), unless the
+	// answer itself has begun. It may wait for the caller.
+	Inform(h *fasthttp.ResponseHeader)
 }
 
 // Trace is what happened to a request on its way.

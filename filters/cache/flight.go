@@ -173,6 +173,6 @@ func detach(req *proxy.Request, body []byte) *proxy.Request {
 	req.Header.CopyTo(own.Header)
 	inference.Describe(own.Header, body)
 	own.Body = proxy.NewBytesBody(body)
-	own.LimitIdle, own.Call, own.Trace = nil, nil, proxy.Trace{Model: req.Trace.Model}
+	own.Caller, own.Call, own.Trace = nil, nil, proxy.Trace{Model: req.Trace.Model}
 	return &own
 }

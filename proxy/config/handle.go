@@ -64,8 +64,8 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if req.Upgrade != "" { // a tunnel's time is not a request's
 		timeout = 0
 	}
-	if r.idle != nil && req.LimitIdle != nil {
-		req.LimitIdle(*r.idle)
+	if r.idle != nil && req.Caller != nil {
+		req.Caller.LimitIdle(*r.idle)
 	}
 	if req.Upgrade != "" { // a tunnel's time is not a request's
 		timeout = 0

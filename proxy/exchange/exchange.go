@@ -31,6 +31,7 @@ type Exchange struct {
 	// unlimit is nil without Limit, still without Watch.
 	unlimit context.CancelFunc
 	still   *still
+	stuck   Stuck // nil: no write waits for ever
 }
 
 // Begin loads what is in force.
@@ -119,12 +120,12 @@ func (x *Exchange) Finish() {
 	if x.Record.Err == nil && x.ctx.Err() != nil {
 		x.Record.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
-	x.still.end()
 	if x.Active.Logs() {
 		x.log()
 	}
-	_ = x.Response.Close()     // it has been written or is of no more use
-	_ = x.Request.Body.Close() // as above
+	x.letGo(x.Response)
+	x.letGo(x.Request.Body)
+	x.still.end() // who has read the bodies has told it
 	x.cancel(nil)
 	if x.unlimit != nil {
 		x.unlimit()
@@ -133,6 +134,17 @@ func (x *Exchange) Finish() {
 	x.Record.Duration = time.Since(x.Request.Start)
 	x.codec.Record(x.Active, &x.Record)
 	x.codec.active.Dec()
+}
+
+// letGo closes what has been written, or is of no more use. A panic there is a filter's,
+// and must end nothing else.
+func (x *Exchange) letGo(c io.Closer) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.Record.Err = proxy.PanicError(v, debug.Stack())
+		}
+	}()
+	_ = c.Close() // there is nobody to tell
 }
 
 // log writes the line in formats of the configuration, while the answer's head is there.

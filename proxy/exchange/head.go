@@ -2,8 +2,12 @@ package exchange
 
 import (
 	"bytes"
+	"errors"
+	"iter"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // CopyHead copies an answer's head, less what belongs to the connection that it
@@ -25,7 +29,7 @@ func CopyHead(dst, src *fasthttp.ResponseHeader) {
 		doomed[n] = bytes.Clone(k)
 		n++
 		if len(k) == len("connection") && k[0]|0x20 == 'c' {
-			named = bytes.Clone(v)
+			named = append(append(named, v...), ',')
 		}
 	}
 	dst.ResetConnectionClose()
@@ -34,6 +38,32 @@ func CopyHead(dst, src *fasthttp.ResponseHeader) {
 	}
 	if len(named) > 0 {
 		dropNamed(dst, named)
+	}
+}
+
+// Informational yields the fields of an informational answer (RFC 9110 section 15.2)
+// that go on. It has no content that they could frame.
+func Informational(src *fasthttp.ResponseHeader) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		var h fasthttp.ResponseHeader
+		CopyHead(&h, src)
+		for k, v := range h.All() {
+			if bytes.EqualFold(k, []byte("content-length")) || bytes.EqualFold(k, []byte("transfer-encoding")) || len(v) == 0 {
+				continue
+			}
+			if !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
+// NoConnect refuses CONNECT: there is nobody here to make the connection, and an answer
+// to it has framing of its own (RFC 9112 section 6.3).
+func NoConnect() *proxy.Error {
+	return &proxy.Error{
+		Status: fasthttp.StatusNotImplemented, Flag: proxy.FlagDownstreamProtocol, Message: "Not Implemented",
+		Err: errors.New("CONNECT"),
 	}
 }
 

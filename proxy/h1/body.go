@@ -113,6 +113,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = explain(err)
 		return 0, b.err
 	}
+	if b.closed.Load() {
+		return 0, errClosed // Close has moved the deadline before this has, or will
+	}
 	b.x.Receiving(true)
 	n, err := b.stream.Read(p)
 	b.read += int64(n)

@@ -2,9 +2,11 @@ package h1
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -32,6 +34,10 @@ type serving struct {
 	body   *requestBody // nil where the request's is in memory
 	tunnel *tunnel      // nil where no upgrade is asked for
 
+	// answering says that no informational answers are passed on any more.
+	informing sync.Mutex
+	answering bool
+
 	// header is the answer's, for the trailers.
 	header *fasthttp.ResponseHeader
 	// conn is where a stream is written to, piece by piece.
@@ -42,7 +48,7 @@ type serving struct {
 // written where that is a stream; fasthttp then reads what serves it as
 // the body and closes it, which ends the exchange.
 func (s *Server) handle(rc *fasthttp.RequestCtx) {
-	x := &serving{s: s, header: &rc.Response.Header}
+	x := &serving{s: s, header: &rc.Response.Header, conn: rc.Conn()}
 	x.Begin(s.Codec)
 	x.http10 = !rc.Request.Header.IsHTTP11()
 	rc.Request.Header.SetNoDefaultContentType(true) // whoever writes it adds nothing
@@ -54,6 +60,7 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 		Remote: rc.RemoteAddr(), Local: rc.LocalAddr(),
 		Protocol: protocol,
 		Start:    time.Now(),
+		Caller:   x,
 	}
 	originForm(&rc.Request.Header)
 	if x.Active.HTTP.Limits.Underscores == config.DropUnderscores {
@@ -62,6 +69,9 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	x.Watch(nil)                                              // a write that waits for the caller ends by itself, see screen.Write
 	exchange.Connection(&x.Request, rc.Conn().(*screen).Conn) //nolint:forcetypeassert // ServeConn made it
 	body, err := newBody(rc, &x.Exchange)
+	if err == nil && rc.IsConnect() {
+		err = exchange.NoConnect()
+	}
 	x.Request.Body = body
 	x.body, _ = body.(*requestBody)
 	if kind := upgradeOf(&rc.Request.Header, &x.Active.HTTP); kind != "" {
@@ -71,7 +81,24 @@ func (s *Server) handle(rc *fasthttp.RequestCtx) {
 	if pe := x.Handle(err); pe != nil {
 		x.Response = x.Active.Reply(&x.Request, pe)
 	}
+	x.informing.Lock()
+	x.answering = true
+	x.informing.Unlock()
 	x.write(rc)
+}
+
+// Inform passes an informational answer on: HTTP/1.0 knows none.
+func (x *serving) Inform(h *fasthttp.ResponseHeader) {
+	x.informing.Lock()
+	defer x.informing.Unlock()
+	if x.http10 || x.answering {
+		return
+	}
+	text := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", h.StatusCode(), fasthttp.StatusMessage(h.StatusCode()))
+	for k, v := range exchange.Informational(h) {
+		text = append(append(append(append(text, k...), ": "...), v...), "\r\n"...)
+	}
+	_, _ = x.conn.Write(append(text, "\r\n"...)) // whoever writes the answer meets the error
 }
 
 // readier is a body that knows how much of it is there.
@@ -101,26 +128,16 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 		return
 	case readier:
 		if n > 0 && n <= int64(b.Ready()) {
-			// Into fasthttp's own buffer.
-			buf := slices.Grow(rc.Response.SwapBody(nil)[:0], int(n))[:n]
-			m, err := io.ReadFull(body, buf)
-			rc.Response.SwapBody(buf[:m])
-			x.Record.Sent = int64(m)
-			if err == nil {
-				x.finish()
-				return
-			}
-			// Not reached: what is ready can be read.
-			rc.Response.ResetBody()
-			x.Fail(err)
+			x.whole(rc, n)
+			x.finish()
+			return
 		}
 	}
 	if n < 0 && x.http10 {
 		// HTTP/1.0 knows no chunks: the answer is sent when all of it is there.
-		b, err := io.ReadAll(io.LimitReader(body, maxWhole+1))
+		b, err := io.ReadAll(io.LimitReader(x, maxWhole+1))
 		if err == nil && len(b) <= maxWhole {
 			rc.Response.SetBodyRaw(b)
-			x.Record.Sent = int64(len(b))
 		} else {
 			x.Fail(errors.Join(err, errors.New("answer too long for HTTP/1.0")))
 			rc.Response.Header.SetStatusCode(fasthttp.StatusBadGateway)
@@ -133,12 +150,26 @@ func (x *serving) write(rc *fasthttp.RequestCtx) {
 		x.finish()
 		return
 	}
-	x.conn = rc.Conn()
 	rc.Response.ImmediateHeaderFlush = true
 	if r, ok := body.(readier); ok && r.Ready() > 0 {
 		x.hold() // the head goes out with the first piece
 	}
 	rc.Response.SetBodyStream(x, int(n))
+}
+
+// whole reads an answer that is all there into fasthttp's own buffer. It would be strange
+// if it were not: then its caller is not told that it is whole.
+func (x *serving) whole(rc *fasthttp.RequestCtx, n int64) {
+	buf := slices.Grow(rc.Response.SwapBody(nil)[:0], int(n))[:n]
+	_, err := io.ReadFull(x, buf)
+	rc.Response.SwapBody(buf)
+	if err == nil {
+		return
+	}
+	rc.Response.ResetBody()
+	rc.Response.SetStatusCode(fasthttp.StatusBadGateway)
+	rc.Response.SetConnectionClose()
+	x.Record.Status, x.Record.Sent = fasthttp.StatusBadGateway, 0
 }
 
 // unread says that the request's body was not read to its end, so that the

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,4 +130,86 @@ func TestBodyLimits(t *testing.T) {
 
 	require.NoError(t, b.Close())
 	require.NoError(t, b.Close())
+}
+
+// racing is a connection on which Close comes between the look whether the body was
+// closed and the deadline of its Read.
+type racing struct {
+	canned
+
+	waits, past chan struct{}
+}
+
+func (c *racing) SetReadDeadline(d time.Time) error {
+	if d.Before(time.Now()) {
+		close(c.past)
+		return nil
+	}
+	close(c.waits)
+	<-c.past
+	return nil
+}
+
+// neverReads waits for ever.
+type neverReads struct{}
+
+func (neverReads) Read([]byte) (int, error) { select {} }
+
+func TestCloseMeetsRead(t *testing.T) {
+	c := &racing{waits: make(chan struct{}), past: make(chan struct{})}
+	b := &requestBody{x: new(exchange.Exchange), conn: c, header: new(fasthttp.RequestHeader), stream: neverReads{}, length: -1, limit: 5, idle: time.Hour}
+	read := make(chan error, 1)
+	go func() {
+		_, err := b.Read(make([]byte, 1))
+		read <- err
+	}()
+	<-c.waits
+	require.NoError(t, b.Close())
+	require.ErrorIs(t, <-read, errClosed)
+}
+
+// opened is a connection whose first byte is there when it is asked for.
+type opened struct {
+	canned
+
+	asked, answer, closed chan struct{}
+	once                  sync.Once
+}
+
+func (c *opened) Read(p []byte) (int, error) {
+	c.once.Do(func() { close(c.asked) })
+	select {
+	case <-c.answer:
+		return c.canned.Read(p)
+	case <-c.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *opened) Close() error {
+	select {
+	case <-c.closed:
+	default:
+		close(c.closed)
+	}
+	return nil
+}
+
+// A connection whose first request has come is not closed by a drain, though nobody has
+// read it yet.
+func TestDrainServesWhatHasCome(t *testing.T) {
+	s, _ := server(t)
+	c := &opened{asked: make(chan struct{}), answer: make(chan struct{}), closed: make(chan struct{})}
+	c.in = bytes.NewReader([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ServeConn(c)
+	}()
+	<-c.asked
+	s.Drain()
+	close(c.answer)
+	<-done
+	require.Contains(t, c.out.String(), "HTTP/1.1 200 OK\r\n")
+	require.Contains(t, c.out.String(), "Connection: close\r\n")
 }

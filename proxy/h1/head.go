@@ -237,6 +237,20 @@ func originForm(h *fasthttp.RequestHeader) {
 	h.SetRequestURI(path)
 }
 
+// expectation writes Expect as fasthttp knows it, which would else wait for a body that
+// waits to be asked for: names stay as they were written.
+func expectation(h *fasthttp.RequestHeader) {
+	if h.ContentLength() == 0 {
+		return
+	}
+	for name, value := range h.All() {
+		if len(name) == len("expect") && string(name) != "Expect" && bytes.EqualFold(name, []byte("expect")) {
+			h.Set("Expect", string(value))
+			return
+		}
+	}
+}
+
 // dropUnderscores takes out the fields that have one in their name.
 func dropUnderscores(h *fasthttp.RequestHeader) {
 	var doomed []string

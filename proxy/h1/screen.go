@@ -152,7 +152,9 @@ func (c *screen) pass(b []byte) (int, error) {
 		default:
 			n := bytes.IndexByte(b[i:], '\n')
 			if n < 0 {
-				c.line = append(c.line, b[i:]...)
+				if err := c.begins(b[i:]); err != nil {
+					return i, err
+				}
 				return len(b), nil
 			}
 			line := b[i : i+n]
@@ -171,6 +173,22 @@ func (c *screen) pass(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// begins keeps the beginning of a line. Those of a head end with fasthttp's buffer;
+// between chunks it reads on for as long as something comes.
+func (c *screen) begins(b []byte) error {
+	if c.line = append(c.line, b...); len(c.line) <= maxChunkLine {
+		return nil
+	}
+	switch c.state {
+	case inChunkSize:
+		return malformed("bad chunk size")
+	case inChunkEnd:
+		return malformed("a chunk is longer than its size")
+	default:
+		return nil
+	}
 }
 
 // take takes a line, without its line feed.

@@ -49,7 +49,8 @@ func New(o exchange.Options) *Server {
 		// smaller of 8 KiB and its own limit before it calls the handler: one byte.
 		StreamRequestBody:  true,
 		MaxRequestBodySize: 1,
-		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+			expectation(h)
 			return fasthttp.RequestConfig{ReadTimeout: maxIdleBody} // HeadersTimeout has done its work
 		},
 		MaxRequestsPerConn: s.limits.MaxRequestsPerConnection,
@@ -133,10 +134,11 @@ func (s *Server) expire(c *screen) {
 	s.closeIdle(c)
 }
 
-// busy says that a connection serves something: a request, or as a tunnel, which goes
-// on until the drain's time is over.
+// busy says that a connection serves something: a request (the first byte of a new
+// connection's is there, see ServeConn), or as a tunnel, which goes on until the drain's
+// time is over.
 func busy(state fasthttp.ConnState) bool {
-	return state == fasthttp.StateActive || state == fasthttp.StateHijacked
+	return state == fasthttp.StateNew || state == fasthttp.StateActive || state == fasthttp.StateHijacked
 }
 
 // Idle says that there are no connections.

@@ -79,6 +79,11 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	select {
+	case <-t.closed: // both had happened
+		return 0, errClosed
+	default:
+	}
 	n, err := t.in.Read(p)
 	t.moved()
 	if err == nil || errors.Is(err, io.EOF) {

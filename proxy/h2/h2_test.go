@@ -80,6 +80,14 @@ func TestRequestHeadRefuses(t *testing.T) {
 		"the framing of HTTP/1.1":  {method: "GET", path: "/", authority: "h", fields: fields("transfer-encoding", "chunked")},
 		"a connection's own field": {method: "GET", path: "/", authority: "h", fields: fields("connection", "x")},
 		"an upgrade":               {method: "GET", path: "/", authority: "h", fields: fields("upgrade", "websocket")},
+		"another's path":           {method: "GET", path: "http://evil/", authority: "h"},
+		"a path without a slash":   {method: "GET", path: "evil/", authority: "h"},
+		"asterisk of GET":          {method: "GET", path: "*", authority: "h"},
+		"a fragment":               {method: "GET", path: "/a#b", authority: "h"},
+		"no host":                  {method: "GET", path: "/"},
+		"a user":                   {method: "GET", path: "/", authority: "u@h"},
+		"a path in the host":       {method: "GET", path: "/", authority: "h/x"},
+		"two hosts":                {method: "GET", path: "/", fields: fields("host", "a", "host", "b")},
 		"te":                       {method: "GET", path: "/", authority: "h", fields: fields("te", "gzip")},
 	} {
 		t.Run(name, func(t *testing.T) {

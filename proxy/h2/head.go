@@ -16,6 +16,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
+	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/http2"
 )
 
@@ -79,8 +80,11 @@ func requestHead(st *http2.Stream, l *config.HTTP) (h *fasthttp.RequestHeader, u
 
 // head fills h.
 func (r *received) head(h *fasthttp.RequestHeader, upgrade string, l *config.Limits) error {
-	if !token(r.method) || !visible(r.path) || strings.ContainsAny(r.authority, " \t\r\n") {
-		return malformed(errors.New("malformed :method, :path or :authority"))
+	if !token(r.method) || !target(r.method, r.path) {
+		return malformed(errors.New("malformed :method or :path"))
+	}
+	if r.method == fasthttp.MethodConnect {
+		return exchange.NoConnect()
 	}
 	if err := r.check(l); err != nil {
 		return err
@@ -102,10 +106,14 @@ func (r *received) head(h *fasthttp.RequestHeader, upgrade string, l *config.Lim
 
 // check holds the fields to the RFC and to the listener's limits.
 func (r *received) check(l *config.Limits) error {
-	n := 0
+	n, hosts := 0, 0
 	for i := range r.fields {
 		f := &r.fields[i]
 		switch f.Name {
+		case "host":
+			if hosts++; r.authority == "" {
+				r.authority = f.Value
+			}
 		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
 			return malformed(errors.New("a field of HTTP/1.1's connections: " + f.Name))
 		case "te":
@@ -121,6 +129,9 @@ func (r *received) check(l *config.Limits) error {
 			return malformed(errors.New("an underscore in a name"))
 		}
 		f.Name = "" // is not written
+	}
+	if hosts > 1 || !host(r.authority) {
+		return malformed(errors.New("no host, or no good one"))
 	}
 	if l.MaxHeaders > 0 && n > l.MaxHeaders {
 		return tooLarge("too many fields in the head")
@@ -142,11 +153,7 @@ func malformed(err error) *proxy.Error {
 // append writes the head as HTTP/1.1.
 func (r *received) append(b []byte, upgrade string) []byte {
 	b = append(append(append(append(b, r.method...), ' '), r.path...), " HTTP/1.1\r\n"...)
-	host := r.authority
-	if host == "" {
-		host = http2.Value(r.fields, "host")
-	}
-	b = appendField(b, "host", host)
+	b = appendField(b, "host", r.authority)
 	cookies, key, length := false, false, false
 	for _, f := range r.fields {
 		switch f.Name {
@@ -219,11 +226,24 @@ func token(s string) bool {
 	return s != ""
 }
 
-// visible says whether s can stand in a request line: no blanks, no control
-// characters.
-func visible(s string) bool {
+// target says whether path is a :path (RFC 9113 section 8.3.1) that can stand in a
+// request line: no blanks, no control characters, no fragment. One that begins with
+// anything but a slash would be another host's to whoever reads it in HTTP/1.1.
+func target(method, path string) bool {
+	for i := range len(path) {
+		if path[i] <= ' ' || path[i] == 0x7f || path[i] == '#' {
+			return false
+		}
+	}
+	return strings.HasPrefix(path, "/") || path == "*" && method == fasthttp.MethodOptions
+}
+
+// host says whether s is one, as in HTTP/1.1 (RFC 3986 section 3.2.2), perhaps with a port.
+func host(s string) bool {
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
+		c := s[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+		if !letter && strings.IndexByte("-._~%!$&'()*+,;=:[]", c) < 0 {
 			return false
 		}
 	}

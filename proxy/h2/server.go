@@ -47,6 +47,7 @@ func New(o exchange.Options) *Server {
 			MaxStreams: maxStreams, StreamWindow: streamWindow, ConnWindow: connWindow,
 			MaxHeaderBytes: uint32(active.HTTP.MaxHeaderBytes), // #nosec G115 -- at most 8 MiB
 			IdleTimeout:    active.HTTP.IdleTimeout,
+			HeadTimeout:    active.HTTP.HeadersTimeout,
 			Connect:        active.HTTP.AllowConnect && len(active.HTTP.Upgrades) > 0,
 		},
 		conns: make(map[*conn]struct{}),

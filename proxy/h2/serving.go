@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/fridaymesh/friday/proxy"
-	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/exchange"
 	"github.com/fridaymesh/friday/proxy/http2"
 )
@@ -52,21 +52,32 @@ func (s *Server) serve(c *conn, st *http2.Stream) {
 	st.Finish()
 }
 
-func (x *serving) handle(c *conn) {
-	limits := &x.Active.HTTP.Limits
-	if limits.StreamIdleTimeout < config.Unlimited {
-		x.Watch(func() {
-			if x.answering.Load() {
-				x.st.Reset(xhttp2.ErrCodeCancel) // ends a Write in flight
-			}
-		})
+// Stuck ends a Write that waits for the caller.
+func (x *serving) Stuck() {
+	if x.answering.Load() {
+		x.st.Reset(xhttp2.ErrCodeCancel)
 	}
+}
+
+// Inform passes an informational answer on.
+func (x *serving) Inform(h *fasthttp.ResponseHeader) {
+	fields := []hpack.HeaderField{{Name: ":status", Value: strconv.Itoa(h.StatusCode())}}
+	for k, v := range exchange.Informational(h) {
+		if name := http2.Name(k); token(name) {
+			fields = append(fields, hpack.HeaderField{Name: name, Value: string(v)})
+		}
+	}
+	x.st.Inform(fields)
+}
+
+func (x *serving) handle(c *conn) {
+	x.Watch(x)
 	head, upgrade, err := requestHead(x.st, &x.Active.HTTP)
 	x.asked = head.IsHead()
 	x.Request = proxy.Request{
 		Header: head, Body: proxy.NoBody,
 		Remote: c.nc.RemoteAddr(), Local: c.nc.LocalAddr(),
-		Protocol: protocol, Start: time.Now(), Upgrade: upgrade,
+		Protocol: protocol, Start: time.Now(), Upgrade: upgrade, Caller: x,
 	}
 	exchange.Connection(&x.Request, c.nc)
 	if err == nil {

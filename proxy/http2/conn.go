@@ -27,6 +27,8 @@ type Config struct {
 	StreamWindow, ConnWindow int32
 	// MaxHeaderBytes bounds a head, counted as RFC 9113 section 6.5.2 does.
 	MaxHeaderBytes uint32
+	// HeadTimeout, where above 0, bounds the preface, and each head that has begun.
+	HeadTimeout time.Duration
 	// Connect allows extended CONNECT (RFC 8441).
 	Connect bool
 	// IdleTimeout closes a connection without streams; 0: never.
@@ -63,6 +65,8 @@ type Conn struct {
 	streams map[uint32]*Stream
 	woken   []*Stream // to be woken when all that has come was read
 	last    uint32    // the last stream begun by the client, whichever end that is
+	unheard uint32    // the last that was begun when no more were taken
+	greeted bool      // hello has been said
 
 	reserved   uint32 // places for streams that are not begun yet
 	retired    bool   // no streams are begun here any more
@@ -137,6 +141,15 @@ func (c *Conn) client() bool { return c.config.Accept == nil }
 func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.greet()
+}
+
+// greet is hello. REQUIRES c.mu.
+func (c *Conn) greet() {
+	if c.greeted || c.err != nil {
+		return
+	}
+	c.greeted = true
 	if c.client() {
 		c.out = append(c.out, Preface...)
 	}
@@ -250,9 +263,15 @@ const (
 func (c *Conn) Shutdown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.shutdown()
+}
+
+// shutdown is Shutdown. REQUIRES c.mu.
+func (c *Conn) shutdown() {
 	if c.err != nil || c.goodbye != saidNothing {
 		return
 	}
+	c.greet() // nothing comes before the settings
 	c.goodbye = saidSoon
 	_ = c.fw.WriteGoAway(maxWindow, http2.ErrCodeNo, nil) // into memory
 	_ = c.fw.WritePing(false, goodbyePing)                // as above

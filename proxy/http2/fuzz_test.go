@@ -71,7 +71,7 @@ func FuzzClient(f *testing.F) {
 			}
 			wg.Go(func() {
 				_ = s.Write(make([]byte, 1000), true, true)
-				if _, err := s.Head(); err == nil {
+				if _, err := s.Head(nil); err == nil {
 					_, _ = io.ReadAll(s)
 				}
 			})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -14,10 +15,11 @@ import (
 
 const (
 	// tooAbusive is how much may be made for a peer for nothing in a second: a unit is a
-	// frame that wants an answer and brings nothing, wasted a request that is malformed
-	// or given up before its answer (CVE-2023-44487).
+	// frame that wants an answer or brings nothing, wasted a request that is malformed
+	// or given up before its answer (CVE-2023-44487). A proxy whose callers all leave at
+	// once gives up as many requests as it may have in flight, and is no attacker.
 	tooAbusive = 10_000
-	wasted     = 20
+	wasted     = 4
 )
 
 // Serve reads until the connection ends, and returns why. A server's Preface must have
@@ -37,6 +39,7 @@ func (c *Conn) Serve() error {
 }
 
 func (c *Conn) serve() error {
+	c.hurry()
 	if !c.client() {
 		var preface [len(Preface)]byte
 		if _, err := io.ReadFull(c.br, preface[:]); err != nil {
@@ -50,9 +53,10 @@ func (c *Conn) serve() error {
 		if !c.frameIsThere() {
 			c.wake()
 		}
-		f, err := c.fr.ReadFrame()
+		f, err := c.readFrame()
 		if first {
-			if s, ok := f.(*http2.SettingsFrame); err != nil || !ok || s.IsAck() {
+			c.takeTime()
+			if s, ok := f.(*http2.SettingsFrame); !ok && !broken(err) || ok && s.IsAck() {
 				return errors.Join(ErrNotHTTP2, err)
 			}
 		}
@@ -72,6 +76,40 @@ func (c *Conn) serve() error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// broken says that err is the connection's, and not of what was read from it.
+func broken(err error) bool {
+	_, is := errors.AsType[net.Error](err)
+	return is || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// readFrame reads the next one. A head that has begun must come in time, all of it: no
+// other stream gets anywhere meanwhile.
+func (c *Conn) readFrame() (http2.Frame, error) {
+	h, err := c.fr.ReadFrameHeader()
+	if err != nil {
+		return nil, err
+	}
+	if h.Type != http2.FrameHeaders || h.Flags.Has(http2.FlagHeadersEndHeaders) && c.br.Buffered() >= int(h.Length) {
+		return c.fr.ReadFrameForHeader(h)
+	}
+	c.hurry()
+	defer c.takeTime()
+	return c.fr.ReadFrameForHeader(h)
+}
+
+// hurry bounds what is read next, takeTime does not any more.
+func (c *Conn) hurry() {
+	if c.config.HeadTimeout > 0 {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.config.HeadTimeout)) // whoever reads meets the error
+	}
+}
+
+func (c *Conn) takeTime() {
+	if c.config.HeadTimeout > 0 {
+		_ = c.nc.SetReadDeadline(time.Time{}) // as above
 	}
 }
 
@@ -100,6 +138,8 @@ func (c *Conn) wake() {
 		case s.fresh && s.sendErr != nil: // it has gone before anybody saw it
 			s.fresh, s.accepted = false, false
 			c.running--
+			c.creditConn(int64(len(s.in) - s.off))
+			s.in, s.off = nil, 0
 		case s.fresh:
 			s.fresh = false
 			c.config.Accept(s)
@@ -142,7 +182,7 @@ func (c *Conn) frame(f http2.Frame) error {
 	case *http2.PushPromiseFrame:
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	return nil // PRIORITY, and what is not known
+	return c.busy(1) // PRIORITY, and what is not known
 }
 
 // busy counts what the peer has made for it.
@@ -175,6 +215,12 @@ func (c *Conn) data(f *http2.DataFrame) error {
 	}
 	s := c.streams[f.StreamID]
 	data := f.Data()
+	pad := length - int64(len(data))
+	if len(data) == 0 && !f.StreamEnded() {
+		if err := c.busy(1); err != nil {
+			return err
+		}
+	}
 	if s == nil || s.recvEnded {
 		if c.isIdle(f.StreamID) {
 			return http2.ConnectionError(http2.ErrCodeProtocol)
@@ -185,18 +231,20 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		if s != nil {
 			c.refuse(f.StreamID, http2.ErrCodeStreamClosed, nil)
 		}
+		if c.client() {
+			return nil // it was on its way when the stream was given up
+		}
 		return c.busy(1)
 	}
 	if s.recvWindow -= length; s.recvWindow < 0 {
+		c.creditConn(length)
 		c.refuse(f.StreamID, http2.ErrCodeFlowControl, nil)
 		return nil
 	}
 	if s.head == nil { // a client's: data before the head
+		c.creditConn(length)
 		c.refuse(f.StreamID, http2.ErrCodeProtocol, errors.New("data before the head"))
 		return nil
-	}
-	if pad := length - int64(len(data)); pad > 0 {
-		s.credit(pad)
 	}
 	if s.off > len(s.in)/2 {
 		s.in = s.in[:copy(s.in, s.in[s.off:])]
@@ -209,6 +257,7 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		c.flush()
 	}
 	if s.bodyless && s.got > 0 || !s.bodyless && s.declared >= 0 && (s.got > s.declared || f.StreamEnded() && s.got != s.declared) {
+		c.creditConn(pad)
 		c.refuse(f.StreamID, http2.ErrCodeProtocol, fmt.Errorf("a body of %d bytes, where %d were declared", s.got, max(s.declared, 0)))
 		return nil
 	}
@@ -216,6 +265,9 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		s.endRecv()
 	}
 	s.wake()
+	if pad > 0 {
+		s.credit(pad)
+	}
 	return nil
 }
 
@@ -232,7 +284,7 @@ func (c *Conn) isIdle(id uint32) bool {
 	if id%2 == 0 {
 		return true
 	}
-	return id > c.last
+	return id > max(c.last, c.unheard)
 }
 
 func (c *Conn) head(f *http2.MetaHeadersFrame) error {
@@ -252,8 +304,9 @@ func (c *Conn) head(f *http2.MetaHeadersFrame) error {
 	case f.StreamID <= c.last:
 		// Of a stream that was given up, or has ended.
 		return c.busy(1)
-	case c.goodbye == saidAll:
-		return nil // it has been told
+	case c.goodbye == saidAll: // it has been told, perhaps too late
+		c.unheard = max(c.unheard, f.StreamID)
+		return c.busy(1)
 	}
 	c.last = f.StreamID
 	if uint32(len(c.streams)) >= c.config.MaxStreams || c.running >= c.config.MaxStreams { // #nosec G115 -- bounded by it
@@ -303,10 +356,14 @@ func (c *Conn) trailer(s *Stream, f *http2.MetaHeadersFrame) error {
 	return nil
 }
 
-// answer takes the head of one. Informational ones are passed over.
+// answer takes the head of one. Informational ones are kept for Head.
 func (c *Conn) answer(s *Stream, f *http2.MetaHeadersFrame) error {
 	status := f.PseudoValue("status")
 	if len(status) == 3 && status[0] == '1' && status != "101" && !f.StreamEnded() {
+		if len(s.hints) < maxHints {
+			s.hints = append(s.hints, f.Fields)
+			s.wake()
+		}
 		return c.busy(1)
 	}
 	n, err := strconv.ParseUint(status, 10, 10)
@@ -372,14 +429,17 @@ func (c *Conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
 	}
+	if c.settled { // a frame may have thousands, and each may concern every stream
+		if err := c.busy(1 + f.NumSettings()); err != nil {
+			return err
+		}
+	}
 	if err := f.ForeachSetting(c.setting); err != nil {
 		return err
 	}
 	if !c.settled {
 		c.settled = true
 		close(c.ready)
-	} else if err := c.busy(1); err != nil {
-		return err
 	}
 	_ = c.fw.WriteSettingsAck() // into memory
 	if c.onPlace != nil {

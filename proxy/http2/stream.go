@@ -18,7 +18,8 @@ type Stream struct {
 	recv, send sync.Cond // something has come; there is room to send
 
 	head, trailer []hpack.HeaderField
-	truncated     bool // the head was too long
+	hints         [][]hpack.HeaderField // informational answers
+	truncated     bool                  // the head was too long
 	declared, got int64
 	bodyless      bool // whatever the head declares
 	in            []byte
@@ -131,11 +132,28 @@ func (c *Conn) Open(fields []hpack.HeaderField, end, flush, bodyless bool) (*Str
 	return s, nil
 }
 
-// Head waits for the answer's head; informational ones are passed over.
-func (s *Stream) Head() ([]hpack.HeaderField, error) {
+// maxHints is how many informational answers may wait for Head; more are passed over.
+const maxHints = 16
+
+// Head waits for the answer's head. inform, where not nil, gets informational ones
+// before it.
+func (s *Stream) Head(inform func([]hpack.HeaderField)) ([]hpack.HeaderField, error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	for s.head == nil {
+	for s.head == nil || len(s.hints) > 0 {
+		if len(s.hints) > 0 {
+			hint := s.hints[0]
+			s.hints = s.hints[1:]
+			if inform == nil {
+				continue
+			}
+			func() {
+				s.c.mu.Unlock()
+				defer s.c.mu.Lock()
+				inform(hint)
+			}()
+			continue
+		}
 		if s.err != nil {
 			return nil, s.err
 		}
@@ -220,6 +238,17 @@ func (s *Stream) CloseRead() {
 	said := c.creditConn(int64(len(s.in) - s.off))
 	s.in, s.off = nil, 0
 	if said {
+		c.flush()
+	}
+}
+
+// Inform sends an informational answer, unless the answer has begun.
+func (s *Stream) Inform(fields []hpack.HeaderField) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.sendErr == nil && !s.answered {
+		c.headers(s.id, fields, false)
 		c.flush()
 	}
 }

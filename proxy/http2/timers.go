@@ -30,7 +30,8 @@ func (c *Conn) stopTimers() {
 	}
 }
 
-// lookIdle closes a connection that has had no stream for long enough.
+// lookIdle ends a connection that has had no stream for long enough. A server says
+// goodbye: a request may be on its way.
 func (c *Conn) lookIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,6 +44,10 @@ func (c *Conn) lookIdle() {
 	}
 	if left > 0 {
 		c.timers.idle.Reset(left)
+		return
+	}
+	if !c.client() {
+		c.shutdown()
 		return
 	}
 	c.abandon(http2.ErrCodeNo, ErrIdle)

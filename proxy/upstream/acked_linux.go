@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// peerClosed is poll's word for the end of the peer's side.
+const peerClosed = unix.POLLRDHUP
+
 // acked is how many bytes the peer's kernel has acknowledged (tcp_info's
 // tcpi_bytes_acked, RFC 4898 tcpEStatsAppHCThruOctetsAcked).
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -60,7 +61,7 @@ func (x *call) run(ctx context.Context, c *http2.Conn) (*proxy.Response, error) 
 		x.sent = make(chan struct{})
 		go x.send()
 	}
-	in, err := s.Head()
+	in, err := s.Head(x.inform)
 	if err == nil {
 		var resp *proxy.Response
 		if resp, err = x.answer(in, head); err == nil {
@@ -69,6 +70,21 @@ func (x *call) run(ctx context.Context, c *http2.Conn) (*proxy.Response, error) 
 	}
 	x.end()
 	return nil, err
+}
+
+// inform passes an informational answer on.
+func (x *call) inform(fields []xhttp2Field) {
+	resp := proxy.NewResponse()
+	for _, f := range fields {
+		if f.Name == ":status" {
+			status, _ := strconv.Atoi(f.Value) // three digits, the first is 1
+			resp.Header.SetStatusCode(status)
+		} else {
+			resp.Header.Add(f.Name, f.Value)
+		}
+	}
+	inform(x.req, &resp.Header)
+	_ = resp.Close() // it has no body
 }
 
 func (x *call) cancel() { x.s.Reset(xhttp2.ErrCodeCancel) }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // choice is the protocol that an endpoint has chosen by ALPN. It is found out by the
@@ -15,6 +16,7 @@ type choice struct {
 	mu      sync.Mutex
 	finding *finding // nil where nobody asks just now
 	spare   net.Conn // the connection that found out, until it is taken
+	since   time.Time
 }
 
 // finding is a handshake that some wait for.
@@ -64,7 +66,7 @@ func (c *choice) find(f *finding, d *door) {
 	defer c.mu.Unlock()
 	c.finding = nil
 	if err == nil {
-		c.spare = nc
+		c.spare, c.since = nc, time.Now()
 		c.learned.Store(chosenHTTP1)
 		if f.http2 {
 			c.learned.Store(chosenHTTP2)
@@ -78,8 +80,16 @@ func (c *choice) take() net.Conn {
 	if c == nil || c.learned.Load() == notLearned {
 		return nil
 	}
-	return c.takeAny()
+	nc, age := c.takeAny()
+	if nc != nil && age > maxSpare {
+		_ = nc.Close() // the server may have closed it
+		return nil
+	}
+	return nc
 }
+
+// maxSpare is how long a connection that nobody watches can be used.
+const maxSpare = time.Second
 
 // forget has it found out anew: the endpoint does not speak any more what it chose.
 func (c *choice) forget() {
@@ -87,15 +97,14 @@ func (c *choice) forget() {
 		return
 	}
 	c.learned.Store(notLearned)
-	if nc := c.takeAny(); nc != nil {
+	if nc, _ := c.takeAny(); nc != nil {
 		_ = nc.Close() // there is nobody to tell
 	}
 }
 
-func (c *choice) takeAny() net.Conn {
+func (c *choice) takeAny() (nc net.Conn, age time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	nc := c.spare
-	c.spare = nil
-	return nc
+	nc, c.spare = c.spare, nil
+	return nc, time.Since(c.since)
 }

@@ -29,6 +29,8 @@ type conn struct {
 	open prometheus.Gauge
 	pool *pool
 	born time.Time
+	// ends is abort, to be handed on.
+	ends func()
 	// closed is set by whoever closes it first.
 	closed atomic.Bool
 
@@ -44,6 +46,7 @@ type conn struct {
 	sent, sentBefore, ackedBase uint64
 	unsent                      bool // set where unacknowledged is true of the first error
 
+	look      look // of whoever has taken it out, or the pool's mu
 	idleSince time.Time
 	waited    bool      // it has been idle
 	lookedAt  time.Time // when it was last seen alive while idle; guarded by the pool's mu
@@ -52,6 +55,7 @@ type conn struct {
 // newConn makes a connection for which the pool has a place, which it gives back.
 func newConn(nc net.Conn, open prometheus.Gauge, p *pool) (*conn, error) {
 	c := &conn{nc: nc, open: open, pool: p, born: time.Now()}
+	c.ends = c.abort
 	if sc, ok := nc.(syscall.Conn); ok {
 		raw, err := sc.SyscallConn()
 		if err != nil {
@@ -155,7 +159,7 @@ func (c *conn) alive() bool {
 	if c.raw == nil {
 		return true
 	}
-	return silent(c.raw)
+	return c.silent()
 }
 
 // agedAt is at what age, as an idle connection, it ended that was found to have ended

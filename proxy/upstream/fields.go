@@ -51,8 +51,8 @@ func (x *call) fields(n int64) *[]xhttp2Field {
 		case "host", "transfer-encoding", "connection", "upgrade":
 			continue
 		case "content-length":
-			if n != 0 {
-				continue
+			if n != 0 || string(value) != "0" {
+				continue // what is written is what is there
 			}
 		case "sec-websocket-key":
 			if x.req.Upgrade != "" {

@@ -15,6 +15,8 @@ import (
 type Limits struct {
 	maxConnections, maxPending atomic.Uint32
 	connections, pending       atomic.Int64
+
+	freed freed // a connection's place: another endpoint's requests may wait for it
 }
 
 // NoLimit is as many as anybody likes.
@@ -55,7 +57,16 @@ func (l *Limits) connect(first bool) bool {
 func (l *Limits) disconnect() {
 	if l != nil {
 		l.connections.Add(-1)
+		l.freed.tell()
 	}
+}
+
+// place is closed when a connection's place becomes free; nil: there is always one.
+func (l *Limits) place() <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.freed.wait()
 }
 
 // wait takes the place of a request that waits; an error where there is none.

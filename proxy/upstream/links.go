@@ -91,8 +91,9 @@ func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 			k, err := l.alone(ctx)
 			return k, false, err
 		}
-		d, freed := l.wait() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
-		if k, used = l.reserve(); k != nil {
+		free := l.limits.place()
+		k, used, d, freed := l.wait() //nolint:contextcheck // a dial is for all who wait, and goes on where this one leaves
+		if k != nil {
 			return k, used, nil
 		}
 		var done chan struct{}
@@ -106,6 +107,7 @@ func (l *links) take(ctx context.Context) (k *link, used bool, err error) {
 				return nil, false, d.err
 			}
 		case <-freed:
+		case <-free: // perhaps another endpoint's
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		}
@@ -124,6 +126,10 @@ const maxDials = 64
 func (l *links) reserve() (k *link, used bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.reserveLocked()
+}
+
+func (l *links) reserveLocked() (k *link, used bool) {
 	if l.longest > 0 {
 		l.all = slices.DeleteFunc(l.all, func(k *link) bool {
 			if time.Since(k.born) < l.longest {
@@ -154,17 +160,21 @@ func (l *links) isClosed() bool {
 }
 
 // wait says what to wait for: a dial that runs or begins, or none where the limits
-// allow none, and a place's becoming free.
-func (l *links) wait() (*dialing, <-chan struct{}) {
+// allow none, and a place's becoming free. But where a place is free by now it takes
+// that: none is dialled for who needs none.
+func (l *links) wait() (k *link, used bool, d *dialing, freed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ch := l.freed.wait()
+	freed = l.freed.wait()
+	if k, used = l.reserveLocked(); k != nil {
+		return k, used, nil, nil
+	}
 	l.all = slices.DeleteFunc(l.all, func(k *link) bool { return !k.conn.Usable() })
 	if l.dialing == nil && l.limits.connect(len(l.all) == 0) {
 		l.dialing = &dialing{done: make(chan struct{})}
 		go l.connect(l.dialing)
 	}
-	return l.dialing, ch
+	return nil, false, l.dialing, freed
 }
 
 // connect dials for all who wait. The limits have a place.

@@ -74,12 +74,19 @@ func multiplexer(t *testing.T, address string, config Config) (*Multiplexer, *te
 	return tr, m
 }
 
-// server2 speaks HTTP/2 in cleartext until the test ends.
+// server2 speaks HTTP/2, and HTTP/1.1, in cleartext until the test ends.
 func server2(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	return server2Of(t, 250, handler)
+}
+
+// server2Of takes so many streams on a connection.
+func server2Of(t *testing.T, streams int, handler http.HandlerFunc) string {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
+	s := &http.Server{Handler: handler, Protocols: new(http.Protocols), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams}}
+	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
@@ -116,6 +123,7 @@ func TestMultiplexerSaysWhatWasSent(t *testing.T) {
 		"closed": {func(p *peer) {
 			p.requests(func(uint32) { p.Close() })
 		}, 503, proxy.FlagUpstreamReset, false},
+		"closed before it began": {func(p *peer) { p.Close() }, 503, proxy.FlagUpstreamConnection, true},
 		"HTTP/1.1": {func(p *peer) {
 			if _, err := io.ReadFull(p.br, make([]byte, 24)); err != nil {
 				return

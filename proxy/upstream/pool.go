@@ -97,6 +97,7 @@ func (p *pool) wait(ctx context.Context) (*conn, error) {
 	for first := true; ; first = false {
 		// What becomes free from here on is handed over; what became free before is seen.
 		p.queue.enter(w, first)
+		free := p.limits.place()
 		c, placed := p.get(), false
 		if c == nil {
 			placed = p.place()
@@ -109,6 +110,12 @@ func (p *pool) wait(ctx context.Context) (*conn, error) {
 		case c := <-w.ready:
 			if c != nil {
 				return c, nil
+			}
+		case <-free: // perhaps another endpoint's
+			if !p.queue.leave(w) {
+				if c := <-w.ready; c != nil {
+					return c, nil
+				}
 			}
 		case <-ctx.Done():
 			p.leave(w)

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // answering answers every request at once.
@@ -128,6 +132,55 @@ func TestLimitsConnectionsAndPending(t *testing.T) {
 	require.InDelta(t, 2, testutil.ToFloat64(m.UpstreamConnections.WithLabelValues("c")), 0)
 }
 
+// A place that becomes free at another endpoint serves who waits here, over either
+// protocol.
+func TestPlaceOfAnotherEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, two := range map[string]bool{"HTTP1": false, "HTTP2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hold" {
+					<-release
+				}
+			}
+			limits := NewLimits(2, 10)
+			endpoint := func() (proxy.Handler, io.Closer) {
+				if !two {
+					tr, _ := limited(t, server2Of(t, 1, handler), Config{Limits: limits})
+					return tr, tr
+				}
+				m, _ := multiplexer(t, server2Of(t, 1, handler), Config{Limits: limits})
+				return m, m
+			}
+			here, _ := endpoint()
+			there, closer := endpoint()
+			var wg sync.WaitGroup
+			ask := func(ctx context.Context, h proxy.Handler, head string) {
+				resp, err := h.Handle(ctx, request(t, head, proxy.NoBody))
+				if ctx.Err() == nil && assert.NoError(t, err) {
+					assert.NoError(t, resp.Close())
+				}
+			}
+			hold, quick := "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+			wg.Go(func() { ask(t.Context(), here, hold) })
+			require.Eventually(t, func() bool { return limits.Connections() == 1 }, 10*time.Second, time.Millisecond)
+			gone, leave := context.WithCancelCause(t.Context())
+			wg.Go(func() { ask(gone, there, hold) })
+			require.Eventually(t, func() bool { return limits.Connections() == 2 && limits.Pending() == 0 }, 10*time.Second, time.Millisecond)
+			wg.Go(func() {
+				defer close(release) // what is held would be the other way out
+				ask(t.Context(), here, quick)
+			})
+			require.Eventually(t, func() bool { return limits.Pending() == 1 }, 10*time.Second, time.Millisecond)
+			leave(proxy.ErrCallerGone)
+			require.NoError(t, closer.Close())
+			wg.Wait()
+		})
+	}
+}
+
 // Who waits leaves without a trace, and a place that becomes free by a connection's
 // end serves the next.
 func TestWaitingEnds(t *testing.T) {
@@ -205,6 +258,28 @@ func TestPreconnect(t *testing.T) {
 }
 
 // A connection made ahead that the server closes at once harms nobody.
+// A server's TLS says something by itself, on a connection that has served nothing yet:
+// it has not ended.
+func TestPreconnectInTLS(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer up.Close()
+	client := tlscontext.NewClient(&tlscontext.Upstream{}, "", nil)
+	tr, m := limited(t, up.Listener.Addr().String(), Config{Preconnect: 3, TLS: client})
+	ready := func() int {
+		_, n := tr.pool.count(time.Now())
+		return n
+	}
+	for range 5 {
+		roundTrip(t.Context(), t, tr, get(t))
+		require.Eventually(t, func() bool { return ready() >= 3 }, 10*time.Second, time.Millisecond)
+	}
+	time.Sleep(3 * lookEvery) // the reaper looks at them
+	require.GreaterOrEqual(t, ready(), 3)
+	roundTrip(t.Context(), t, tr, get(t))
+	require.LessOrEqual(t, testutil.ToFloat64(m.UpstreamConnections.WithLabelValues("c")), 5.0)
+}
+
 func TestPreconnectedAndClosed(t *testing.T) {
 	t.Parallel()
 	closed := make(chan struct{}, 100)

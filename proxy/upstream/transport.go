@@ -128,7 +128,7 @@ func (t *Transport) Handle(ctx context.Context, req *proxy.Request) (*proxy.Resp
 		return nil, err
 	}
 	x := &exchange{t: t, c: c, req: req}
-	x.stop = context.AfterFunc(ctx, c.abort)
+	x.stop = context.AfterFunc(ctx, c.ends)
 	resp, err := x.run()
 	if err == nil {
 		return resp, nil
@@ -296,11 +296,23 @@ func (x *exchange) sendTrailer() error {
 	return bw.Flush()
 }
 
-// receive reads the answer's head. Informational answers (1xx) before it are
-// read over: the codec has sent its own 100 (Continue) by then.
+// maxInformational bounds the informational answers before one that is none.
+const maxInformational = 64
+
+var errStatus = errors.New("a status that is none, or informational answers without end")
+
+// inform passes an informational answer on (RFC 9110 section 15.2), but for 100
+// (Continue): the codec has sent its own by then.
+func inform(req *proxy.Request, h *fasthttp.ResponseHeader) {
+	if req.Caller != nil && h.StatusCode() != fasthttp.StatusContinue {
+		req.Caller.Inform(h)
+	}
+}
+
+// receive reads the answer's head, and passes on informational ones before it.
 func (x *exchange) receive() (*proxy.Response, error) {
 	resp := proxy.NewResponse()
-	for {
+	for n := 0; ; n++ {
 		if err := x.c.readHead(&resp.Header); err != nil {
 			return nil, errors.Join(err, resp.Close())
 		}
@@ -311,6 +323,10 @@ func (x *exchange) receive() (*proxy.Response, error) {
 		if s == fasthttp.StatusSwitchingProtocols {
 			return x.upgraded(resp)
 		}
+		if s < 100 || n == maxInformational {
+			return nil, errors.Join(errStatus, resp.Close())
+		}
+		inform(x.req, &resp.Header)
 		resp.Reset()
 	}
 	// A 500 is often the last that comes: uvicorn, for one, answers an exception
@@ -321,7 +337,7 @@ func (x *exchange) receive() (*proxy.Response, error) {
 			x.t.pool.tell(seconds)
 		}
 	}
-	x.c.unfit = x.c.unfit || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
+	x.c.unfit = x.c.unfit || x.req.Header.IsConnect() || resp.Header.ConnectionClose() || !resp.Header.IsHTTP11() ||
 		resp.Header.StatusCode() == fasthttp.StatusInternalServerError
 	b := &body{x: x}
 	b.frame(&resp.Header, x.req.Header.IsHead())
