@@ -26,7 +26,7 @@ const (
 	last    = "0\r\n\r\n"
 	hidden  = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
 
-	passed   = "GET /a h | END"
+	passed   = "GET /a h | END" // #nosec G101 -- no password
 	received = "POST /a h hello | END"
 )
 

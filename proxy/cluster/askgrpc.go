@@ -57,7 +57,7 @@ func (k *checker) askGRPC(ctx context.Context, cfg *GRPCCheck) (verdict, error) 
 
 // isServing reads a HealthCheckResponse in its frame: field 1 is SERVING.
 func isServing(frame []byte) (bool, error) {
-	if len(frame) < 5 || frame[0] != 0 || uint64(binary.BigEndian.Uint32(frame[1:])) != uint64(len(frame)-5) {
+	if len(frame) < 5 || frame[0] != 0 || int64(binary.BigEndian.Uint32(frame[1:])) != int64(len(frame)-5) {
 		return false, errors.New("not one plain message")
 	}
 	status := uint64(0)

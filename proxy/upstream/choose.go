@@ -44,6 +44,7 @@ func (c *choice) isHTTP2(ctx context.Context, d *door) (bool, error) {
 	if f == nil {
 		f = &finding{done: make(chan struct{})}
 		c.finding = f
+		// #nosec G118 -- it is for all who wait
 		go c.find(f, d) //nolint:contextcheck // as above
 	}
 	c.mu.Unlock()
