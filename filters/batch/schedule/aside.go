@@ -9,8 +9,7 @@ import "time"
 // that cost as much an item as a call of one, by the learned T(n): merging them wins
 // nothing, and the first in a batch waits for the last. And a level so high that hardly
 // any two requests share a call: before a server that batches by itself, or that is so
-// quick that nothing ever waits, merging is work for nothing. A lower level says so too
-// where the next one above has just been tried, and made no difference.
+// quick that nothing ever waits, merging is work for nothing.
 //
 // It is taken back after a pause, that doubles each time up to five minutes, or when
 // there are many more callers than there were: then the limit is sought anew, from where
@@ -33,10 +32,6 @@ const (
 	crowd = 1.8
 	// sharing is the mean number of requests in a call under which nothing is shared.
 	sharing = 1.15
-	// nearly and some are the slots for each caller from which on a slot for everybody is
-	// as good as the next trial.
-	nearly = 0.6
-	some   = 0.25
 
 	firstAside = 5 * time.Second
 	lastAside  = 5 * time.Minute
@@ -56,16 +51,15 @@ func (a *aside) observe(callers, entries, items int) {
 }
 
 // apart says that it may be as well to send everything as it comes: c is the cost of a
-// server, level how many calls each of the servers is given at once, alike whether the
-// next level above makes no difference, and most what a call may hold.
-func (a *aside) apart(c *cost, level int, alike bool, servers, most int) bool {
+// server, level how many calls each of the servers is given at once, and most what a
+// call may hold.
+func (a *aside) apart(c *cost, level, servers, most int) bool {
 	if a.callers < crowd*float64(servers) {
 		return false
 	}
 	if level > 1 {
 		// Here T(n) is mostly the others' time, and says nothing about a call's own.
-		slots := float64(level * servers)
-		return a.entries < sharing || slots >= nearly*a.callers || alike && slots >= some*a.callers
+		return a.entries < sharing || float64(level*servers) >= 0.6*a.callers
 	}
 	if !c.spread {
 		return false

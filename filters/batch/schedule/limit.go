@@ -61,7 +61,6 @@ type limit struct {
 	pause time.Duration
 	down  bool // the direction of the next trial
 	leaps bool // the last step went well: the next is longer
-	alike bool // the last trial was a step up, and made no difference
 	was   cost // what the server cost when the last trial ended
 }
 
@@ -104,8 +103,6 @@ func (l *limit) now() int {
 // everything is the next above.
 func (l *limit) step(apart bool) int {
 	switch {
-	case apart && l.alike:
-		return everything
 	case l.down && l.leaps:
 		return max(1, l.level/3)
 	case l.down && l.level > 4:
@@ -210,7 +207,6 @@ func (l *limit) decide(now Instant) bool {
 	}
 	if gain < target {
 		l.end(now, false)
-		l.alike = l.to > l.level && l.to < everything && gain*better > 1
 		return false
 	}
 	l.leaps = target == free || gain > 1.2
@@ -222,7 +218,7 @@ func (l *limit) decide(now Instant) bool {
 
 // end ends a trial.
 func (l *limit) end(now Instant, taken bool) {
-	l.trial, l.from, l.alike = 0, now, false
+	l.trial, l.from = 0, now
 	if taken {
 		l.pause, l.due = firstPause, now
 		return
@@ -264,7 +260,7 @@ func (l *limit) expire(now Instant, c *cost) {
 func (l *limit) again(now Instant, calls int) {
 	l.level = min(max(1, calls), maxLevel)
 	l.trial, l.due, l.pause, l.from = 0, now, firstPause, now
-	l.down, l.leaps, l.alike = true, false, false
+	l.down, l.leaps = true, false
 	l.usual = judged{}
 }
 

@@ -486,7 +486,7 @@ func (p *Pool) learn(now Instant, f *Flight, took float64, full bool) {
 	}
 	l.expire(now, &p.cost)
 	servers := len(p.servers)
-	l.consider(now, full && (f.Callers > 1 || p.waiting > 0), p.aside.apart(&p.cost, l.level, l.alike, servers, p.bound(q)), p.flights, servers)
+	l.consider(now, full && (f.Callers > 1 || p.waiting > 0), p.aside.apart(&p.cost, l.level, servers, p.bound(q)), p.flights, servers)
 }
 
 // forget takes f out of everything.
