@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
 // The defaults of [batchv1.Batch].
@@ -23,10 +21,6 @@ const (
 	maxMaxBatchSize       = 65536
 	maxMaxInFlight        = 65536
 )
-
-func defaultGroupByHeaders() []string {
-	return []string{"authorization", "x-api-key", "api-key", "openai-organization", "openai-project"}
-}
 
 // Config is a parsed [batchv1.Batch] with the defaults filled in. It is
 // immutable.
@@ -57,7 +51,7 @@ type Config struct {
 
 // parse is the factory's Parse on the message itself.
 func parse(m *batchv1.Batch) (*Config, error) {
-	if err := refuseUnknown("", m.ProtoReflect()); err != nil {
+	if err := settings.RefuseUnknown(m.ProtoReflect()); err != nil {
 		return nil, err
 	}
 	c := &Config{Disabled: m.GetDisabled(), Oversize: m.GetOversize(), Usage: m.GetUsage()}
@@ -71,10 +65,10 @@ func parse(m *batchv1.Batch) (*Config, error) {
 	if c.MaxQueuedItems, err = number("max_queued_items", m.GetMaxQueuedItems(), defaultMaxQueuedItems, math.MaxInt32); err != nil {
 		return nil, err
 	}
-	if c.MaxQueueDelay, err = duration("max_queue_delay", m.GetMaxQueueDelay(), defaultMaxQueueDelay); err != nil {
+	if c.MaxQueueDelay, err = settings.Duration("max_queue_delay", m.GetMaxQueueDelay(), defaultMaxQueueDelay); err != nil {
 		return nil, err
 	}
-	if c.LatencyObjective, err = duration("latency_objective", m.GetLatencyObjective(), 0); err != nil {
+	if c.LatencyObjective, err = settings.Duration("latency_objective", m.GetLatencyObjective(), 0); err != nil {
 		return nil, err
 	}
 	if m.GetLatencyObjective() != nil && c.LatencyObjective == 0 {
@@ -86,7 +80,7 @@ func parse(m *batchv1.Batch) (*Config, error) {
 	if _, ok := batchv1.Batch_Usage_name[int32(c.Usage)]; !ok {
 		return nil, fmt.Errorf("usage: %d: not a value of Usage", c.Usage)
 	}
-	if c.GroupByHeaders, err = headerNames(m.GetGroupByHeaders()); err != nil {
+	if c.GroupByHeaders, err = settings.HeaderNames("group_by_headers", m.GetGroupByHeaders()); err != nil {
 		return nil, err
 	}
 	if c.Protocols, err = protocols(m.GetProtocols()); err != nil {
@@ -110,44 +104,6 @@ func number(path string, v *wrapperspb.UInt32Value, absent, most int) (int, erro
 		return 0, fmt.Errorf("%s: %d: must be 1 to %d", path, v.GetValue(), most)
 	}
 	return int(v.GetValue()), nil
-}
-
-func duration(path string, v *durationpb.Duration, absent time.Duration) (time.Duration, error) {
-	if v == nil {
-		return absent, nil
-	}
-	if err := v.CheckValid(); err != nil {
-		return 0, fmt.Errorf("%s: %ds %dns: %w", path, v.GetSeconds(), v.GetNanos(), err)
-	}
-	if v.AsDuration() < 0 {
-		return 0, fmt.Errorf("%s: %v: must not be negative", path, v.AsDuration())
-	}
-	return v.AsDuration(), nil
-}
-
-func headerNames(names []string) ([]string, error) {
-	if len(names) == 0 {
-		names = defaultGroupByHeaders()
-	}
-	out := make([]string, 0, len(names))
-	for i, name := range names {
-		if name == "" || strings.ContainsFunc(name, notToken) {
-			return nil, fmt.Errorf("group_by_headers[%d]: %q: not a header name", i, name)
-		}
-		out = append(out, strings.ToLower(name))
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-// notToken says that a character may not stand in a field name (RFC 9110 section
-// 5.6.2).
-func notToken(r rune) bool {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-		return false
-	}
-	return r >= 0x80 || !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 func protocols(values []batchv1.Batch_Protocol) ([]string, error) {
@@ -181,20 +137,4 @@ func protocols(values []batchv1.Batch_Protocol) ([]string, error) {
 	}
 	slices.Sort(out)
 	return out, nil
-}
-
-// refuseUnknown finds fields that this version of the message does not have: to
-// skip them would be to do something else than what was asked for.
-func refuseUnknown(path string, m protoreflect.Message) error {
-	if len(m.GetUnknown()) > 0 {
-		return fmt.Errorf("%s%s has unknown fields", path, m.Descriptor().FullName())
-	}
-	var err error
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Message() != nil && !f.IsList() && !f.IsMap() {
-			err = refuseUnknown(path+string(f.Name())+": ", v.Message())
-		}
-		return err == nil
-	})
-	return err
 }

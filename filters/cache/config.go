@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
+	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
 // The defaults of [cachev1.Cache], and what bounds its fields.
@@ -27,10 +25,6 @@ const (
 	completions = "openai_completions"
 	chat        = "openai_chat"
 )
-
-func defaultTenantHeaders() []string {
-	return []string{"authorization", "x-api-key", "api-key", "openai-organization", "openai-project"}
-}
 
 func defaultProtocols() []string { return []string{"cohere", "openai", chat, completions, "tei"} }
 
@@ -54,7 +48,7 @@ type Config struct {
 
 // parse is the factory's Parse on the message itself.
 func parse(m *cachev1.Cache) (*Config, error) {
-	if err := refuseUnknown("", m.ProtoReflect()); err != nil {
+	if err := settings.RefuseUnknown(m.ProtoReflect()); err != nil {
 		return nil, err
 	}
 	if m.GetShared() != nil {
@@ -72,13 +66,13 @@ func parse(m *cachev1.Cache) (*Config, error) {
 		c.MaxBytes = int64(v.GetValue()) // #nosec G115 -- bounded
 	}
 	var err error
-	if c.TTL, err = duration("ttl", m.GetTtl(), defaultTTL); err != nil {
+	if c.TTL, err = settings.Duration("ttl", m.GetTtl(), defaultTTL); err != nil {
 		return nil, err
 	}
 	if c.TTL == 0 {
 		return nil, errors.New("ttl: 0s: must be positive; disabled: true switches the cache off")
 	}
-	if c.StaleIfError, err = duration("stale_if_error", m.GetStaleIfError(), 0); err != nil {
+	if c.StaleIfError, err = settings.Duration("stale_if_error", m.GetStaleIfError(), 0); err != nil {
 		return nil, err
 	}
 	if _, ok := cachev1.Cache_Determinism_name[int32(c.Determinism)]; !ok {
@@ -87,51 +81,13 @@ func parse(m *cachev1.Cache) (*Config, error) {
 	if _, ok := cachev1.Cache_Usage_name[int32(c.Usage)]; !ok {
 		return nil, fmt.Errorf("usage: %d: not a value of Usage", c.Usage)
 	}
-	if c.TenantHeaders, err = headerNames(m.GetTenantHeaders()); err != nil {
+	if c.TenantHeaders, err = settings.HeaderNames("tenant_headers", m.GetTenantHeaders()); err != nil {
 		return nil, err
 	}
 	if c.Protocols, err = protocols(m.GetProtocols()); err != nil {
 		return nil, err
 	}
 	return c, nil
-}
-
-func duration(path string, v *durationpb.Duration, absent time.Duration) (time.Duration, error) {
-	if v == nil {
-		return absent, nil
-	}
-	if err := v.CheckValid(); err != nil {
-		return 0, fmt.Errorf("%s: %ds %dns: %w", path, v.GetSeconds(), v.GetNanos(), err)
-	}
-	if v.AsDuration() < 0 {
-		return 0, fmt.Errorf("%s: %v: must not be negative", path, v.AsDuration())
-	}
-	return v.AsDuration(), nil
-}
-
-func headerNames(names []string) ([]string, error) {
-	if len(names) == 0 {
-		names = defaultTenantHeaders()
-	}
-	out := make([]string, 0, len(names))
-	for i, name := range names {
-		if name == "" || strings.ContainsFunc(name, notToken) {
-			return nil, fmt.Errorf("tenant_headers[%d]: %q: not a header name", i, name)
-		}
-		out = append(out, strings.ToLower(name))
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-// notToken says that a character may not stand in a field name (RFC 9110 section
-// 5.6.2).
-func notToken(r rune) bool {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-		return false
-	}
-	return r >= 0x80 || !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 func protocols(values []cachev1.Cache_Protocol) ([]string, error) {
@@ -151,20 +107,4 @@ func protocols(values []cachev1.Cache_Protocol) ([]string, error) {
 	}
 	slices.Sort(out)
 	return out, nil
-}
-
-// refuseUnknown finds fields that this version of the message does not have: to
-// skip them would be to do something else than what was asked for.
-func refuseUnknown(path string, m protoreflect.Message) error {
-	if len(m.GetUnknown()) > 0 {
-		return fmt.Errorf("%s%s has unknown fields", path, m.Descriptor().FullName())
-	}
-	var err error
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Message() != nil && !f.IsList() && !f.IsMap() {
-			err = refuseUnknown(path+string(f.Name())+": ", v.Message())
-		}
-		return err == nil
-	})
-	return err
 }
