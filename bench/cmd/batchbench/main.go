@@ -21,13 +21,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/sidecar"
 )
@@ -99,41 +97,15 @@ func parse(args []string) (*options, error) {
 	}
 	o.sidecarArgs = strings.Fields(*extra)
 	var err error
-	if o.callers, err = numbers("--concurrency", *callers); err != nil {
+	if o.callers, err = program.Numbers("--concurrency", *callers); err != nil {
 		return nil, err
 	}
-	o.streams, err = numbers("--streams", *streams)
+	o.streams, err = program.Numbers("--streams", *streams)
 	return o, err
 }
 
-func numbers(name, text string) ([]int, error) {
-	var list []int
-	for part := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%s: %q is no number above 0", name, part)
-		}
-		list = append(list, n)
-	}
-	return list, nil
-}
-
 func run(args []string, out, errs io.Writer) int {
-	o, err := parse(args)
-	if err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		_, _ = fmt.Fprintln(errs, "batchbench:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := measure(ctx, o, out, errs); err != nil {
-		_, _ = fmt.Fprintln(errs, "batchbench:", err)
-		return 1
-	}
-	return 0
+	return program.Run("batchbench", args, errs, parse, func(ctx context.Context, o *options) error { return measure(ctx, o, out, errs) })
 }
 
 // measure prints all tables. Whatever it started has ended when it returns.

@@ -17,13 +17,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/report"
 	"github.com/fridaymesh/friday/bench/sidecar"
@@ -60,21 +59,7 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "upgradebench:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := o.run(ctx, stdout); err != nil {
-		_, _ = fmt.Fprintln(stderr, "upgradebench:", err)
-		return 1
-	}
-	return 0
+	return program.Run("upgradebench", args, stderr, parse, func(ctx context.Context, o *options) error { return o.run(ctx, stdout) })
 }
 
 func (o *options) run(ctx context.Context, out io.Writer) error {
