@@ -242,6 +242,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
 		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
+		{"proxy --upstream 127.0.0.1:1 --concurrency -1", 2, "--concurrency -1: must not be negative"},
 		{"proxy --upstream https://127.0.0.1:1/v1", 2, "path"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
 		{"proxy -c " + bad, 1, "friday proxy: " + bad + ": static_resources"},
