@@ -81,7 +81,7 @@ func TestControlPlaneFlags(t *testing.T) {
 func TestFlagsErrors(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]bootstrap.Flags{
-		`one of --upstream, --xds and --config is needed`:                      {},
+		`one of --upstream, --xds, --config and --mode redirect is needed`:     {},
 		`--upstream and --xds exclude each other`:                              {Upstream: "a:1", XDS: "b:1"},
 		`--upstream "x": not host:port`:                                        {Upstream: "x"},
 		`--upstream "x:y": port "y": not a number of 0 to 65535`:               {Upstream: "x:y"},
