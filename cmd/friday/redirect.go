@@ -22,7 +22,7 @@ const redirectLimit = 30 * time.Second
 
 // redirectFlags are the flags of `friday redirect`.
 type redirectFlags struct {
-	ports, users, groups, backend string
+	ports, users, groups, firewall string
 	to                            uint
 	listening, undo, dryRun       bool
 }
@@ -43,7 +43,7 @@ func (f *redirectFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.users, "uid", imageUser, "`USERS`, by number or name, whose own connections are left alone: friday proxy's must be among them")
 	fs.StringVar(&f.groups, "gid", "", "`GROUPS`, by number or name, whose own connections are left alone (default none)")
 	fs.BoolVar(&f.listening, "if-listening", true, "redirect what comes from other machines only while somebody listens at its address and port, else it is refused as without Friday; false: always, so that requests may wait for a server that starts slowly")
-	fs.StringVar(&f.backend, "backend", "auto", "`WHAT` makes the rules: nftables, iptables (its programs must be installed), or auto: iptables where the kernel has no nftables")
+	fs.StringVar(&f.firewall, "firewall", "auto", "`WHAT` makes the rules: nftables, iptables (its programs must be installed), or auto: iptables where the kernel has no nftables")
 	fs.BoolVar(&f.undo, "undo", false, "remove the rules instead; that there are none is no error")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, as nft -f or iptables-restore take it, and change nothing")
 }
@@ -51,9 +51,9 @@ func (f *redirectFlags) declare(fs *flag.FlagSet) {
 func (f *redirectFlags) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, redirectLimit)
 	defer cancel()
-	b, err := redirect.ParseBackend(f.backend)
+	b, err := redirect.ParseFirewall(f.firewall)
 	if err != nil {
-		return cli.Usagef("--backend %v", err)
+		return cli.Usagef("--firewall %v", err)
 	}
 	if f.undo {
 		if f.dryRun {
@@ -76,8 +76,8 @@ func (f *redirectFlags) run(ctx context.Context) error {
 	return err
 }
 
-// show prints the script of a backend; auto is nftables.
-func show(b redirect.Backend, nft, iptables string) error {
+// show prints the script of a firewall; auto is nftables.
+func show(b redirect.Firewall, nft, iptables string) error {
 	script := nft
 	if b == redirect.IPTables {
 		script = iptables

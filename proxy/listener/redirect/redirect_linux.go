@@ -12,7 +12,7 @@ import (
 // Apply puts rules into the kernel of this network namespace, in place of those that an
 // earlier Apply has put there, and says by what. Where it fails nothing has changed,
 // but for iptables, where IPv4 may have its rules and IPv6 not.
-func Apply(ctx context.Context, b Backend, r Rules) (by string, err error) {
+func Apply(ctx context.Context, b Firewall, r Rules) (by string, err error) {
 	if err := r.Check(); err != nil {
 		return "", err
 	}
@@ -63,7 +63,7 @@ func families() []string {
 
 // Undo removes the rules, by whichever of the two they were made, unless b says which.
 // That there are none is no error.
-func Undo(ctx context.Context, b Backend) error {
+func Undo(ctx context.Context, b Firewall) error {
 	if err := capable(); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 var errSystem = errors.New("redirecting connections needs Linux")
 
 // Apply needs Linux.
-func Apply(context.Context, Backend, Rules) (by string, err error) { return "", errSystem }
+func Apply(context.Context, Firewall, Rules) (by string, err error) { return "", errSystem }
 
 // Undo needs Linux.
-func Undo(context.Context, Backend) error { return errSystem }
+func Undo(context.Context, Firewall) error { return errSystem }

@@ -83,13 +83,13 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestParseBackend(t *testing.T) {
-	for text, want := range map[string]Backend{"auto": Auto, "nftables": NFTables, "iptables": IPTables} {
-		got, err := ParseBackend(text)
+func TestParseFirewall(t *testing.T) {
+	for text, want := range map[string]Firewall{"auto": Auto, "nftables": NFTables, "iptables": IPTables} {
+		got, err := ParseFirewall(text)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	_, err := ParseBackend("ipfw")
+	_, err := ParseFirewall("ipfw")
 	require.EqualError(t, err, `"ipfw": neither auto nor nftables nor iptables`)
 }
 

@@ -2,22 +2,22 @@ package redirect
 
 import "fmt"
 
-// Backend is by what the rules are made.
-type Backend int
+// Firewall is by what the rules are made.
+type Firewall int
 
-// The backends.
+// The firewalls.
 const (
 	// Auto is nftables, or iptables where the kernel has no nftables.
-	Auto Backend = iota
+	Auto Firewall = iota
 	NFTables
 	IPTables
 )
 
-// ParseBackend reads auto, nftables or iptables.
-func ParseBackend(text string) (Backend, error) {
+// ParseFirewall reads auto, nftables or iptables.
+func ParseFirewall(text string) (Firewall, error) {
 	for b, name := range []string{"auto", "nftables", "iptables"} {
 		if text == name {
-			return Backend(b), nil
+			return Firewall(b), nil
 		}
 	}
 	return 0, fmt.Errorf("%q: neither auto nor nftables nor iptables", text)
