@@ -23,8 +23,8 @@ const redirectLimit = 30 * time.Second
 // redirectFlags are the flags of `friday redirect`.
 type redirectFlags struct {
 	ports, users, groups, firewall string
-	to                            uint
-	listening, undo, dryRun       bool
+	to                             uint
+	listening, undo, dryRun        bool
 }
 
 func redirectCommand() cli.Command {
