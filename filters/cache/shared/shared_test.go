@@ -23,7 +23,9 @@ import (
 	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 // patience is how long anything may take on a machine that has other things to do.
 const patience = time.Minute
@@ -48,7 +50,9 @@ func open(t *testing.T, o shared.Options) *friday {
 	return f
 }
 
-func (f *friday) up() bool { return testutil.ToFloat64(f.metrics.CacheSharedUp.WithLabelValues(f.address)) == 1 }
+func (f *friday) up() bool {
+	return testutil.ToFloat64(f.metrics.CacheSharedUp.WithLabelValues(f.address)) == 1
+}
 
 func (f *friday) items(result string) float64 {
 	return testutil.ToFloat64(f.metrics.CacheSharedItems.WithLabelValues(f.address, result))
@@ -88,7 +92,9 @@ func (f *friday) put(model string, stamp shared.Stamp, name, text string) {
 	eventually(f.t, func() bool { return f.written() > before })
 }
 
-func (f *friday) written() float64 { return f.writes("stored") + f.writes("dropped") + f.writes("failed") }
+func (f *friday) written() float64 {
+	return f.writes("stored") + f.writes("dropped") + f.writes("failed")
+}
 
 // get is what is found; empty: nothing.
 func (f *friday) get(model, name string) string {
@@ -226,6 +232,7 @@ func TestTheServerGoesAndComesBack(t *testing.T) {
 	for range 3 {
 		s.Kill()
 		eventually(t, func() bool { return f.get("m", "x") == "" && !f.up() })
+		require.Empty(t, f.get("m", "x"))
 		f.Set("m", shared.Stamp{}, []shared.Item{{Key: key("x")}})
 		require.Positive(t, f.writes("dropped"))
 		require.Positive(t, f.items("down"))
