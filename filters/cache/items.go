@@ -159,7 +159,7 @@ func (l *lookup) assemble(ctx context.Context, call *inference.Call, keys []key,
 			return l.pass(ctx, miss)
 		}
 	}
-	return l.join(ctx, call, parts, what)
+	return l.join(ctx, call, keys, parts, what)
 }
 
 // sameAs says whether a flight that is the only one joined is for just what is asked.
@@ -189,15 +189,11 @@ func aboutItems(out *outcome) bool {
 }
 
 // join makes the answer of its parts.
-func (l *lookup) join(ctx context.Context, call *inference.Call, parts []*entry, what result) (*proxy.Response, error) {
+func (l *lookup) join(ctx context.Context, call *inference.Call, keys []key, parts []*entry, what result) (*proxy.Response, error) {
 	body := parts[0].body
 	if len(parts) > 1 || call.Protocol == openInference {
-		bodies := make([][]byte, len(parts))
-		for i, p := range parts {
-			bodies[i] = p.body
-		}
 		var err error
-		if body, err = inference.JoinItems(call, bodies); err != nil {
+		if body, err = l.joinParts(call, keys, parts); err != nil {
 			return l.pass(ctx, miss)
 		}
 	}
@@ -216,6 +212,23 @@ func (l *lookup) join(ctx context.Context, call *inference.Call, parts []*entry,
 	}
 	setBody(resp, body)
 	return l.done(resp, what), nil
+}
+
+// joinParts joins answers. Reading them is most of its cost, so that what is kept is kept
+// as it was read from the first time on.
+func (l *lookup) joinParts(call *inference.Call, keys []key, parts []*entry) ([]byte, error) {
+	read := make([]*inference.Part, len(parts))
+	for i, e := range parts {
+		if read[i] = e.part; read[i] != nil {
+			continue
+		}
+		var err error
+		if read[i], err = inference.ReadPart(call, e.body); err != nil {
+			return nil, err
+		}
+		l.filter.state.store.read(keys[i], e, read[i])
+	}
+	return inference.JoinParts(call, read)
 }
 
 const openInference = "open_inference"

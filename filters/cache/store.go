@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -16,6 +17,8 @@ type entry struct {
 	// head is shared, with the other items of the same call at least.
 	head *fasthttp.ResponseHeader
 	body []byte
+	// part is the body as it was read for joining; nil where it was not.
+	part *inference.Part
 	// headBytes is what the head counts for.
 	headBytes int
 
@@ -35,7 +38,11 @@ type entry struct {
 const overhead = 400
 
 func (e *entry) weight() uint32 {
-	return uint32(min(len(e.body)+e.headBytes+len(e.model)+len(e.version)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
+	part := 0
+	if e.part != nil {
+		part = e.part.Size()
+	}
+	return uint32(min(part+len(e.body)+e.headBytes+len(e.model)+len(e.version)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
 }
 
 // store keeps entries within a number of bytes. What is asked for often stays
@@ -80,6 +87,19 @@ func (s *store) set(k key, e *entry) {
 	}
 	s.bytes.Add(float64(e.weight()))
 	s.entries.Set(k, e)
+}
+
+// read keeps an entry's part with it, if the entry is there still.
+func (s *store) read(k key, e *entry, part *inference.Part) {
+	s.entries.ComputeIfPresent(k, func(there *entry) (*entry, otter.ComputeOp) {
+		if there != e {
+			return there, otter.CancelOp
+		}
+		with := *e
+		with.part = part
+		s.bytes.Add(float64(with.weight()))
+		return &with, otter.WriteOp
+	})
 }
 
 // purge drops the entries of a model, of all models where it is empty, that were stored
