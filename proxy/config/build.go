@@ -36,10 +36,13 @@ type Builder struct {
 	secrets  tlscontext.Store
 }
 
-// Defaults are for what a listener does not say.
+// Defaults are what the process says, for all listeners.
 type Defaults struct {
-	// MaxBodyBytes bounds a request's body; 0: 64 MiB.
+	// MaxBodyBytes bounds a request's body where a listener does not say it; 0: 64 MiB.
 	MaxBodyBytes int64
+	// StateDir and Trial are lent to filters: see [proxy.Env].
+	StateDir string
+	Trial    bool
 }
 
 // NewBuilder makes a Builder that holds nothing yet.
