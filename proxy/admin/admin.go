@@ -8,16 +8,17 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fridaymesh/friday/proxy/admin/dashboard"
 )
 
 // New returns the whole door, to be served on loopback. Calls that change
-// something need POST, and are refused where a browser sends them on behalf of
-// another site.
+// something need POST. What a browser sends on behalf of another site is refused.
 func New(o Options) http.Handler {
 	d := &door{o: o}
 	metrics := promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})
 	d.entries = []entry{
-		{"/", "this page for people", get, d.page},
+		{"/", "this page for people", get, nil},
 		{"/cache/purge", "drop what is cached; ?model=NAME: of that model only", post, d.purge},
 		{"/clusters", "endpoints of every cluster; ?format=json", get, d.clusters},
 		{"/config_dump", "the configuration in force; ?resource=FIELD for one kind of resource", get, d.configDump},
@@ -33,7 +34,11 @@ func New(o Options) http.Handler {
 		{"/stats", "metrics as plain lines; ?format=prometheus, ?filter=REGEX", get, d.stats},
 		{"/stats/prometheus", "metrics in Prometheus' format", get, metrics.ServeHTTP},
 	}
-	return http.NewCrossOriginProtection().Handler(d)
+	d.entries[0].serve = dashboard.New(d.shown()).ServeHTTP
+	for path, serve := range dashboard.Assets() {
+		d.entries = append(d.entries, entry{path, "", get, serve})
+	}
+	return guard(http.NewCrossOriginProtection().Handler(d))
 }
 
 // Public returns the part of the door that others than the host may reach:
@@ -53,7 +58,7 @@ type door struct {
 	entries []entry
 }
 
-// entry is one path and what is behind it.
+// entry is one path and what is behind it. One without a Help is a part of another.
 type entry struct {
 	Path, Help string
 	methods    []string
@@ -94,6 +99,9 @@ func (d *door) help(w http.ResponseWriter, _ *http.Request) {
 func (d *door) list() string {
 	var b strings.Builder
 	for _, e := range d.entries {
+		if e.Help == "" {
+			continue
+		}
 		b.WriteString("  " + e.Path + ": " + e.Help)
 		if slices.Equal(e.methods, post) {
 			b.WriteString(" (POST)")

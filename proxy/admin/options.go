@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fridaymesh/friday/proxy/admin/dashboard"
 )
 
 // Options is where what the door shows comes from, and what it may set off. The
@@ -22,6 +24,8 @@ type Options struct {
 	ConfigDump func() (proto.Message, error)
 	// Clusters returns the clusters in the order to show.
 	Clusters func() []ClusterStatus
+	// Refusals returns the resources of the control plane that are not in force as sent.
+	Refusals func() []dashboard.Refusal
 	// Drain stops taking connections: at once, or gracefully, telling callers to
 	// go first. It does not wait for them.
 	Drain func(graceful bool)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fridaymesh/friday/proxy/admin"
+	"github.com/fridaymesh/friday/proxy/admin/dashboard"
 	"github.com/fridaymesh/friday/xds/bootstrap"
 	"github.com/fridaymesh/friday/xds/client"
 	"github.com/fridaymesh/friday/xds/resource"
@@ -103,6 +104,7 @@ func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Option
 		State:      func() (bool, string) { return c.state(s, xds) },
 		ConfigDump: func() (proto.Message, error) { return xds.ConfigDump(), nil },
 		Clusters:   func() []admin.ClusterStatus { return clusterStatus(s, c.Bootstrap.ADS != nil) },
+		Refusals:   func() []dashboard.Refusal { return refusals(xds.ClientConfig(false)) },
 		Drain:      func(graceful bool) { c.drain(s, graceful) },
 		Purge:      s.Purge,
 		Quit:       quit,
