@@ -216,7 +216,7 @@ func TestFull(t *testing.T) {
 	_, words := skeleton(t, page)
 	lines := strings.Split(words, "\n")
 	for _, want := range []string{
-		"20 ms", "9.09 %", "4.5 ×", "2 ms", "9 ms", "60 %", "300 ms", "running of 16 at most", "not connected", "99 %", "1 MiB",
+		"17.5 ms", "9.09 %", "4.5 ×", "1.75 ms", "9 ms", "60 %", "375 ms", "running of 16 at most", "not connected", "99 %", "1 MiB",
 		"1970-01-01 00:00:00 UTC",
 	} {
 		require.True(t, slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, want) }), "%q not in %s", want, words)
