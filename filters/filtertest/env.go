@@ -81,6 +81,17 @@ func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
 
 func (p picker) Endpoints() []*proxy.Endpoint { return p.house.Endpoints }
 
+// InForce tells all that is kept that the snapshot is in force.
+func (h *House) InForce() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		if k, ok := c.(interface{ InForce() }); ok {
+			k.InForce()
+		}
+	}
+}
+
 // Metric is the sum of all samples of a family whose labels include those given
 // as name, value, name, value; of a histogram, the number of its observations.
 func (h *House) Metric(tb testing.TB, family string, labels ...string) float64 {
