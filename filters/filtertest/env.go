@@ -22,6 +22,8 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
+	// StateDir is the environment's.
+	StateDir string
 
 	mu   sync.Mutex
 	kept map[string]io.Closer
@@ -47,9 +49,10 @@ func NewHouse(tb testing.TB, endpoints int) *House {
 // Env is the house's.
 func (h *House) Env() proxy.Env {
 	return proxy.Env{
-		Log:     zap.NewNop(),
-		Metrics: h.Registry,
-		Picker:  func(string) (proxy.Picker, bool) { return picker{h}, true },
+		Log:      zap.NewNop(),
+		Metrics:  h.Registry,
+		StateDir: h.StateDir,
+		Picker:   func(string) (proxy.Picker, bool) { return picker{h}, true },
 		Keep: func(name string, build func() (io.Closer, error)) (io.Closer, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -81,13 +84,39 @@ func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
 
 func (p picker) Endpoints() []*proxy.Endpoint { return p.house.Endpoints }
 
-// InForce tells all that is kept that the snapshot is in force.
-func (h *House) InForce() {
+// Push puts a snapshot in force as the real house does: build makes its filters, what it
+// keeps is told, and what was kept and is asked for no more is closed.
+func (h *House) Push(tb testing.TB, build func(env proxy.Env)) {
+	tb.Helper()
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, c := range h.kept {
+	old := h.kept
+	h.kept = make(map[string]io.Closer)
+	now := h.kept
+	h.mu.Unlock()
+	env := h.Env()
+	env.Keep = func(name string, build func() (io.Closer, error)) (io.Closer, error) {
+		if c, ok := now[name]; ok {
+			return c, nil
+		}
+		c, ok := old[name]
+		if !ok {
+			var err error
+			if c, err = build(); err != nil {
+				return nil, err
+			}
+		}
+		now[name] = c
+		return c, nil
+	}
+	build(env)
+	for _, c := range now {
 		if k, ok := c.(interface{ InForce() }); ok {
 			k.InForce()
+		}
+	}
+	for name, c := range old {
+		if now[name] == nil {
+			require.NoError(tb, c.Close())
 		}
 	}
 }

@@ -211,6 +211,8 @@ func (c *Config) source(out *ModelConfig, m *modelsv1.Models_Model) (err error) 
 		return err
 	}
 	switch {
+	case c.API == (api.Ollama{}), c.API == (api.LlamaCpp{}):
+		return fmt.Errorf("source: %q: the server loads from a store of its own (api: %s)", m.GetSource(), c.API.Name())
 	case c.API == (api.TorchServe{}) && (c.Repository != "" || m.GetSha256() != ""):
 		return fmt.Errorf("source: %q: TorchServe fetches by itself: leave out repository and sha256", m.GetSource())
 	case c.API == (api.TorchServe{}), c.API == (api.VLLM{}) && out.Source.Local() != "":

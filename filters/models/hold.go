@@ -143,7 +143,7 @@ func (f *fleet) refuse() {
 		f.at(v.retryAt)
 		if old == nil || !old.until.Equal(v.retryAt) {
 			// The reason may name what callers should not know: it is for operators.
-			m.refusal.Store(&refusal{until: v.retryAt, words: "it has failed to load", hopeless: v.attempts > hopeful})
+			m.refusal.Store(&refusal{until: v.retryAt, words: "it has failed to load", hopeless: v.attempts > hopeful && !v.missed})
 			f.queue.wakeAll(map[string]*model{m.name: m})
 		}
 	}

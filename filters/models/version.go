@@ -80,6 +80,7 @@ type version struct {
 	detail   string
 	reason   string // of the last failure
 	attempts int    // failures in a row
+	missed   bool   // the last: the server was not to be reached
 	retryAt  time.Time
 	job      *job
 	eager    bool // is brought up ahead of demand
@@ -151,6 +152,8 @@ const (
 	firstPause = 200 * time.Millisecond
 	leastPause = 50 * time.Millisecond
 	mostPause  = 30 * time.Second
+	// missedPause is the longest while the server cannot be reached.
+	missedPause = 500 * time.Millisecond
 	// hopeful is how many failures in a row requests are held through.
 	hopeful = 4
 )
@@ -166,6 +169,11 @@ func pause(n int) time.Duration {
 func (v *version) fail(err error) {
 	v.attempts++
 	v.reason = err.Error()
-	v.retryAt = time.Now().Add(pause(v.attempts))
+	// A server that is not there yet costs little to look for, and may come any moment.
+	if v.missed = unreachable(err); v.missed {
+		v.retryAt = time.Now().Add(min(pause(v.attempts), missedPause))
+	} else {
+		v.retryAt = time.Now().Add(pause(v.attempts))
+	}
 	v.set(failed, "")
 }

@@ -28,17 +28,23 @@ func (VLLM) Status(ctx context.Context, c *Client, m Model) (Report, error) {
 	if !listed {
 		return Report{State: Unloaded}, nil
 	}
+	sleeps, err := c.sleeps(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	if sleeps {
+		return Report{State: Unloaded, Reason: "sleeping"}, nil
+	}
+	return Report{State: Ready}, nil
+}
+
+// sleeps says whether the server sleeps; one whose development mode is off does not.
+func (c *Client) sleeps(ctx context.Context) (bool, error) {
 	var sleep struct {
 		Sleeping bool `json:"is_sleeping"`
 	}
 	status, err := c.get(ctx, "/is_sleeping", &sleep)
-	if err != nil {
-		return Report{}, err
-	}
-	if status == http.StatusOK && sleep.Sleeping {
-		return Report{State: Unloaded, Reason: "sleeping"}, nil
-	}
-	return Report{State: Ready}, nil
+	return err == nil && status == http.StatusOK && sleep.Sleeping, err
 }
 
 // listed says whether a model stands in an OpenAI list of models.
@@ -66,10 +72,18 @@ type adapter struct {
 	Path string `json:"lora_path,omitempty"`
 }
 
-// Load wakes the server up, or loads an adapter.
+// Load wakes the server up, and loads an adapter that it does not have.
 func (VLLM) Load(ctx context.Context, c *Client, m Model) error {
-	if m.Path == "" {
-		return c.order(ctx, "/wake_up", nil)
+	sleeps, err := c.sleeps(ctx)
+	if err == nil && sleeps {
+		err = c.order(ctx, "/wake_up", nil)
+	}
+	if err != nil || m.Path == "" {
+		return err
+	}
+	listed, err := c.listed(ctx, "/v1/models", m.Name)
+	if err != nil || listed {
+		return err
 	}
 	return c.order(ctx, "/v1/load_lora_adapter", adapter{m.Name, m.Path})
 }
