@@ -185,8 +185,8 @@ func (c *claim) lookup(picker func(string) (proxy.Picker, bool)) {
 func (c *claim) InForce() {
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
-	if c.picker != nil {
-		c.fleet.endpoints.Store(&c.picker)
+	if find := c.picker; find != nil {
+		c.fleet.endpoints.Store(&find)
 	}
 	if c.inForce {
 		return

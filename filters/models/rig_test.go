@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +28,7 @@ type rig struct {
 	house  *filtertest.House
 	server *modelstest.Server
 	next   proxy.Handler
-	filter proxy.Filter
-	states string
+	filter atomic.Pointer[filter]
 }
 
 // within runs do in virtual time, with a filter of the configuration text.
@@ -57,18 +57,21 @@ func (r *rig) push(text string) {
 	c, err := Factory{}.Parse(filtertest.Any(r.t, Factory{}, text))
 	require.NoError(r.t, err)
 	r.house.Push(r.t, func(env proxy.Env) {
-		r.filter, err = Factory{}.BuildFor(filtertest.Cluster, c, env)
+		f, err := Factory{}.BuildFor(filtertest.Cluster, c, env)
 		require.NoError(r.t, err)
+		if own, is := f.(*filter); is {
+			r.filter.Store(own)
+		}
 	})
 	synctest.Wait()
 }
 
-func (r *rig) fleet() *fleet { return r.filter.(*filter).fleet }
+func (r *rig) fleet() *fleet { return r.filter.Load().fleet }
 
 // ask sends a request for a model and says what became of it: its status, and the body.
 func (r *rig) ask(ctx context.Context, path, body string) (status int, answer string, err *proxy.Error) {
 	req := filtertest.Request(path, body)
-	resp, failed := r.filter.Handle(ctx, req, r.next)
+	resp, failed := r.filter.Load().Handle(ctx, req, r.next)
 	if failed != nil {
 		pe := proxy.AsError(ctx, failed)
 		return pe.Status, pe.Message, pe

@@ -45,7 +45,7 @@ func (r *rig) under(model string, do func()) map[string]int {
 						mu.Unlock()
 					}
 				}
-				time.Sleep(20 * ms)
+				time.Sleep(50 * ms)
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func (r *rig) under(model string, do func()) map[string]int {
 
 func TestSwitchIsBlueGreenAndBack(t *testing.T) {
 	repository, one, two := t.TempDir(), source(t, "one"), source(t, "two")
-	s := &modelstest.Server{LoadTime: time.Second, Latency: 10 * ms, Repository: repository}
+	s := &modelstest.Server{LoadTime: time.Second, Latency: 50 * ms, Repository: repository}
 	config := func(version, source string) string {
 		return fmt.Sprintf(`models {name: "m" version: %q source: %q preload: true warmup {path: "/v2/models/m/infer" body: "w"}} repository: %q`, version, source, repository)
 	}

@@ -80,6 +80,7 @@ func named(r *http.Request) (model string, body []byte) {
 
 func (s *Server) ollama(w http.ResponseWriter, r *http.Request) {
 	model, body := named(r)
+	model = strings.TrimSuffix(model, ":latest")
 	var order struct {
 		Prompt    *string
 		KeepAlive *int `json:"keep_alive"`
