@@ -1,0 +1,262 @@
+//go:build interop
+
+package interop_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/realserver"
+	"github.com/fridaymesh/friday/bench/sidecar"
+)
+
+// moment is how long what Friday does by itself may take on a busy machine.
+const moment = 2 * time.Minute
+
+// shelf is a server of models' archives.
+type shelf struct {
+	url   string
+	files map[string][]byte
+}
+
+func newShelf(t *testing.T) *shelf {
+	t.Helper()
+	s := &shelf{files: map[string][]byte{}}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, ok := s.files[strings.TrimPrefix(r.URL.Path, "/")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+	}))
+	t.Cleanup(srv.Close)
+	s.url = srv.URL
+	return s
+}
+
+// put packs a trained model as MLServer's name and version, and returns the policy's words
+// for where it is.
+func (s *shelf) put(t *testing.T, name, version, trained string) string {
+	t.Helper()
+	weights, err := os.ReadFile(trained)
+	require.NoError(t, err)
+	settings := fmt.Appendf(nil, `{"name":%q,"implementation":"mlserver_sklearn.SKLearnModel","parameters":{"uri":"./model.joblib","version":%q}}`, name, version)
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	w := tar.NewWriter(z)
+	for file, text := range map[string][]byte{"model-settings.json": settings, "model.joblib": weights} {
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: file, Size: int64(len(text)), Mode: 0o644, Typeflag: tar.TypeReg}))
+		_, err := w.Write(text)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	require.NoError(t, z.Close())
+	file := name + "-" + version + ".tar.gz"
+	s.files[file] = out.Bytes()
+	sum := sha256.Sum256(out.Bytes())
+	return fmt.Sprintf(`name: %s, version: %s, source: "%s/%s", sha256: %s`, name, version, s.url, file, hex.EncodeToString(sum[:]))
+}
+
+// examinee is asked about digits at address.
+type examinee struct {
+	address string
+	digits  *realserver.Digits
+	client  *http.Client
+}
+
+// ask asks about one digit, and says what it is and which version said so.
+func (e *examinee) ask(model string, i int) (digit int64, version string, err error) {
+	resp, err := e.client.Post("http://"+e.address+"/v2/models/"+model+"/infer", "application/json", bytes.NewReader(e.digits.Request(i%len(e.digits.Rows))))
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	var answer struct {
+		Version string `json:"model_version"`
+		Outputs []struct{ Data []int64 }
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != 200 || len(answer.Outputs) != 1 || len(answer.Outputs[0].Data) != 1 {
+		return 0, "", fmt.Errorf("status %d: %.300s", resp.StatusCode, body)
+	}
+	return answer.Outputs[0].Data[0], answer.Version, nil
+}
+
+// accuracy asks about all digits.
+func (e *examinee) accuracy(t *testing.T, model, version string) float64 {
+	t.Helper()
+	right := 0
+	for i, label := range e.digits.Labels {
+		digit, got, err := e.ask(model, i)
+		require.NoError(t, err)
+		require.Equal(t, version, got)
+		if digit == int64(label) {
+			right++
+		}
+	}
+	return float64(right) / float64(len(e.digits.Labels))
+}
+
+// asking has callers ask while do is done, and says how many answers of which version
+// there were, and the first failures.
+func (e *examinee) asking(model string, callers int, do func()) (got map[string]int, failures []string) {
+	got = map[string]int{}
+	ctx, stop := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			for i := c; ctx.Err() == nil; i++ {
+				_, version, err := e.ask(model, i)
+				mu.Lock()
+				if err != nil {
+					failures = append(failures, err.Error())
+				}
+				got[version]++
+				mu.Unlock()
+			}
+		})
+	}
+	do()
+	stop()
+	wg.Wait()
+	return got, failures
+}
+
+// modelState is what the sidecar's admin door says of a version.
+type modelState struct {
+	Model, Version, State, Detail string
+	LastError                     string `json:"last_error"`
+	Serving                       bool
+	Loads, Unloads                int
+}
+
+// Two models of scikit-learn in a real MLServer: loaded on demand, unloaded when idle,
+// switched under load, and kept from serving where they do not stand their warm-up.
+func TestModelsMLServer(t *testing.T) {
+	h := newHouse(t)
+	assets, err := realserver.Prepare(h.ctx, func(s string) { t.Log(s) })
+	require.NoError(t, err)
+	repository := t.TempDir()
+	server, err := assets.StartEmpty(h.ctx, h.group, t.TempDir(), repository)
+	require.NoError(t, err)
+	addresses, err := process.FreeAddresses(0, 0, 0, 0)
+	require.NoError(t, err)
+	listen, xds, control, admin := addresses[0], addresses[1], addresses[2], addresses[3]
+	host, port, _ := strings.Cut(listen, ":")
+	file := filepath.Join(t.TempDir(), "digits.yaml")
+	policy := func(models ...string) {
+		text := fmt.Sprintf("apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: digits}\nspec:\n  address: %s\n  port: %s\n  server: {endpoints: [%q]}\n  filters:\n    batch: {}\n    models:\n      repository: %s\n      keep_previous: 5s\n      models:\n", host, port, server.Address, repository)
+		for _, m := range models {
+			text += "      - {" + m + "}\n"
+		}
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	shelf := newShelf(t)
+	forest, vector := assets.Trained(realserver.DigitsModel), assets.Trained(realserver.DigitsVectorModel)
+	one, two, three := shelf.put(t, "digits", "v1", forest), shelf.put(t, "digits", "v2", vector), shelf.put(t, "digits", "v3", forest)
+	other := shelf.put(t, "other", "v1", vector)
+	warm := func(body string) string {
+		return fmt.Sprintf(`, warmup: [{path: /v2/models/digits/infer, times: 3, body: '%s'}]`, body)
+	}
+	good := warm(string(assets.Digits.Request(0)))
+	policy(one+good+", idle_ttl: 4s", other)
+	_, err = sidecar.Control(h.ctx, h.group, h.bin, filepath.Dir(file), xds, control)
+	require.NoError(t, err)
+	_, err = sidecar.Meshed(h.ctx, h.group, h.bin, "n", xds, t.TempDir(), listen, admin)
+	require.NoError(t, err)
+
+	e := &examinee{listen, assets.Digits, &http.Client{Timeout: moment}}
+	defer e.client.CloseIdleConnections()
+	models := func() map[string]modelState {
+		text, err := process.Get(h.ctx, "http://"+admin+"/models")
+		require.NoError(t, err)
+		var all struct{ Models []modelState }
+		require.NoError(t, json.Unmarshal(text, &all))
+		out := map[string]modelState{}
+		for _, s := range all.Models {
+			out[s.Model+" "+s.Version] = s
+		}
+		return out
+	}
+	await := func(what string, is func(modelState) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool { return is(models()[what]) }, moment, 50*time.Millisecond, "%s: %+v", what, models())
+	}
+	isReady := func(model string) bool {
+		_, err := process.Get(h.ctx, "http://"+server.Address+"/v2/models/"+model+"/ready")
+		return err == nil
+	}
+
+	// On demand: many at once, one load.
+	require.False(t, isReady("digits"))
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			if _, _, err := e.ask("digits", i); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("20 first requests at once were answered after %v, fetch, load and warm-up included", time.Since(began).Round(time.Millisecond))
+	require.Equal(t, 1, models()["digits v1"].Loads)
+	_, version, err := e.ask("other", 0)
+	require.NoError(t, err)
+	require.Equal(t, "v1", version)
+
+	// Idle, it goes, and the other stays; asked for again, it comes.
+	await("digits v1", func(s modelState) bool { return s.State == "unloaded" })
+	require.False(t, isReady("digits"))
+	require.True(t, isReady("other"))
+	ofOne := e.accuracy(t, "digits", "v1")
+
+	// v1 to v2 under load.
+	policy(one+good, other)
+	got, failures := e.asking("digits", 8, func() {
+		policy(two+good, other)
+		await("digits v2", func(s modelState) bool { return s.Serving })
+		await("digits v1", func(s modelState) bool { return s.State == "" }) // gone
+	})
+	require.Empty(t, failures)
+	require.Positive(t, got["v2"])
+	ofTwo := e.accuracy(t, "digits", "v2")
+	t.Logf("switched under load: %d answers of v1, %d of v2, 0 of %d failed; accuracy %.4f, then %.4f", got["v1"], got["v2"], got["v1"]+got["v2"], ofOne, ofTwo)
+	require.NotEqual(t, ofOne, ofTwo)
+	require.NoDirExists(t, filepath.Join(repository, "digits", "v1"))
+
+	// v3 does not stand its warm-up: v2 goes on, and the state says why.
+	policy(three+warm(`{"inputs":[{"name":"predict","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`), other)
+	got, failures = e.asking("digits", 4, func() {
+		await("digits v3", func(s modelState) bool { return strings.Contains(s.LastError, "warmup[0]") })
+		time.Sleep(2 * time.Second) // it is tried again
+	})
+	require.Empty(t, failures)
+	require.Len(t, got, 1)
+	require.Positive(t, got["v2"])
+	t.Logf("the new version failed to warm up: %d answers of v2, none of v3: %s", got["v2"], models()["digits v3"].LastError)
+	require.InDelta(t, ofTwo, e.accuracy(t, "digits", "v2"), 1e-9)
+}
