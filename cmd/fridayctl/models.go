@@ -66,7 +66,8 @@ func askModels(ctx context.Context, sidecar string) ([]proxy.ModelStatus, error)
 
 // modelLines are the lines of the table.
 func modelLines(models []proxy.ModelStatus, now time.Time) [][]string {
-	lines := [][]string{{"CLUSTER", "MODEL", "VERSION", "STATE", "SERVES", "SINCE", "IN FLIGHT", "HELD", "MEMORY", "WHY"}}
+	lines := make([][]string, 1, 1+len(models))
+	lines[0] = []string{"CLUSTER", "MODEL", "VERSION", "STATE", "SERVES", "SINCE", "IN FLIGHT", "HELD", "MEMORY", "WHY"}
 	for i := range models {
 		m := &models[i]
 		version, serves, memory := m.Version, "no", "-"

@@ -212,7 +212,7 @@ func TestModelsUnderLoad(t *testing.T) {
 	})
 	require.Positive(t, got["1"])
 	require.Positive(t, got["2"])
-	require.Equal(t, 2, len(got), "%v", got)
+	require.Len(t, got, 2)
 	calls, answers := server.Calls(), server.Answers("m")
 
 	// kill -9, and what was is known.

@@ -36,16 +36,16 @@ type record struct {
 
 var _ io.Closer = (*world)(nil)
 
-func newWorld(env proxy.Env) (*world, error) {
+func newWorld(env proxy.Env) *world {
 	w := &world{
-		log: env.Log.Named("models"), metrics: telemetry.New(env.Metrics),
+		log: env.Log, metrics: telemetry.New(env.Metrics),
 		fleets: make(map[string]*fleet), known: make(map[string]record),
 	}
 	if env.StateDir != "" {
 		w.file = filepath.Join(env.StateDir, "models.json")
 		w.restore()
 	}
-	return w, nil
+	return w
 }
 
 // restore reads what was written before. What cannot be read is forgotten: then the

@@ -227,7 +227,8 @@ func (c *Config) source(out *ModelConfig, m *modelsv1.Models_Model) (err error) 
 // folder says whether a name can be that of a folder.
 func folder(name string) bool {
 	for _, r := range name {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)) {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && !strings.ContainsRune("._-", r) {
 			return false
 		}
 	}

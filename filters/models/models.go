@@ -62,7 +62,7 @@ func (Factory) BuildFor(cluster string, config proxy.FilterConfig, env proxy.Env
 	if c.Disabled || len(c.Models) == 0 {
 		return pass{}, nil
 	}
-	kept, err := env.Keep(Name, func() (io.Closer, error) { return newWorld(env) })
+	kept, err := env.Keep(Name, func() (io.Closer, error) { return newWorld(env), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}

@@ -3,8 +3,6 @@ package models
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,14 +131,6 @@ func (r *rig) many(n int, path string) map[int]int {
 	}
 	wg.Wait()
 	return got
-}
-
-// lay puts a version of a model into a repository, as Friday would.
-func lay(t *testing.T, repository, model, version string) {
-	t.Helper()
-	dir := filepath.Join(repository, model, version)
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "model"), []byte(model+version), 0o600))
 }
 
 const ms = time.Millisecond

@@ -66,7 +66,7 @@ func (f *fleet) bringUp(v *version, now time.Time) {
 		f.probe(v)
 	case unloaded:
 		f.load(v, now)
-	case draining: // it is on its way out, and has to be let go of before
+	default: // draining: it has to be let go of before; in the others there is a job
 	}
 }
 

@@ -104,7 +104,7 @@ func (s *Server) ollama(w http.ResponseWriter, r *http.Request) {
 func (s *Server) list(member, suffix string) []any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := []any{}
+	all := make([]any, 0, len(s.loaded))
 	for name := range s.loaded {
 		all = append(all, map[string]any{member: name + suffix, "owned_by": "vllm"})
 	}
