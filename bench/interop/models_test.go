@@ -29,7 +29,7 @@ import (
 )
 
 // moment is how long what Friday does by itself may take on a busy machine.
-const moment = 2 * time.Minute
+const moment = 10 * time.Minute
 
 // shelf is a server of models' archives.
 type shelf struct {
@@ -169,7 +169,7 @@ func TestModelsMLServer(t *testing.T) {
 	host, port, _ := strings.Cut(listen, ":")
 	file := filepath.Join(t.TempDir(), "digits.yaml")
 	policy := func(models ...string) {
-		text := fmt.Sprintf("apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: digits}\nspec:\n  address: %s\n  port: %s\n  server: {endpoints: [%q]}\n  filters:\n    batch: {}\n    models:\n      repository: %s\n      keep_previous: 5s\n      models:\n", host, port, server.Address, repository)
+		text := fmt.Sprintf("apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: digits}\nspec:\n  address: %s\n  port: %s\n  server: {endpoints: [%q]}\n  filters:\n    batch: {}\n    models:\n      repository: %s\n      keep_previous: 5s\n      hold_timeout: 10m\n      models:\n", host, port, server.Address, repository)
 		for _, m := range models {
 			text += "      - {" + m + "}\n"
 		}
