@@ -25,6 +25,8 @@ type House struct {
 	// StateDir is the environment's.
 	StateDir string
 
+	moving sync.RWMutex // Endpoints, once filters are built
+
 	mu   sync.Mutex
 	kept map[string]io.Closer
 }
@@ -74,7 +76,7 @@ var _ proxy.Picker = picker{}
 
 // Pick picks the first.
 func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
-	for _, ep := range p.house.Endpoints {
+	for _, ep := range p.Endpoints() {
 		if ep.Healthy.Load() {
 			return ep, nil
 		}
@@ -82,7 +84,18 @@ func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
 	return nil, &proxy.Error{Status: 503, Flag: proxy.FlagNoHealthyUpstream, Message: "no healthy upstream", Unsent: true}
 }
 
-func (p picker) Endpoints() []*proxy.Endpoint { return p.house.Endpoints }
+func (p picker) Endpoints() []*proxy.Endpoint {
+	p.house.moving.RLock()
+	defer p.house.moving.RUnlock()
+	return p.house.Endpoints
+}
+
+// SetEndpoints has every cluster have other endpoints.
+func (h *House) SetEndpoints(endpoints []*proxy.Endpoint) {
+	h.moving.Lock()
+	defer h.moving.Unlock()
+	h.Endpoints = endpoints
+}
 
 // Push puts a snapshot in force as the real house does: build makes its filters, what it
 // keeps is told, and what was kept and is asked for no more is closed.

@@ -154,13 +154,25 @@ func (m *model) remove() {
 	m.fleet.queue.wakeAll(map[string]*model{m.name: m})
 }
 
-// beside says whether v may be loaded while the other versions still are.
-func (m *model) beside(v *version) bool {
+// crowded says whether there are versions that v cannot be beside.
+func (m *model) crowded(v *version) bool {
+	current, others := m.inTheWay(v)
+	return current || others
+}
+
+// inTheWay says whether v can only be loaded once the version that serves has been
+// unloaded, or those that are going.
+func (m *model) inTheWay(v *version) (current, others bool) {
 	a := m.fleet.api.Load()
 	for _, o := range m.versions() {
-		if o != v && o.resident && (a == nil || !(*a).Versions() || v.name == "" || o.name == "" || v.name == o.name) {
-			return false
+		if o == v || !o.resident || a != nil && (*a).Versions() && v.name != "" && o.name != "" && v.name != o.name {
+			continue
+		}
+		if o == m.current {
+			current = true
+		} else {
+			others = true
 		}
 	}
-	return true
+	return current, others
 }

@@ -172,7 +172,7 @@ func (c *Config) addModels(all []*modelsv1.Models_Model) error {
 func (c *Config) model(m *modelsv1.Models_Model) (*ModelConfig, error) {
 	out := &ModelConfig{
 		Name: m.GetName(), Version: m.GetVersion(), Preload: m.GetPreload(), Required: m.GetRequired(), Bytes: m.GetBytes(),
-		Priority: m.GetPriority(), id: digest(m.GetVersion() + "\n" + m.GetSource() + "\n" + m.GetSha256()),
+		Priority: m.GetPriority(), id: digest(strings.Join([]string{m.GetVersion(), m.GetSource(), m.GetSha256()}, "\n")),
 	}
 	switch {
 	case out.Name == "" || len(out.Name) > maxNameLength || strings.ContainsAny(out.Name, "?#\r\n"):
@@ -207,6 +207,7 @@ func (c *Config) source(out *ModelConfig, m *modelsv1.Models_Model) (err error) 
 	if m.GetSource() == "" {
 		return nil
 	}
+	out.id = digest(out.id + c.Repository)
 	if out.Source, err = artefact.Parse(m.GetSource(), m.GetSha256()); err != nil {
 		return err
 	}

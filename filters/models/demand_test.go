@@ -184,3 +184,55 @@ func TestOthersPass(t *testing.T) {
 		require.Empty(t, s.Calls())
 	})
 }
+
+// A required model is looked after also while nobody asks for it.
+func TestARequiredModelIsWatched(t *testing.T) {
+	s := &modelstest.Server{LoadTime: time.Second}
+	within(t, s, `models {name: "m" required: true} models {name: "k" preload: true}`, func(r *rig) {
+		time.Sleep(10 * time.Second)
+		s.Set("m", false)
+		s.Set("k", false)
+		time.Sleep(watched + 2*time.Second)
+		require.True(t, r.state("m").Serving)
+		require.Equal(t, 2, s.Count("load m"))
+		require.Equal(t, 1, s.Count("load k"), "it is asked about when somebody wants it")
+	})
+}
+
+// A server that is too busy to say how it is goes on serving.
+func TestABusyServerGoesOnServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &modelstest.Server{})
+		var busy atomic.Bool
+		r.house.Endpoints[0].Handler = proxy.HandlerFunc(func(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
+			if !busy.Load() {
+				return r.next.Handle(ctx, req)
+			}
+			<-ctx.Done()
+			return nil, proxy.AsError(ctx, context.Cause(ctx))
+		})
+		r.push(`models {name: "m" required: true}`)
+		time.Sleep(time.Second)
+		busy.Store(true)
+		time.Sleep(time.Minute)
+		require.True(t, r.state("m").Serving)
+		require.Contains(t, r.state("m").LastError, "not done within")
+		r.ok("m")
+	})
+}
+
+// Two replicas, one of which comes later: both have the model.
+func TestReplicas(t *testing.T) {
+	s, late := &modelstest.Server{}, &modelstest.Server{API: modelstest.OpenInference}
+	within(t, s, `models {name: "m" preload: true}`, func(r *rig) {
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"load m"}, s.Calls())
+		second := &proxy.Endpoint{Cluster: r.house.Endpoints[0].Cluster, Address: "10.0.0.2:80", Handler: modelstest.Handler(late)}
+		second.Healthy.Store(true)
+		r.house.SetEndpoints(append(r.house.Endpoints[:1:1], second))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, []string{"load m"}, late.Calls())
+		require.Equal(t, []string{"load m"}, s.Calls())
+		require.True(t, r.state("m").Serving)
+	})
+}

@@ -31,6 +31,10 @@ const (
 	// settle is how long a server that has agreed to load or to unload may go on saying
 	// that it has not begun.
 	settle = 5 * time.Second
+	// settleFailed is how long it may go on saying that an attempt before has failed.
+	settleFailed = 250 * time.Millisecond
+	// watched is how often a required model is asked about that is ready.
+	watched = 5 * time.Second
 )
 
 // servers are the endpoints of the cluster.
@@ -170,6 +174,12 @@ func (f *fleet) probed(v *version, reports []api.Report, err error) {
 	m := v.model
 	ok := err == nil && len(reports) > 0 && !slices.ContainsFunc(reports, func(r api.Report) bool { return r.State != api.Ready })
 	was := v.state
+	if was == ready && err != nil && !unreachable(err) {
+		// It may only be busy: that is no reason to let nobody in.
+		v.reason = err.Error()
+		f.answer(v, true)
+		return
+	}
 	if was == ready && !ok {
 		m.shut()
 		v.leaving.Store(false)
@@ -182,7 +192,7 @@ func (f *fleet) probed(v *version, reports []api.Report, err error) {
 	case err != nil:
 		v.fail(err)
 	case ok && was == ready:
-	case !m.beside(v): // what the server has is another version
+	case m.crowded(v): // what the server has is another version
 		v.set(unloaded, "")
 	case ok && f.mine(v):
 		f.loaded(v)
@@ -255,6 +265,14 @@ func (f *fleet) took(v *version, phase state, began time.Time) {
 	f.metrics.ModelLoadSeconds.WithLabelValues(f.cluster, v.model.name, string(phase)).Observe(time.Since(began).Seconds())
 }
 
+// seen notes which servers there were when v was loaded.
+func (v *version) seen(servers []endpoint) {
+	clear(v.at)
+	for _, e := range servers {
+		v.at[e] = true
+	}
+}
+
 // start has every server load v that has not, and waits until all have.
 func (f *fleet) start(v *version) {
 	if v.state != ready { // else there is another server
@@ -270,9 +288,7 @@ func (f *fleet) start(v *version) {
 		return err
 	}, func(err error) {
 		v.loads += uint64(len(loads)) // #nosec G115 -- a length
-		for _, e := range f.servers() {
-			v.at[e] = true // one that did not do it tells so by its answers
-		}
+		v.seen(f.servers())           // one that did not do it tells so by its answers
 		switch {
 		case v.state == ready && err != nil:
 			f.log.Warn("a server has not loaded the model", zap.String(telemetry.FieldModel, v.model.name), zap.Error(err))
@@ -312,7 +328,7 @@ func load(ctx context.Context, c *api.Client, a api.API, m api.Model, loads chan
 			return err
 		case err == nil && r.State == api.Ready:
 			return nil
-		case err == nil && (r.State == api.Failed || r.State == api.Unloaded && time.Since(began) > settle):
+		case err == nil && (r.State == api.Failed && time.Since(began) > settleFailed || r.State == api.Unloaded && time.Since(began) > settle):
 			return fmt.Errorf("the server has agreed to load it, and says that it is %s: %s", r.State, r.Reason)
 		}
 		if err := sleep(ctx, wait); err != nil {
@@ -386,9 +402,7 @@ func (f *fleet) isReady(v *version) {
 	v.attempts, v.retryAt, v.reason = 0, time.Time{}, ""
 	v.readyAt = time.Now()
 	v.set(ready, "")
-	for _, e := range f.servers() {
-		v.at[e] = true
-	}
+	v.seen(f.servers())
 	f.metrics.ModelLoads.WithLabelValues(f.cluster, m.name, "ok").Inc()
 	f.log.Info("model ready", zap.String(telemetry.FieldModel, m.name), zap.String(telemetry.FieldVersion, v.name))
 	if v == m.next {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/url"
 	"strings"
 
@@ -177,7 +178,6 @@ func versioned(body []byte, version string) []byte {
 	out = append(out, body...)
 	out = protowire.AppendTag(out, fieldVersion, protowire.BytesType)
 	out = protowire.AppendString(out, version)
-	n := len(out) - messageHead
-	out[1], out[2], out[3], out[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-messageHead)) // #nosec G115 -- bounded by maxBody
 	return out
 }

@@ -17,7 +17,7 @@ const four = `models {name: "a" bytes: 10} models {name: "b" bytes: 10} models {
 // Four models, room for two, all asked for all the time: each that comes stays for its time,
 // and each comes.
 func TestNoThrashAndNoStarvation(t *testing.T) {
-	s := &modelstest.Server{LoadTime: time.Second, Latency: 100 * ms}
+	s := &modelstest.Server{LoadTime: time.Second, Latency: 250 * ms}
 	within(t, s, four, func(r *rig) {
 		began := time.Now()
 		done := make(chan string, 4)
@@ -37,7 +37,7 @@ func TestNoThrashAndNoStarvation(t *testing.T) {
 		for _, m := range []string{"a", "b", "c", "d"} {
 			n := s.Count("load " + m)
 			require.GreaterOrEqual(t, n, 8, "%s starves: %v", m, s.Calls())
-			require.GreaterOrEqual(t, s.Answers(m), 500, m)
+			require.GreaterOrEqual(t, s.Answers(m), 200, m)
 			loads += n
 		}
 		took := time.Since(began)

@@ -73,12 +73,13 @@ func (f *fleet) bringUp(v *version, now time.Time) {
 // load fetches, makes room and loads.
 func (f *fleet) load(v *version, now time.Time) {
 	m := v.model
-	beside := m.beside(v)
+	current, others := m.inTheWay(v)
+	beside := !current && !others
 	if !v.fetched && (beside || m.current != v && !samePath(m, v)) {
 		f.fetch(v)
 		return
 	}
-	if m.next == v && (!beside || !f.fits(v)) {
+	if m.next == v && (current || !f.fits(v)) {
 		// The server cannot hold both: the old one goes first, and callers wait.
 		m.shut()
 		m.drop(m.current, "replaced")
@@ -113,7 +114,7 @@ func (f *fleet) look(v *version, now time.Time) {
 	if v.job != nil {
 		return
 	}
-	if len(v.asking) > 0 {
+	if len(v.asking) > 0 || m.required && now.Sub(v.checked) >= watched {
 		f.probe(v)
 		return
 	}
