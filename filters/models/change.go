@@ -20,6 +20,7 @@ import (
 // want makes mc what the model is to be.
 func (m *model) want(mc *ModelConfig) {
 	m.required, m.priority, m.idleTTL = mc.Required, mc.Priority, mc.IdleTTL
+	m.records.bound(mc.Record)
 	for _, v := range m.versions() {
 		if v.id == mc.id {
 			v.spec = mc

@@ -32,6 +32,7 @@ const (
 	defaultHealth       = "/health"
 	minIdleTTL          = time.Second
 	maxTimes            = 1000
+	maxRecords          = 32
 	maxModels           = 1000
 	maxNameLength       = 256
 )
@@ -67,6 +68,7 @@ type ModelConfig struct {
 	Bytes             uint64
 	IdleTTL           time.Duration // 0: never
 	Priority          int32
+	Record            int // requests that are kept for warming up
 
 	// id is equal for what is loaded in the same way: version, source and sum.
 	id string
@@ -172,7 +174,7 @@ func (c *Config) addModels(all []*modelsv1.Models_Model) error {
 func (c *Config) model(m *modelsv1.Models_Model) (*ModelConfig, error) {
 	out := &ModelConfig{
 		Name: m.GetName(), Version: m.GetVersion(), Preload: m.GetPreload(), Required: m.GetRequired(), Bytes: m.GetBytes(),
-		Priority: m.GetPriority(), id: digest(strings.Join([]string{m.GetVersion(), m.GetSource(), m.GetSha256()}, "\n")),
+		Priority: m.GetPriority(), Record: int(m.GetRecordWarmup()), id: digest(strings.Join([]string{m.GetVersion(), m.GetSource(), m.GetSha256()}, "\n")),
 	}
 	switch {
 	case out.Name == "" || len(out.Name) > maxNameLength || strings.ContainsAny(out.Name, "?#\r\n"):
@@ -181,6 +183,8 @@ func (c *Config) model(m *modelsv1.Models_Model) (*ModelConfig, error) {
 		return nil, fmt.Errorf("version: %q: must be letters, digits, dots, dashes and underscores", out.Version)
 	case m.GetSha256() != "" && m.GetSource() == "":
 		return nil, fmt.Errorf("sha256: %q: is of a source, and there is none", m.GetSha256())
+	case m.GetRecordWarmup() > maxRecords:
+		return nil, fmt.Errorf("record_warmup: %d: must be at most %d", m.GetRecordWarmup(), maxRecords)
 	case c.Budget > 0 && out.Bytes > c.Budget:
 		return nil, fmt.Errorf("bytes: %d: is more than memory_budget_bytes, %d", out.Bytes, c.Budget)
 	}

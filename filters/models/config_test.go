@@ -51,6 +51,7 @@ func TestRefused(t *testing.T) {
 		`models {name: "a" warmup {path: "/x" times: 1001}}`:                            `models[0].warmup[0].times: 1001: must be at most 1000`,
 		`models {name: "a" warmup {path: "/x" content_type: "a\nb"}}`:                   `models[0].warmup[0].content_type: "a\nb": not a header's value`,
 		`models {name: "a" source: "http://h/f"} repository: "/r" api: OLLAMA`:          `models[0].source: "http://h/f": the server loads from a store of its own (api: OLLAMA)`,
+		`models {name: "a" record_warmup: 33}`:                                          `models[0].record_warmup: 33: must be at most 32`,
 		`hold_timeout {seconds: -1}`:                                                    `hold_timeout: -1s: must not be negative`,
 		`load_timeout {}`:                                                               `load_timeout: 0s: must be positive`,
 		`management_port: 65536`:                                                        `management_port: 65536: must be at most 65535`,

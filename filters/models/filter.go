@@ -153,6 +153,9 @@ func (c *call) attempt(ctx context.Context, v *version) (resp *proxy.Response, e
 	if err != nil {
 		return nil, err, false
 	}
+	if c.model.records.wanted.Load() && resp.Header.StatusCode() == http.StatusOK {
+		c.record()
+	}
 	if _, whole := resp.Body.(*proxy.BytesBody); whole || resp.Body == proxy.NoBody {
 		return resp, nil, false
 	}

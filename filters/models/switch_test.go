@@ -215,3 +215,23 @@ func TestARestartKnows(t *testing.T) {
 	require.Equal(t, []string{"load m", "unload m", "load m"}, s.Calls())
 	require.Equal(t, 2, s.Answers("m"))
 }
+
+// Real requests warm the next version up.
+func TestRecordedRequestsWarmUp(t *testing.T) {
+	repository, one, two := t.TempDir(), source(t, "one"), source(t, "two")
+	s := &modelstest.Server{Repository: repository}
+	config := func(version, source string) string {
+		return fmt.Sprintf(`models {name: "m" version: %q source: %q record_warmup: 3} repository: %q`, version, source, repository)
+	}
+	within(t, s, config("1", one), func(r *rig) {
+		for range 5 {
+			r.ok("m")
+			time.Sleep(2 * time.Second)
+		}
+		require.Equal(t, 5, s.Answers("m"))
+		r.push(config("2", two))
+		time.Sleep(time.Second)
+		require.True(t, r.version("m", "2").Serving)
+		require.Equal(t, 8, s.Answers("m"), "three were sent again")
+	})
+}

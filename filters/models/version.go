@@ -44,6 +44,8 @@ type model struct {
 	removed  atomic.Bool             // is looked after no longer: requests pass
 	took     atomic.Int64            // how long bringing it up took the last time, in nanoseconds
 
+	records records
+
 	// Guarded by fleet.queue.mu.
 	held int
 	wake chan struct{} // closed, and made anew, when those who wait should look again

@@ -196,6 +196,11 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, model, version st
 	s.mu.Lock()
 	s.infers[model]++
 	s.mu.Unlock()
+	if strings.Contains(string(body), `"stream":true`) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprintf(w, "data: {\"model_name\":%q}\n\ndata: [DONE]\n\n", model)
+		return
+	}
 	write(w, map[string]any{"model_name": model, "model_version": version, "echo": string(body)})
 }
 

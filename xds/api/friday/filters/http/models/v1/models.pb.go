@@ -352,7 +352,11 @@ type Models_Model struct {
 	Priority int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	// The sidecar is ready only while it is ready. Loads it ahead of demand, and never
 	// unloads it for want of room or for idleness.
-	Required      bool `protobuf:"varint,10,opt,name=required,proto3" json:"required,omitempty"`
+	Required bool `protobuf:"varint,10,opt,name=required,proto3" json:"required,omitempty"`
+	// Where there is no warmup: keeps so many of the latest requests that were answered with
+	// 200, in memory, and sends them again when the model is loaded anew, or another version
+	// of it. Bodies of up to 64 KiB. Default: none; at most 32.
+	RecordWarmup  uint32 `protobuf:"varint,11,opt,name=record_warmup,json=recordWarmup,proto3" json:"record_warmup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,11 +461,19 @@ func (x *Models_Model) GetRequired() bool {
 	return false
 }
 
+func (x *Models_Model) GetRecordWarmup() uint32 {
+	if x != nil {
+		return x.RecordWarmup
+	}
+	return 0
+}
+
 var File_friday_filters_http_models_v1_models_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_models_v1_models_proto_rawDesc = "" +
 	"\n" +
-	"*friday/filters/http/models/v1/models.proto\x12\x1dfriday.filters.http.models.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xe7\t\n" +
+	"*friday/filters/http/models/v1/models.proto\x12\x1dfriday.filters.http.models.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x8c\n" +
+	"\n" +
 	"\x06Models\x12;\n" +
 	"\x03api\x18\x01 \x01(\x0e2).friday.filters.http.models.v1.Models.ApiR\x03api\x12C\n" +
 	"\x06models\x18\x02 \x03(\v2+.friday.filters.http.models.v1.Models.ModelR\x06models\x12<\n" +
@@ -484,7 +496,7 @@ const file_friday_filters_http_models_v1_models_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x12\x14\n" +
-	"\x05times\x18\x04 \x01(\rR\x05times\x1a\xc9\x02\n" +
+	"\x05times\x18\x04 \x01(\rR\x05times\x1a\xee\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -496,7 +508,8 @@ const file_friday_filters_http_models_v1_models_proto_rawDesc = "" +
 	"\bidle_ttl\x18\b \x01(\v2\x19.google.protobuf.DurationR\aidleTtl\x12\x1a\n" +
 	"\bpriority\x18\t \x01(\x05R\bpriority\x12\x1a\n" +
 	"\brequired\x18\n" +
-	" \x01(\bR\brequired\"d\n" +
+	" \x01(\bR\brequired\x12#\n" +
+	"\rrecord_warmup\x18\v \x01(\rR\frecordWarmup\"d\n" +
 	"\x03Api\x12\b\n" +
 	"\x04AUTO\x10\x00\x12\x12\n" +
 	"\x0eOPEN_INFERENCE\x10\x01\x12\x0e\n" +
