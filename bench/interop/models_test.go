@@ -154,6 +154,137 @@ type modelState struct {
 	Loads, Unloads                int
 }
 
+// mesh is fridayd and a sidecar of it before a server, with a policy that has models
+// looked after.
+type mesh struct {
+	*house
+
+	t                           *testing.T
+	listen, xds, control, admin string
+	file, text                  string
+}
+
+func (h *house) mesh(t *testing.T, server string, settings ...string) *mesh {
+	t.Helper()
+	addresses, err := process.FreeAddresses(0, 0, 0, 0)
+	require.NoError(t, err)
+	m := &mesh{
+		house: h, t: t, listen: addresses[0], xds: addresses[1], control: addresses[2], admin: addresses[3],
+		file: filepath.Join(t.TempDir(), "models.yaml"),
+	}
+	host, port, _ := strings.Cut(m.listen, ":")
+	m.text = fmt.Sprintf(`apiVersion: friday.dev/v1alpha1
+kind: InferencePolicy
+metadata: {name: models}
+spec:
+  address: %s
+  port: %s
+  server: {endpoints: [%q]}
+  filters:
+    batch: {}
+    models:
+      hold_timeout: 10m
+`, host, port, server)
+	for _, s := range settings {
+		m.text += "      " + s + "\n"
+	}
+	m.text += "      models:\n"
+	return m
+}
+
+// policy has the models be those.
+func (m *mesh) policy(models ...string) {
+	m.t.Helper()
+	text := m.text
+	for _, model := range models {
+		text += "      - {" + model + "}\n"
+	}
+	require.NoError(m.t, os.WriteFile(m.file, []byte(text), 0o600))
+}
+
+func (m *mesh) start() {
+	m.t.Helper()
+	_, err := sidecar.Control(m.ctx, m.group, m.bin, filepath.Dir(m.file), m.xds, m.control)
+	require.NoError(m.t, err)
+	_, err = sidecar.Meshed(m.ctx, m.group, m.bin, "n", m.xds, m.t.TempDir(), m.listen, m.admin)
+	require.NoError(m.t, err)
+}
+
+// models are what the sidecar's admin door shows, by name and version.
+func (m *mesh) models() map[string]modelState {
+	m.t.Helper()
+	text, err := process.Get(m.ctx, "http://"+m.admin+"/models")
+	require.NoError(m.t, err)
+	var all struct{ Models []modelState }
+	require.NoError(m.t, json.Unmarshal(text, &all))
+	out := map[string]modelState{}
+	for _, s := range all.Models {
+		out[strings.TrimSpace(s.Model+" "+s.Version)] = s
+	}
+	return out
+}
+
+func (m *mesh) await(what string, is func(modelState) bool) {
+	m.t.Helper()
+	require.Eventually(m.t, func() bool { return is(m.models()[what]) }, moment, 50*time.Millisecond, "%s: %+v", what, m.models())
+}
+
+// llama.cpp's server as a router of two models, of which one at a time has room: each is
+// loaded when it is asked for, and answers as a server of it alone does.
+func TestModelsLlamaRouter(t *testing.T) {
+	needLlama(t)
+	h := newHouse(t)
+	llama, err := realserver.PrepareLlama(h.ctx, func(s string) { t.Log(s) })
+	require.NoError(t, err)
+	server, err := llama.StartRouter(h.ctx, h.group, t.TempDir(), "one", "two")
+	require.NoError(t, err)
+	m := h.mesh(t, server.Address, "memory_budget_bytes: 100", "min_residence: 1s")
+	m.policy("name: one, bytes: 60", "name: two, bytes: 60, idle_ttl: 3s")
+	m.start()
+
+	client := &http.Client{Timeout: moment}
+	defer client.CloseIdleConnections()
+	embed := func(model string) (embedding []float64, err error) {
+		resp, err := client.Post("http://"+m.listen+"/v1/embeddings", "application/json", strings.NewReader(fmt.Sprintf(`{"model":%q,"input":"a horse"}`, model)))
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return nil, err
+		}
+		var answer struct {
+			Data []struct{ Embedding []float64 }
+		}
+		if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != 200 || len(answer.Data) != 1 {
+			return nil, fmt.Errorf("status %d: %.300s", resp.StatusCode, body)
+		}
+		return answer.Data[0].Embedding, nil
+	}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if _, err := embed("one"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, m.models()["one"].Loads)
+	one, err := embed("one")
+	require.NoError(t, err)
+	two, err := embed("two") // takes the place of the other
+	require.NoError(t, err)
+	require.InDeltaSlice(t, one, two, 1e-5, "the same weights under another name")
+	require.Equal(t, "unloaded", m.models()["one"].State)
+	m.await("two", func(s modelState) bool { return s.State == "unloaded" }) // idle
+	again, err := embed("one")
+	require.NoError(t, err)
+	require.InDeltaSlice(t, one, again, 1e-5)
+	t.Logf("router: %+v", m.models())
+}
+
 // Two models of scikit-learn in a real MLServer: loaded on demand, unloaded when idle,
 // switched under load, and kept from serving where they do not stand their warm-up.
 func TestModelsMLServer(t *testing.T) {
@@ -163,18 +294,8 @@ func TestModelsMLServer(t *testing.T) {
 	repository := t.TempDir()
 	server, err := assets.StartEmpty(h.ctx, h.group, t.TempDir(), repository)
 	require.NoError(t, err)
-	addresses, err := process.FreeAddresses(0, 0, 0, 0)
-	require.NoError(t, err)
-	listen, xds, control, admin := addresses[0], addresses[1], addresses[2], addresses[3]
-	host, port, _ := strings.Cut(listen, ":")
-	file := filepath.Join(t.TempDir(), "digits.yaml")
-	policy := func(models ...string) {
-		text := fmt.Sprintf("apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: digits}\nspec:\n  address: %s\n  port: %s\n  server: {endpoints: [%q]}\n  filters:\n    batch: {}\n    models:\n      repository: %s\n      keep_previous: 5s\n      hold_timeout: 10m\n      models:\n", host, port, server.Address, repository)
-		for _, m := range models {
-			text += "      - {" + m + "}\n"
-		}
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	}
+	m := h.mesh(t, server.Address, "repository: "+repository, "keep_previous: 5s")
+	policy, await := m.policy, m.await
 	shelf := newShelf(t)
 	forest, vector := assets.Trained(realserver.DigitsModel), assets.Trained(realserver.DigitsVectorModel)
 	one, two, three := shelf.put(t, "digits", "v1", forest), shelf.put(t, "digits", "v2", vector), shelf.put(t, "digits", "v3", forest)
@@ -184,28 +305,11 @@ func TestModelsMLServer(t *testing.T) {
 	}
 	good := warm(string(assets.Digits.Request(0)))
 	policy(one+good+", idle_ttl: 4s", other)
-	_, err = sidecar.Control(h.ctx, h.group, h.bin, filepath.Dir(file), xds, control)
-	require.NoError(t, err)
-	_, err = sidecar.Meshed(h.ctx, h.group, h.bin, "n", xds, t.TempDir(), listen, admin)
-	require.NoError(t, err)
+	m.start()
+	models := m.models
 
-	e := &examinee{listen, assets.Digits, &http.Client{Timeout: moment}}
+	e := &examinee{m.listen, assets.Digits, &http.Client{Timeout: moment}}
 	defer e.client.CloseIdleConnections()
-	models := func() map[string]modelState {
-		text, err := process.Get(h.ctx, "http://"+admin+"/models")
-		require.NoError(t, err)
-		var all struct{ Models []modelState }
-		require.NoError(t, json.Unmarshal(text, &all))
-		out := map[string]modelState{}
-		for _, s := range all.Models {
-			out[s.Model+" "+s.Version] = s
-		}
-		return out
-	}
-	await := func(what string, is func(modelState) bool) {
-		t.Helper()
-		require.Eventually(t, func() bool { return is(models()[what]) }, moment, 50*time.Millisecond, "%s: %+v", what, models())
-	}
 	isReady := func(model string) bool {
 		_, err := process.Get(h.ctx, "http://"+server.Address+"/v2/models/"+model+"/ready")
 		return err == nil
