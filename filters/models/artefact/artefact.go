@@ -14,6 +14,11 @@ import (
 	"sync/atomic"
 )
 
+const (
+	schemeS3  = "s3"
+	schemeOCI = "oci"
+)
+
 // Source is where an artefact comes from.
 type Source struct {
 	url *url.URL
@@ -42,10 +47,23 @@ func Parse(source, sum string) (*Source, error) {
 		if name := filepath.Base(filepath.FromSlash(u.Path)); name == "." || name == string(filepath.Separator) {
 			return nil, fmt.Errorf("source: %q: names no file", source)
 		}
-	case u.Scheme == "s3" || u.Scheme == "oci":
-		return nil, fmt.Errorf("source: %q: %s is not supported yet: file, http and https are", source, u.Scheme)
+	case u.Scheme == schemeS3:
+		if u.Host == "" || strings.Trim(u.Path, "/") == "" || strings.HasSuffix(u.Path, "/") || u.RawQuery != "" {
+			return nil, fmt.Errorf("source: %q: must be s3://BUCKET/OBJECT", source)
+		}
+	case u.Scheme == schemeOCI:
+		_, err := reference(u.Host, u.Path)
+		if err == nil && u.RawQuery != "" {
+			err = errors.New("has a query")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("source: %q: must be oci://REGISTRY/REPOSITORY:TAG or @DIGEST: %w", source, err)
+		}
+		if sum != "" {
+			return nil, fmt.Errorf("sha256: %q: of an artefact in a registry the digest says what it is: oci://REGISTRY/REPOSITORY@DIGEST", sum)
+		}
 	default:
-		return nil, fmt.Errorf("source: %q: must begin with file://, http:// or https://", source)
+		return nil, fmt.Errorf("source: %q: must begin with file://, http://, https://, s3:// or oci://", source)
 	}
 	sum = strings.ToLower(sum)
 	if b, err := hex.DecodeString(sum); sum != "" && (err != nil || len(b) != sha256.Size) {
@@ -106,6 +124,9 @@ func (s *Source) Fetch(ctx context.Context, repository, to string, p *Progress) 
 
 // make makes the folder to be installed.
 func (s *Source) make(ctx context.Context, w *workshop, p *Progress) error {
+	if s.url.Scheme == schemeOCI {
+		return s.pull(ctx, w, p)
+	}
 	if from := s.Local(); from != "" {
 		info, err := os.Stat(from)
 		if err != nil {

@@ -318,3 +318,116 @@ func FuzzParse(f *testing.F) {
 		require.NotContains(t, s.String(), "?")
 	})
 }
+
+// An object in S3 is got by a signed address, and goes on like any file; without
+// credentials it is asked for as anybody may.
+func TestS3(t *testing.T) {
+	whole := content(100_000)
+	var mu sync.Mutex
+	var paths, keys []string
+	f := &files{content: whole, tag: `"1"`, cut: 40_000}
+	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		paths, keys = append(paths, r.URL.Path), append(keys, strings.SplitN(r.URL.Query().Get("X-Amz-Credential"), "/", 2)[0])
+		mu.Unlock()
+		f.ServeHTTP(w, r)
+	}))
+	t.Cleanup(ts.Close)
+	t.Setenv("AWS_ENDPOINT_URL", ts.URL)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "me")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
+	repository := t.TempDir()
+	_, _, err := fetch(t, "s3://bucket/models/m.bin", sum(whole), repository, filepath.Join(repository, "m"))
+	require.ErrorContains(t, err, "source: s3://bucket/models/m.bin: unexpected EOF")
+	require.NotContains(t, err.Error(), "X-Amz", "a signature is a secret")
+	_, _, err = fetch(t, "s3://bucket/models/m.bin", sum(whole), repository, filepath.Join(repository, "m"))
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(repository, "m", "m.bin"))
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	_, _, err = fetch(t, "s3://bucket/models/m.bin", "", repository, filepath.Join(repository, "n"))
+	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []string{"/bucket/models/m.bin", "/bucket/models/m.bin", "/bucket/models/m.bin"}, paths)
+	require.Equal(t, []string{"me", "me", ""}, keys)
+	require.Equal(t, []string{"", "bytes=40000-", ""}, f.asked())
+}
+
+// registry is one of OCI artefacts, of one repository.
+type registry struct {
+	mu       sync.Mutex
+	manifest []byte
+	blobs    map[string]*files // by digest
+}
+
+func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	switch {
+	case strings.HasPrefix(req.URL.Path, "/v2/models/m/manifests/"):
+		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+		w.Header().Set("Docker-Content-Digest", "sha256:"+sum(r.manifest))
+		_, _ = w.Write(r.manifest)
+	case strings.HasPrefix(req.URL.Path, "/v2/models/m/blobs/"):
+		r.mu.Lock()
+		f := r.blobs[strings.TrimPrefix(req.URL.Path, "/v2/models/m/blobs/")]
+		r.mu.Unlock()
+		if f == nil {
+			http.NotFound(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		f.ServeHTTP(w, req)
+	default:
+		http.NotFound(w, req)
+	}
+}
+
+func TestOCI(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	weights, config := content(100_000), tarOf(t, "config.json", "sub/tokens")
+	r := &registry{blobs: map[string]*files{
+		"sha256:" + sum(weights): {content: weights, tag: `"1"`, cut: 40_000},
+		"sha256:" + sum(config):  {content: config, tag: `"1"`},
+	}}
+	r.manifest = fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:%s","size":2},"layers":[
+		{"mediaType":"application/octet-stream","digest":"sha256:%s","size":%d,"annotations":{"org.opencontainers.image.title":"../weights.bin"}},
+		{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%d}]}`, sum([]byte("{}")), sum(weights), len(weights), sum(config), len(config))
+	ts := httptest.NewServer(r)
+	t.Cleanup(ts.Close)
+	source := "oci://" + strings.TrimPrefix(ts.URL, "http://") + "/models/m:v1"
+	repository := t.TempDir()
+	to := filepath.Join(repository, "m")
+	_, _, err := fetch(t, source, "", repository, to)
+	require.ErrorContains(t, err, "unexpected EOF")
+	require.NoDirExists(t, to)
+	n, p, err := fetch(t, source, "", repository, to)
+	require.NoError(t, err)
+	require.EqualValues(t, len(weights)+len("config.json")+len("sub/tokens"), n)
+	require.EqualValues(t, len(weights)+len(config), p.Done.Load())
+	got, err := os.ReadFile(filepath.Join(to, "weights.bin"))
+	require.NoError(t, err)
+	require.Equal(t, sum(weights), sum(got))
+	require.FileExists(t, filepath.Join(to, "sub", "tokens"))
+	require.Contains(t, r.blobs["sha256:"+sum(weights)].asked(), "bytes=40000-99999", "only the rest")
+
+	bad := bytes.Clone(weights)
+	bad[7] ^= 1
+	r.mu.Lock()
+	r.blobs["sha256:"+sum(weights)] = &files{content: bad, tag: `"2"`}
+	r.mu.Unlock()
+	_, _, err = fetch(t, source, "", repository, filepath.Join(repository, "n"))
+	require.ErrorContains(t, err, "it is not what the manifest says")
+	require.NoDirExists(t, filepath.Join(repository, "n"))
+}
+
+func TestOCIReferences(t *testing.T) {
+	for _, source := range []string{"oci://r.test/m", "oci://r.test/", "oci://r.test/m:v1?x=1", "oci:///m:v1"} {
+		_, err := artefact.Parse(source, "")
+		require.ErrorContains(t, err, "must be oci://REGISTRY/REPOSITORY:TAG", source)
+	}
+	_, err := artefact.Parse("oci://r.test/m:v1", strings.Repeat("0", 64))
+	require.ErrorContains(t, err, "the digest says what it is")
+}

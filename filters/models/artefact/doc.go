@@ -1,5 +1,5 @@
 // Package artefact brings models to where their server looks for them: from a file or a
-// folder, or over HTTP, where what has been fetched of a file is kept and only the rest is
+// folder, over HTTP, from S3 or a registry of OCI artefacts, where what has been fetched of a file is kept and only the rest is
 // asked for again.
 //
 // What is not whole, or not what it should be, never lies where the server looks: it is

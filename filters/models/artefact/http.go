@@ -81,7 +81,11 @@ func because(ctx context.Context, s *Source, err error) error {
 }
 
 func (s *Source) ask(ctx context.Context, have int64, known validator) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.String(), http.NoBody)
+	address, err := s.address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

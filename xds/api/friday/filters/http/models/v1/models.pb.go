@@ -333,8 +333,9 @@ type Models_Model struct {
 	// Protocol, TorchServe), requests that name none are sent to this one, and a change
 	// is blue-green. Default: whatever the server has.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Where it comes from: file:///dir, https://host/file, http://. Needs repository, but
-	// for vLLM's adapters from file:. Default: the server has it.
+	// Where it comes from: file:///PATH, http://, https://, s3://BUCKET/OBJECT or
+	// oci://REGISTRY/REPOSITORY:TAG. Needs repository, but for vLLM's adapters from file:.
+	// Default: the server has it.
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// What the source's file must be, in hexadecimal letters. Default: not checked.
 	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
