@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/fridaymesh/friday/proxy/admin/dashboard"
+	"github.com/fridaymesh/friday/proxy/samesite"
 )
 
 // New returns the whole door, to be served on loopback. Calls that change
@@ -28,6 +29,7 @@ func New(o Options) http.Handler {
 		{"/live", "200 while the process answers", get, live},
 		{"/logging", "the log level; POST ?level=debug|info|warn|error sets it", getOrPost, d.logging},
 		{"/metrics", "metrics in Prometheus' format", get, metrics.ServeHTTP},
+		{"/models", "the models that are looked after: state, error, in flight, held; as JSON", get, d.models},
 		{"/quitquitquit", "end the process after a drain", post, d.quit},
 		{"/ready", "200 while requests are taken, else 503 and why", get, d.ready},
 		{"/server_info", "version, state, uptime, node and options as JSON", get, d.serverInfo},
@@ -38,7 +40,7 @@ func New(o Options) http.Handler {
 	for path, serve := range dashboard.Assets() {
 		d.entries = append(d.entries, entry{path, "", get, serve})
 	}
-	return guard(http.NewCrossOriginProtection().Handler(d))
+	return samesite.Guard(d)
 }
 
 // Public returns the part of the door that others than the host may reach:

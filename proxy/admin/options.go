@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/admin/dashboard"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	// Purge drops what is cached of a model, of all where it is empty, and says how
 	// many answers that were.
 	Purge func(model string) int
+	// Models are what is known of the models that are looked after.
+	Models func() []proxy.ModelStatus
 	// Quit begins the end of the process, as SIGTERM does. It does not wait for it.
 	Quit func()
 

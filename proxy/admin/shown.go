@@ -10,7 +10,7 @@ import (
 // shown is what the page for people is made from.
 func (d *door) shown() dashboard.Options {
 	o := dashboard.Options{
-		State: d.state, Clusters: d.shownClusters, Refusals: d.o.Refusals, Registry: d.o.Registry,
+		State: d.state, Clusters: d.shownClusters, Refusals: d.o.Refusals, Models: d.o.Models, Registry: d.o.Registry,
 		Version: d.o.Info.Version, Node: d.o.Info.NodeID, Service: d.o.Info.NodeCluster, Started: d.o.Info.Started,
 	}
 	for _, e := range d.entries {

@@ -65,7 +65,7 @@ func (a Admin) Handler() http.Handler {
 		text(w, http.StatusNotFound, "not found; there are\n"+list.String())
 	})
 	// A page of another site that a person looks at must not order anything here.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return samesite.Guard(mux)
 }
 
 func (a Admin) ready(w http.ResponseWriter, _ *http.Request) {

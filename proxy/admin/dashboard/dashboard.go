@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // Options is where what the page shows comes from. The functions are called by several
@@ -19,6 +21,8 @@ type Options struct {
 	Clusters func() []Cluster
 	// Refusals returns the resources of the control plane that are not in force as sent.
 	Refusals func() []Refusal
+	// Models are those that are looked after.
+	Models   func() []proxy.ModelStatus
 	Registry prometheus.Gatherer
 
 	Version       string
@@ -63,7 +67,7 @@ var files embed.FS
 //
 //nolint:gochecknoglobals // never written
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"seconds": seconds, "number": number, "bytes": sizeOf, "percent": percent, "rows": rows, "more": more,
+	"seconds": seconds, "number": number, "bytes": sizeOf, "percent": percent, "rows": rows, "more": more, "ready": ready,
 }).ParseFS(files, "page.html", "panels.html"))
 
 // policy lets the browser load the assets of this door and ask it again, and nothing else.
@@ -124,7 +128,7 @@ type view struct {
 	Batching    *batching
 	Cache       *cache
 	Streams     *streams
-	Models      *models
+	Models      []proxy.ModelStatus
 	Jobs        *jobs
 	Config      *configuration
 	Connections *connections
@@ -137,7 +141,7 @@ func (d *Dashboard) view(now time.Time) *view {
 	v := &view{
 		Version: d.o.Version, Node: d.o.Node, Service: d.o.Service,
 		Up: now.Sub(d.o.Started).Truncate(time.Second), Window: f.window, Since: f.then == nil,
-		Traffic: trafficOf(f), Batching: batchingOf(f), Cache: cacheOf(f), Streams: streamsOf(f), Models: modelsOf(f), Jobs: jobsOf(f),
+		Traffic: trafficOf(f), Batching: batchingOf(f), Cache: cacheOf(f), Streams: streamsOf(f), Models: d.o.Models(), Jobs: jobsOf(f),
 		Config: configurationOf(f, d.o.Refusals()), Connections: connectionsOf(f),
 		Clusters: d.o.Clusters(), Doors: d.o.Doors,
 	}

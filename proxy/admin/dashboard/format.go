@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // none stands where there is no number.
@@ -89,6 +91,9 @@ func short(v float64) string {
 	}
 	return s
 }
+
+// ready says that a model is where it should be.
+func ready(m proxy.ModelStatus) bool { return m.State == "ready" }
 
 // most is how many rows of a table are shown.
 const most = 50

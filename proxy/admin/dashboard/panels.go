@@ -149,39 +149,6 @@ func streamsOf(f *figures) *streams {
 	return s
 }
 
-type models struct {
-	Held   float64
-	Models []model
-}
-
-type model struct {
-	Cluster, Model, State, Version string
-	Good, Bad                      bool
-	Failed                         float64
-}
-
-func modelsOf(f *figures) *models {
-	if !f.has("friday_model_state") {
-		return nil
-	}
-	m := &models{Held: f.sum("friday_model_held_requests").Value}
-	version := make(map[[2]string]string)
-	for _, g := range f.by("friday_model_version_info", "cluster", "model", "version") {
-		if g.Value == 1 {
-			version[[2]string{g.Labels[0], g.Labels[1]}] = g.Labels[2]
-		}
-	}
-	loads := byLabels(f.by("friday_model_loads_total", "cluster", "model", "result"))
-	for _, g := range f.by("friday_model_state", "cluster", "model", "state") {
-		if c, n, state := g.Labels[0], g.Labels[1], g.Labels[2]; g.Value == 1 {
-			m.Models = append(m.Models, model{
-				c, n, state, version[[2]string{c, n}], state == "ready", state == "failed", loads(c, n, "failed").Value,
-			})
-		}
-	}
-	return m
-}
-
 type jobs struct {
 	Waiting, Running, Limit, Oldest float64
 	Lines                           group

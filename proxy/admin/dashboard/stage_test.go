@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/admin/dashboard"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -80,9 +81,6 @@ func stage(tb testing.TB, text func(place string) string) dashboard.Options {
 		g.Set(value)
 		others.MustRegister(g)
 	}
-	gauge("friday_model_state", 1, "cluster", cluster, "model", modelName, "state", text("state"))
-	gauge("friday_model_version_info", 1, "cluster", cluster, "model", modelName, "version", text("model version"))
-	gauge("friday_model_held_requests", 2, "cluster", cluster)
 	gauge("friday_jobs_oldest_seconds", 90)
 	gauge("friday_jobs_open", 2, "status", text("status"))
 	gauge("friday_job_lines_total", 900, "result", "completed")
@@ -104,6 +102,12 @@ func stage(tb testing.TB, text func(place string) string) dashboard.Options {
 		Refusals: func() []dashboard.Refusal {
 			return []dashboard.Refusal{{Type: text("type"), Name: text("resource"), Version: text("refused version"), Problem: text("problem"), At: time.Unix(0, 0)}}
 		},
+		Models: func() []proxy.ModelStatus {
+			return []proxy.ModelStatus{
+				{Cluster: cluster, Model: modelName, Version: text("model version"), State: text("state"), Serving: true, InFlight: 2},
+				{Cluster: cluster, Model: text("other model"), State: "failed", Detail: text("detail"), LastError: text("last error"), Attempts: 3, Held: 5},
+			}
+		},
 		Registry: prometheus.Gatherers{reg, others},
 		Version:  text("friday's version"), Node: text("node"), Service: text("service"), Started: time.Now().Add(-time.Hour),
 		Doors: []dashboard.Door{{Path: "/ready", Help: "200 while requests are taken"}},
@@ -116,6 +120,6 @@ func bare() dashboard.Options {
 	telemetry.New(reg)
 	return dashboard.Options{
 		State: func() (string, string) { return "LIVE", "" }, Clusters: func() []dashboard.Cluster { return nil },
-		Refusals: func() []dashboard.Refusal { return nil }, Registry: reg, Version: "v1.2.3", Started: time.Now(),
+		Refusals: func() []dashboard.Refusal { return nil }, Models: func() []proxy.ModelStatus { return nil }, Registry: reg, Version: "v1.2.3", Started: time.Now(),
 	}
 }

@@ -1,0 +1,2 @@
+// Package samesite keeps the doors for operators from being opened by other sites' pages.
+package samesite
