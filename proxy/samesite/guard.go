@@ -45,10 +45,10 @@ func refuse(w http.ResponseWriter, status int, why string) {
 	_, _ = io.WriteString(w, why) // #nosec G705 -- plain text, and nosniff; an error is whoever asked having gone
 }
 
-// atLoopback says whether the request came to a loopback address; true where that is not known.
+// atLoopback says whether the request came to a loopback address.
 func atLoopback(r *http.Request) bool {
 	a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	return !ok || a.IP.IsLoopback()
+	return ok && a.IP.IsLoopback()
 }
 
 // ownName says whether a Host is an address, localhost or below it, or missing, as in HTTP/1.0,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fridaymesh/friday/proxy/samesite"
 )
 
 // Admin is what fridayd's admin door shows.

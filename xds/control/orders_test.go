@@ -69,6 +69,8 @@ func TestOrders(t *testing.T) {
 	}
 	code, _ := ask("POST", "/rollback", "", "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusForbidden, code, "a page of another site")
+	code, _ = ask("GET", "/dump", "", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors")
+	require.Equal(t, http.StatusForbidden, code, "a page of another site")
 
 	_, err := r.Rollback(1, "")
 	require.NoError(t, err)

@@ -67,7 +67,7 @@ var files embed.FS
 //
 //nolint:gochecknoglobals // never written
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"seconds": seconds, "number": number, "bytes": sizeOf, "percent": percent, "rows": rows, "more": more, "ready": ready,
+	"seconds": seconds, "number": number, "bytes": sizeOf, "percent": percent, "rows": rows, "more": more, "ready": ready, "high": high,
 }).ParseFS(files, "page.html", "panels.html"))
 
 // policy lets the browser load the assets of this door and ask it again, and nothing else.
@@ -140,7 +140,7 @@ func (d *Dashboard) view(now time.Time) *view {
 	f := d.readings.take(d.o.Registry, now, d.o.Started)
 	v := &view{
 		Version: d.o.Version, Node: d.o.Node, Service: d.o.Service,
-		Up: now.Sub(d.o.Started).Truncate(time.Second), Window: f.window, Since: f.then == nil,
+		Up: now.Sub(d.o.Started).Truncate(time.Second), Window: f.window.Round(time.Second), Since: f.then == nil,
 		Traffic: trafficOf(f), Batching: batchingOf(f), Cache: cacheOf(f), Streams: streamsOf(f), Models: d.o.Models(), Jobs: jobsOf(f),
 		Config: configurationOf(f, d.o.Refusals()), Connections: connectionsOf(f),
 		Clusters: d.o.Clusters(), Doors: d.o.Doors,

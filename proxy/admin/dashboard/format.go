@@ -70,6 +70,9 @@ func percent(share float64) string {
 	return short(share*100) + " %"
 }
 
+// high says that a share of errors is one to look at; it is the usual alert's.
+func high(share float64) bool { return known(share) && share > .02 }
+
 // short has up to three figures, and none after the point that say nothing.
 func short(v float64) string {
 	places := 0

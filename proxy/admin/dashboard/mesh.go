@@ -47,10 +47,10 @@ type connections struct {
 }
 
 type listener struct {
-	Name                      string
-	Open, Active              float64
-	Refused, FailedHandshakes float64 // since the start
-	WhyRefused                []*group
+	Name             string
+	Open, Active     float64
+	FailedHandshakes float64 // since the start
+	WhyRefused       []*group
 }
 
 type upstream struct {
@@ -77,7 +77,6 @@ func connectionsOf(f *figures) *connections {
 		l := listener{Name: g.Labels[0], Open: g.Value, Active: active(g.Labels[0]).Value, FailedHandshakes: hands(g.Labels[0], "failed").Value}
 		for _, r := range refused {
 			if r.Labels[0] == l.Name && r.Value > 0 {
-				l.Refused += r.Value
 				l.WhyRefused = append(l.WhyRefused, r)
 			}
 		}
