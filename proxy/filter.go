@@ -47,4 +47,15 @@ type Env struct {
 	// it after Close, so Close lets go of what is idle and what is in use ends by
 	// itself.
 	Keep func(name string, build func() (io.Closer, error)) (io.Closer, error)
+	// Origin names the listener's filter chain that the filter is built for. It stays the
+	// same over snapshots and restarts.
+	Origin string
+	// Rest, called while a filter is built, returns what answers requests that no caller
+	// has sent, as if they had come to Origin and passed the filter already: each runs
+	// what stands behind the filter in the chain of its own route, in the snapshot then in
+	// force. 404 says that there is no such route, or that its chain is without the
+	// filter.
+	Rest func() Handler
+	// StateDir is where the process keeps files; empty: nowhere.
+	StateDir string
 }

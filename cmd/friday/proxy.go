@@ -87,7 +87,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Options: server.Options{
 			Log: l.log, Access: l.access,
 			DrainTimeout: f.drainTimeout,
-			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody)},
+			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody), StateDir: f.stateDir},
 		},
 		Bootstrap:  b,
 		Parser:     parser,

@@ -22,6 +22,10 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
+	// Rest is what stands behind a filter that sends requests of its own; StateDir where it
+	// keeps files.
+	Rest     proxy.Handler
+	StateDir string
 
 	mu   sync.Mutex
 	kept map[string]io.Closer
@@ -62,6 +66,9 @@ func (h *House) Env() proxy.Env {
 			}
 			return c, err
 		},
+		Origin:   "test",
+		Rest:     func() proxy.Handler { return h.Rest },
+		StateDir: h.StateDir,
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"net"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/http2"
+	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
@@ -33,12 +35,16 @@ type Builder struct {
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
+
+	inForce atomic.Pointer[map[string]*router.Table[*route]] // by origin
 }
 
 // Defaults are for what a listener does not say.
 type Defaults struct {
 	// MaxBodyBytes bounds a request's body; 0: 64 MiB.
 	MaxBodyBytes int64
+	// StateDir is where filters may keep files; empty: nowhere.
+	StateDir string
 }
 
 // NewBuilder makes a Builder that holds nothing yet.

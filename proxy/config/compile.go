@@ -21,7 +21,10 @@ type compiler struct {
 	// built has the filters made so far, so that routes of equal configuration
 	// share one.
 	built map[builtKey]proxy.Filter
-	out   *compiled
+	// resumes are the names of the filters that have asked for the rest of their chains.
+	resumes map[string]bool
+	origin  string
+	out     *compiled
 }
 
 type builtKey struct {
@@ -29,8 +32,8 @@ type builtKey struct {
 	config proxy.FilterConfig // a pointer, so equal means the same
 }
 
-func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
-	key := compiledKey{l.Name, h, t}
+func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
+	key := compiledKey{originOf(l, id), h, t}
 	if old := c.reusable(key); old != nil {
 		return c.reuse(key, old), nil
 	}
@@ -38,11 +41,15 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 		change: c,
 		http:   h,
 		env: proxy.Env{
-			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
-			Metrics: c.b.registry,
+			Log:      c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
+			Metrics:  c.b.registry,
+			Origin:   key.origin,
+			StateDir: c.b.defaults.StateDir,
 		},
-		built: make(map[builtKey]proxy.Filter),
-		out:   newCompiled(c.clusters),
+		built:   make(map[builtKey]proxy.Filter),
+		resumes: make(map[string]bool),
+		origin:  key.origin,
+		out:     newCompiled(c.clusters),
 	}
 	cc.env.Picker, cc.env.Keep = cc.picker, cc.keep
 	hosts := make([]router.VirtualHost[*route], 0, len(t.VirtualHosts))
@@ -77,9 +84,9 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 
 // chain composes the filters, each with the most specific of the overrides,
 // around last.
-func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (proxy.Handler, error) {
-	filters := make([]proxy.Filter, 0, len(cc.http.Filters))
-	for i := range cc.http.Filters {
+func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (chained, error) {
+	out := chained{whole: last}
+	for i := range slices.Backward(cc.http.Filters) {
 		f := &cc.http.Filters[i]
 		config, disabled := f.effective(overrides)
 		if disabled {
@@ -87,11 +94,14 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 		}
 		filter, err := cc.filter(f, config)
 		if err != nil {
-			return nil, err
+			return chained{}, err
 		}
-		filters = append(filters, filter)
+		if cc.resumes[f.Name] {
+			out.behind(f.Name)
+		}
+		out.whole = proxy.Chain(out.whole, filter)
 	}
-	return proxy.Chain(last, filters...), nil
+	return out, nil
 }
 
 // effective is a filter's configuration under overrides, the most specific first.
@@ -128,6 +138,10 @@ func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, 
 	}
 	env := cc.env
 	env.Log = env.Log.Named(f.Name)
+	env.Rest = func() proxy.Handler {
+		cc.resumes[f.Name] = true
+		return &rest{b: cc.change.b, origin: cc.origin, filter: f.Name}
+	}
 	b, err := f.Factory.Build(config, env)
 	if err != nil {
 		return nil, fmt.Errorf("filter %q: %w", f.Name, err)
