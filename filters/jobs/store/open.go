@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -29,6 +30,7 @@ type Store struct {
 	reads  *sql.DB
 	writer *writer
 	lock   *os.File
+	once   sync.Once
 }
 
 // Open opens the file at path, or makes it with its folder, and brings its tables up to
@@ -122,8 +124,14 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // Path is the file's.
 func (s *Store) Path() string { return s.path }
 
-// Close waits for what is being written.
+// Close waits for what is being written. It may be called more than once.
 func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() error {
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())

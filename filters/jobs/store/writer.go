@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,7 +29,6 @@ type writer struct {
 
 	changes chan *change
 	stop    chan struct{}
-	once    sync.Once
 	ended   chan struct{}
 
 	// The goroutine's own.
@@ -185,7 +183,7 @@ func (w *writer) statement(ctx context.Context, text string) (*sql.Stmt, error) 
 }
 
 func (w *writer) close() error {
-	w.once.Do(func() { close(w.stop) })
+	close(w.stop)
 	<-w.ended
 	var errs []error
 	for _, s := range w.prepared {
