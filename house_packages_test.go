@@ -81,6 +81,7 @@ func trusted() map[string]string {
 func fuzzed() []string {
 	return []string{
 		"filters/inference",
+		"filters/jobs",
 		"filters/inference/jsonspan",
 		"proxy/h1",
 		"proxy/h2",

@@ -29,8 +29,17 @@ type form struct {
 	file              bool
 }
 
+// upload is where a file's content goes.
+type upload interface {
+	io.Writer
+	// Bytes is how much has been written.
+	Bytes() int64
+}
+
+var _ upload = (*store.Upload)(nil)
+
 // readForm reads an upload, the file's content into content.
-func readForm(req *proxy.Request, content *store.Upload) (*form, error) {
+func readForm(req *proxy.Request, content upload) (*form, error) {
 	kind, params, err := mime.ParseMediaType(string(req.Header.ContentType()))
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return nil, refuse(http.StatusBadRequest, "", "invalid_content_type", "The Content-Type must be multipart/form-data with a boundary.")
@@ -68,7 +77,7 @@ func tooLarge() *refusal {
 	return refuse(http.StatusRequestEntityTooLarge, "file", "file_too_large", "The file is larger than %d bytes.", mostBytes)
 }
 
-func (f *form) read(part *multipart.Part, content *store.Upload) error {
+func (f *form) read(part *multipart.Part, content upload) error {
 	name := part.FormName()
 	if name == "file" {
 		if f.file {
@@ -97,7 +106,7 @@ func (f *form) read(part *multipart.Part, content *store.Upload) error {
 	return nil
 }
 
-func (f *form) readFile(part io.Reader, content *store.Upload) error {
+func (f *form) readFile(part io.Reader, content upload) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := part.Read(buf)

@@ -33,6 +33,10 @@ func TestJobLinesGoThroughTheChain(t *testing.T) {
 		var calls, items atomic.Int32
 		held := make(chan struct{})
 		up := http2Server(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/embeddings" { // the batcher asks for a tokenizer
+				http.NotFound(w, r)
+				return
+			}
 			var in struct {
 				Input any `json:"input"`
 			}
