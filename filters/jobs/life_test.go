@@ -233,7 +233,10 @@ func TestLinesGiveWay(t *testing.T) {
 			return echo(body), nil
 		}
 		n := now.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		for m := most.Load(); n > m; m = most.Load() {
+			if most.CompareAndSwap(m, n) {
+				break
+			}
 		}
 		defer now.Add(-1)
 		return echo(body), nil
@@ -256,7 +259,9 @@ func TestStoreFails(t *testing.T) {
 	file := h.upload(lines(1))
 	require.NoError(t, h.state.store.Load().Close())
 	for _, call := range [][3]string{
-		{"GET", "/v1/files", ""}, {"GET", "/v1/files/" + file + "/content", ""}, {"DELETE", "/v1/files/" + file, ""},
+		{"GET", "/v1/files", ""},
+		{"GET", "/v1/files/" + file + "/content", ""},
+		{"DELETE", "/v1/files/" + file, ""},
 		{"POST", "/v1/batches", `{"input_file_id": "` + file + `", "endpoint": "/v1/embeddings", "completion_window": "24h"}`},
 	} {
 		status, text, head := h.call(call[0], call[1], call[2])

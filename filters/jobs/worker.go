@@ -38,6 +38,11 @@ type flight struct {
 	cancel context.CancelFunc
 }
 
+func newFlight(ctx context.Context, l store.Line) *flight {
+	ctx, cancel := context.WithCancel(ctx)
+	return &flight{Line: l, ctx: ctx, cancel: cancel}
+}
+
 // errand is what lines of a job have in common.
 type errand struct {
 	kind        store.Kind
@@ -130,8 +135,7 @@ func (w *worker) pump(st *store.Store) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range lines {
-		f := &flight{Line: l}
-		f.ctx, f.cancel = context.WithCancel(w.ctx)
+		f := newFlight(w.ctx, l)
 		w.flights[flightKey{l.Job, l.N}] = f
 		w.queue = append(w.queue, f)
 	}

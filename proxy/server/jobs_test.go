@@ -66,7 +66,8 @@ func TestJobLinesGoThroughTheChain(t *testing.T) {
 				text    string
 			}{
 				{jobs.Name, jobs.Factory{}, fmt.Sprintf("store {sqlite_path: %q} max_attempts: %d", path, attempts)},
-				{cache.Name, cache.Factory{}, ""}, {batch.Name, batch.Factory{}, ""},
+				{cache.Name, cache.Factory{}, ""},
+				{batch.Name, batch.Factory{}, ""},
 			} {
 				c, err := f.factory.Parse(filtertest.Any(t, f.factory, f.text))
 				require.NoError(t, err)
@@ -139,8 +140,8 @@ func TestRestIsOfTheRoute(t *testing.T) {
 	require.Equal(t, "never", filtertest.ReadBody(t, resp), "it goes on behind the filter that asks, not before it")
 	apply(true)
 	_, err = rest.Handle(t.Context(), filtertest.Request("/a", "{}"))
-	pe, ok := err.(*proxy.Error)
-	require.True(t, ok)
+	var pe *proxy.Error
+	require.ErrorAs(t, err, &pe)
 	require.Equal(t, 404, pe.Status)
 	require.Equal(t, proxy.FlagNoRoute, pe.Flag)
 }

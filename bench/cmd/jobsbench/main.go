@@ -82,7 +82,7 @@ func (o *options) bench(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // #nosec G703 -- the folder that was just made
 	group, err := process.NewGroup(dir)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		db: db, conn: conn, changes: make(chan *change, queued), stop: make(chan struct{}), ended: make(chan struct{}),
 		prepared: make(map[string]*sql.Stmt),
 	}
-	go w.run()
+	go w.run() //nolint:contextcheck // the writer outlives who opens it
 	return w, nil
 }
 
@@ -134,7 +134,7 @@ func (w *writer) group(first *change) {
 // make makes one change of a group.
 func (w *writer) make(ctx context.Context, c *change) {
 	if !c.taken.CompareAndSwap(false, true) {
-		c.err = context.Cause(c.ctx)
+		c.err = context.Cause(c.ctx) //nolint:contextcheck // of whoever has given up
 		return
 	}
 	if c.err = w.exec(ctx, "SAVEPOINT one"); c.err != nil {
