@@ -45,5 +45,7 @@ func TestAddJobs(t *testing.T) {
 	require.NoError(t, err)
 	b, err := bootstrap.Compile(src, &resource.Parser{Registry: standard.Registry()})
 	require.NoError(t, err)
-	require.Equal(t, "friday.filters.http.jobs", b.Static.Listeners[0].Default.HTTP.Filters[0].Name)
+	for http := range b.Static.Listeners[0].HTTPs() {
+		require.Equal(t, "friday.filters.http.jobs", http.Filters[0].Name)
+	}
 }

@@ -105,18 +105,18 @@ func refuse(status int, param, code, format string, args ...any) *refusal {
 func (f *filter) api(ctx context.Context, req *proxy.Request, r target) (*proxy.Response, error) {
 	st, err := f.state.use(ctx)
 	if err != nil {
-		return f.answer(nil, err)
+		return f.answer(ctx, nil, err)
 	}
 	c := &call{filter: f, req: req, r: r, store: st, tenant: st.Tenant(f.tenantOf(req)), now: time.Now()}
 	do, action := c.find(string(req.Header.Method()))
 	if do == nil {
-		return f.answer(nil, refuse(http.StatusMethodNotAllowed, "", "method_not_allowed", "Not allowed to %s on %s.", req.Header.Method(), req.Header.RequestURI()))
+		return f.answer(ctx, nil, refuse(http.StatusMethodNotAllowed, "", "method_not_allowed", "Not allowed to %s on %s.", req.Header.Method(), req.Header.RequestURI()))
 	}
 	resp, err := do(ctx)
 	if err != nil && action != "" {
 		c.recordRefusal(ctx, action, err)
 	}
-	return f.answer(resp, err)
+	return f.answer(ctx, resp, err)
 }
 
 // find is what a method does, and its name in the audit trail, where it stands there.
@@ -191,11 +191,14 @@ func translate(err error) error {
 
 // answer is what the caller gets: resp, or what err says. What is none of ours is the
 // store's failure.
-func (f *filter) answer(resp *proxy.Response, err error) (*proxy.Response, error) {
+func (f *filter) answer(ctx context.Context, resp *proxy.Response, err error) (*proxy.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	if _, ok := errors.AsType[*proxy.Error](err); ok || errors.Is(err, context.Canceled) || errors.Is(err, proxy.ErrCallerGone) || errors.Is(err, proxy.ErrTimeout) {
+	if ctx.Err() != nil { // whatever came of it, nobody waits
+		return nil, context.Cause(ctx)
+	}
+	if _, ok := errors.AsType[*proxy.Error](err); ok {
 		return nil, err
 	}
 	r, ok := errors.AsType[*refusal](translate(err))

@@ -158,10 +158,16 @@ func parseBatch(text []byte) (*batchRequest, error) {
 	return b, nil
 }
 
-// sendable says that lines can be sent to a path: not those of the API itself.
+// sendable says that lines can be sent to a path: to none of the API itself, and to none
+// that is another once it is normalised, for lines do not pass the listener's edge.
 func sendable(path string) bool {
-	if len(path) > 512 || path[0] != '/' || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' || r == '?' }) {
+	if len(path) > 512 || path[0] != '/' || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`#?%\;`, r) }) {
 		return false
+	}
+	for part := range strings.SplitSeq(strings.TrimSuffix(path[1:], "/"), "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
 	}
 	return route([]byte(path)).kind == none
 }

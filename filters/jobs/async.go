@@ -43,10 +43,11 @@ func (f *filter) async(ctx context.Context, req *proxy.Request) (*proxy.Response
 	}
 	st, err := f.state.use(ctx)
 	if err != nil {
-		return f.answer(nil, err)
+		return f.answer(ctx, nil, err)
 	}
 	c := &call{filter: f, req: req, store: st, tenant: st.Tenant(f.tenantOf(req)), now: time.Now()}
-	return f.answer(c.createRequest(ctx, body))
+	resp, err := c.createRequest(ctx, body)
+	return f.answer(ctx, resp, err)
 }
 
 func (c *call) createRequest(ctx context.Context, body []byte) (*proxy.Response, error) {

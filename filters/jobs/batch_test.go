@@ -151,6 +151,9 @@ func TestRefusals(t *testing.T) {
 		"window":            {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/embeddings","completion_window":"1h"}`), 400, "invalid_value", "completion_window"},
 		"no window":         {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/embeddings"}`), 400, "missing_required_parameter", "completion_window"},
 		"endpoint of ours":  {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/batches","completion_window":"24h"}`), 400, "invalid_value", "endpoint"},
+		"endpoint above":    {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/../admin","completion_window":"24h"}`), 400, "invalid_value", "endpoint"},
+		"endpoint encoded":  {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/%2e%2e/admin","completion_window":"24h"}`), 400, "invalid_value", "endpoint"},
+		"endpoint of two":   {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"//v1/files","completion_window":"24h"}`), 400, "invalid_value", "endpoint"},
 		"endpoint no path":  {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"v1/x","completion_window":"24h"}`), 400, "invalid_value", "endpoint"},
 		"metadata":          {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/x","completion_window":"24h","metadata":{"k":"` + strings.Repeat("v", 513) + `"}}`), 400, "string_above_max_length", "metadata"},
 		"metadata number":   {"POST", "/v1/batches", create(`{"input_file_id":"FILE","endpoint":"/v1/x","completion_window":"24h","metadata":{"k":1}}`), 400, "invalid_json", nil},
@@ -180,6 +183,7 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, c.param, e["param"])
 		})
 	}
+	h.t = t
 	for name, fields := range map[string]map[string]string{
 		"purpose missing": {}, "purpose": {"purpose": "fine-tune"}, "unknown field": {"purpose": "batch", "x": "y"},
 		"expiry": {"purpose": "batch", "expires_after[anchor]": "created_at", "expires_after[seconds]": "10"},
@@ -191,6 +195,7 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, status, text)
 		})
 	}
+	h.t = t
 	status, text, _ := h.call("POST", "/v1/files", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nabc", "Content-Type", "multipart/form-data; boundary=b")
 	require.Equal(t, 400, status, text)
 }

@@ -44,12 +44,13 @@ func TestParse(t *testing.T) {
 
 // A store has to be somewhere.
 func TestStorePath(t *testing.T) {
+	dir := t.TempDir() // before the house, so that it goes after it
 	h := filtertest.NewHouse(t, 1)
 	c, err := Factory{}.Parse(nil)
 	require.NoError(t, err)
 	_, err = Factory{}.Build(c, h.Env())
 	require.EqualError(t, err, "store: sqlite_path is needed, since the process runs without --state-dir")
-	h.StateDir = t.TempDir()
+	h.StateDir = dir
 	f, err := Factory{}.Build(c, h.Env())
 	require.NoError(t, err)
 	g, err := Factory{}.Build(c, h.Env())

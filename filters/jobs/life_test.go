@@ -178,6 +178,10 @@ func TestRespondAsync(t *testing.T) {
 	require.Equal(t, `{"echo": {"a": 1.0}, "pi": 3.1400}`, text, "as the server gave it")
 	require.Equal(t, 1, h.times(`{"a": 1.0}`))
 
+	_, _, head = h.call("POST", "/empty", "", "Prefer", "respond-async")
+	require.Eventually(t, func() bool { status, text, _ = h.call("GET", head.Get("Location"), ""); return status != 202 }, patience, 5*time.Millisecond)
+	require.Equal(t, `{"echo": , "pi": 3.1400}`, text)
+
 	h.serve = func(_ context.Context, path, _ string, req *proxy.Request) (*proxy.Response, error) {
 		return filtertest.Answer(422, "text/plain", path+" "+string(req.Header.Peek("X-Own"))+string(req.Header.Peek("Prefer"))), nil
 	}

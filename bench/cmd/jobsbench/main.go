@@ -16,14 +16,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	os.Exit(program.Run("jobsbench", os.Args[1:], os.Stderr, parse, func(ctx context.Context, o *options) error { return o.bench(ctx, os.Stdout) }))
+}
 
 type options struct {
 	bin, dir string
@@ -33,10 +34,9 @@ type options struct {
 	killed   int
 }
 
-func parse(args []string, errs io.Writer) (*options, error) {
+func parse(args []string) (*options, error) {
 	o := new(options)
 	fs := flag.NewFlagSet("jobsbench", flag.ContinueOnError)
-	fs.SetOutput(errs)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday; default: this program's own, then ./bin")
 	fs.StringVar(&o.dir, "dir", "", "`folder` on the disk to be measured; default: the system's for temporary files")
 	fs.IntVar(&o.creates, "creates", 1000, "batches created, for each number of callers; 0: none")
@@ -49,28 +49,10 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if o.creates < 0 || o.lines < 0 || o.kills < 0 || o.killed < 1 || o.killed > 50_000 {
-		return nil, errors.New("--creates, --lines and --kills must not be below 0, --killed-lines must be 1 to 50000")
+	if o.creates < 0 || o.lines < 0 || o.kills < 0 || o.killed < 1 || o.killed > most {
+		return nil, fmt.Errorf("--creates, --lines and --kills must not be below 0, --killed-lines must be 1 to %d", most)
 	}
 	return o, nil
-}
-
-func run(args []string, out, errs io.Writer) int {
-	o, err := parse(args, errs)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	if err != nil {
-		_, _ = fmt.Fprintf(errs, "jobsbench: %v\n", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := o.bench(ctx, out); err != nil {
-		_, _ = fmt.Fprintf(errs, "jobsbench: %v\n", err)
-		return 1
-	}
-	return 0
 }
 
 func (o *options) bench(ctx context.Context, out io.Writer) (err error) {

@@ -55,7 +55,7 @@ func (t *tx) insertLine(job int64, l Line, now time.Time) error {
 	if _, err := t.exec("INSERT INTO lines (job, n, custom_id, not_before) VALUES (?, ?, ?, ?)", job, l.N, l.CustomID, millis(now)); err != nil {
 		return err
 	}
-	_, err := t.exec("INSERT INTO bodies VALUES (?, ?, ?)", job, l.N, l.Body)
+	_, err := t.exec("INSERT INTO bodies VALUES (?, ?, ?)", job, l.N, nonNil(l.Body))
 	return err
 }
 
