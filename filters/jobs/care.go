@@ -14,7 +14,7 @@ import (
 
 const (
 	// carers is how many jobs are validated or put together at once.
-	carers = 3
+	carers = 8
 	// addedLines is how many lines are taken in together, and outputLines are put out: so
 	// few that nobody else who writes waits long.
 	addedLines, addedBytes = 250, 1 << 20
@@ -111,23 +111,19 @@ func (w *worker) validate(c *store.Care) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		end := err != nil
-		if !end {
-			lines = append(lines, l)
-			size += len(l.Body)
+		if err != nil {
+			break
 		}
-		if len(lines) >= addedLines || size >= addedBytes || end {
+		lines = append(lines, l)
+		if size += len(l.Body); len(lines) >= addedLines || size >= addedBytes {
 			if err := c.AddLines(w.ctx, lines); err != nil {
 				return err
 			}
 			lines, size = lines[:0], 0
 		}
-		if end {
-			break
-		}
 	}
 	w.log.Info("job begins", zap.String("job", c.Job.ID), zap.Int64("lines", in.count), zap.Int64("bytes", f.Bytes))
-	if err := c.Begin(w.ctx, in.count, time.Now()); err != nil {
+	if err := c.Begin(w.ctx, lines, in.count, time.Now()); err != nil {
 		return err
 	}
 	w.care() // it may have been cancelled meanwhile
@@ -199,7 +195,9 @@ func (w *worker) finalize(c *store.Care, outcome store.Status) error {
 					return err
 				}
 			}
-			after = lines[len(lines)-1].N
+			if after = lines[len(lines)-1].N; after >= c.Job.Total {
+				break
+			}
 			if err := c.Hold(w.ctx); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // soon are times that suit a test.
 func soon() tempo {
@@ -181,7 +181,7 @@ func (h *house) await(id, status string, headers ...string) map[string]any {
 			return b
 		}
 		require.False(h.t, ended(b["status"]), "%v", b)
-		require.True(h.t, time.Now().Before(end), "not %s for a minute: %v", status, b)
+		require.True(h.t, time.Now().Before(end), "not %s in time: %v", status, b)
 		time.Sleep(5 * time.Millisecond) // between two questions
 	}
 }

@@ -37,7 +37,7 @@ func BenchmarkLines(b *testing.B) {
 		}
 		require.NoError(b, c.AddLines(b.Context(), lines))
 	}
-	require.NoError(b, c.Begin(b.Context(), int64(b.N), now))
+	require.NoError(b, c.Begin(b.Context(), nil, int64(b.N), now))
 	b.ReportAllocs()
 	b.ResetTimer()
 	s.serve("o", proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) {

@@ -34,7 +34,7 @@ func TestPaceClimbs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPace()
-			drive(p, time.Now(), 5*time.Minute, 0, c.rate)
+			drive(p, time.Now(), time.Minute, 0, c.rate)
 			// While it tries it is elsewhere for a moment: what it rests at counts.
 			p.mu.Lock()
 			limit := p.limit
@@ -62,7 +62,7 @@ func TestPaceGivesWay(t *testing.T) {
 	p.refused(now.Add(time.Millisecond))
 	require.Equal(t, firstLimit/2, p.now(), "a burst counts once")
 	p = newPace()
-	drive(p, time.Now(), time.Minute, 1, func(n int) float64 { return 100 * float64(n) })
+	drive(p, time.Now(), 10*time.Second, 1, func(n int) float64 { return 100 * float64(n) })
 	require.Equal(t, firstLimit, p.now(), "nothing is learned while callers wait")
 }
 

@@ -82,12 +82,19 @@ func (c *Care) Input(ctx context.Context) (File, *Content, error) {
 // Empty drops the lines of an earlier validation that did not come to its end.
 func (c *Care) Empty(ctx context.Context) error {
 	for {
-		var n int64
-		err := c.step(ctx, func(tx *tx) (err error) {
-			n, err = tx.clearLines(c.Job.Seq)
+		var there int
+		err := c.s.reads.QueryRowContext(ctx, "SELECT 1 FROM lines WHERE job = ? LIMIT 1", c.Job.Seq).Scan(&there)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = c.step(ctx, func(tx *tx) error {
+			_, err := tx.clearLines(c.Job.Seq)
 			return err
 		})
-		if err != nil || n == 0 {
+		if err != nil {
 			return err
 		}
 	}
@@ -95,19 +102,25 @@ func (c *Care) Empty(ctx context.Context) error {
 
 // AddLines takes valid lines in.
 func (c *Care) AddLines(ctx context.Context, lines []Line) error {
-	return c.step(ctx, func(tx *tx) error {
-		for _, l := range lines {
-			if err := tx.insertLine(c.Job.Seq, l, c.Job.Created); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return c.step(ctx, func(tx *tx) error { return c.add(tx, lines) })
 }
 
-// Begin has the lines run, unless the job has been cancelled meanwhile.
-func (c *Care) Begin(ctx context.Context, total int64, now time.Time) error {
+func (c *Care) add(tx *tx, lines []Line) error {
+	for _, l := range lines {
+		if err := tx.insertLine(c.Job.Seq, l, c.Job.Created); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Begin takes the last lines in, and has all of them run, unless the job has been
+// cancelled meanwhile.
+func (c *Care) Begin(ctx context.Context, last []Line, total int64, now time.Time) error {
 	return c.step(ctx, func(tx *tx) error {
+		if err := c.add(tx, last); err != nil {
+			return err
+		}
 		_, err := tx.exec("UPDATE jobs SET status = CASE status WHEN 'validating' THEN 'in_progress' ELSE status END, in_progress_at = ?, total = ? WHERE seq = ?",
 			millis(now), total, c.Job.Seq)
 		if err != nil {
