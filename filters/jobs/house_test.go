@@ -72,6 +72,7 @@ func (h *house) start() {
 	require.NoError(h.t, err)
 	h.state = newStateAt(h.Env(), h.path, h.tempo)
 	h.state.serve("test", h.Rest, 0)
+	h.state.InForce()
 	h.filter = &filter{config: c.(*Config), state: h.state, origin: "test"}
 }
 

@@ -54,7 +54,7 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
 	rest := env.Rest()
-	if c.Disabled {
+	if c.Disabled || env.Trial {
 		return &filter{config: c}, nil
 	}
 	path, err := c.path(env.StateDir)

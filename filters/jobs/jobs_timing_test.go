@@ -20,6 +20,7 @@ func BenchmarkLines(b *testing.B) {
 	h := filtertest.NewHouse(b, 1)
 	s := newStateAt(h.Env(), filepath.Join(b.TempDir(), "jobs.db"), usual())
 	defer s.Close()
+	s.InForce()
 	st, err := s.use(b.Context())
 	require.NoError(b, err)
 	now := time.Now()

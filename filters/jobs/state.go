@@ -49,6 +49,7 @@ type state struct {
 	ctx     context.Context //nolint:containedctx // ends with the state
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
+	begin   sync.Once
 	opened  chan struct{} // closed when store is set
 
 	store atomic.Pointer[store.Store]
@@ -69,9 +70,11 @@ func newStateAt(env proxy.Env, path string, t tempo) *state {
 		opened: make(chan struct{}), workers: make(map[string]*worker),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Go(s.open)
 	return s
 }
+
+// InForce opens the store: what is built only to see whether it can be touches none.
+func (s *state) InForce() { s.begin.Do(func() { s.wg.Go(s.open) }) }
 
 // open opens the store, however long it takes: a disk that is away is no reason not to
 // serve what needs none.

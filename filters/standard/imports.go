@@ -6,6 +6,7 @@ import (
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
 	"github.com/fridaymesh/friday/filters/jobs"
+	"github.com/fridaymesh/friday/filters/models"
 	"github.com/fridaymesh/friday/filters/stream"
 )
 
@@ -15,6 +16,7 @@ func Registry() *filters.Registry {
 		batch.Factory{},
 		cache.Factory{},
 		jobs.Factory{},
+		models.Factory{},
 		stream.Factory{},
 	)
 }

@@ -28,8 +28,9 @@ type compiler struct {
 }
 
 type builtKey struct {
-	name   string
-	config proxy.FilterConfig // a pointer, so equal means the same
+	name    string
+	config  proxy.FilterConfig // a pointer, so equal means the same
+	cluster string             // of filters that are made for one
 }
 
 func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
@@ -45,6 +46,7 @@ func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*route
 			Metrics:  c.b.registry,
 			Origin:   key.origin,
 			StateDir: c.b.defaults.StateDir,
+			Trial:    c.b.defaults.Trial,
 		},
 		built:   make(map[builtKey]proxy.Filter),
 		resumes: make(map[string]bool),
@@ -83,8 +85,8 @@ func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*route
 }
 
 // chain composes the filters, each with the most specific of the overrides,
-// around last.
-func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (chained, error) {
+// around last. The cluster is where it leads, empty where that is not known.
+func (cc *compiler) chain(cluster string, last proxy.Handler, overrides ...map[string]Override) (chained, error) {
 	out := chained{whole: last}
 	for i := range slices.Backward(cc.http.Filters) {
 		f := &cc.http.Filters[i]
@@ -92,7 +94,7 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 		if disabled {
 			continue
 		}
-		filter, err := cc.filter(f, config)
+		filter, err := cc.filter(f, config, cluster)
 		if err != nil {
 			return chained{}, err
 		}
@@ -131,8 +133,12 @@ func (f *Filter) effective(overrides []map[string]Override) (config proxy.Filter
 	return config, disabled
 }
 
-func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, error) {
-	key := builtKey{f.Name, config}
+func (cc *compiler) filter(f *Filter, config proxy.FilterConfig, cluster string) (proxy.Filter, error) {
+	builder, bound := f.Factory.(proxy.ClusterBuilder)
+	if bound = bound && cluster != ""; !bound {
+		cluster = ""
+	}
+	key := builtKey{f.Name, config, cluster}
 	if b, ok := cc.built[key]; ok {
 		return b, nil
 	}
@@ -142,7 +148,13 @@ func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, 
 		cc.resumes[f.Name] = true
 		return &rest{b: cc.change.b, origin: cc.origin, filter: f.Name}
 	}
-	b, err := f.Factory.Build(config, env)
+	var b proxy.Filter
+	var err error
+	if bound {
+		b, err = builder.BuildFor(cluster, config, env)
+	} else {
+		b, err = f.Factory.Build(config, env)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("filter %q: %w", f.Name, err)
 	}
