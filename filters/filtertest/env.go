@@ -22,7 +22,7 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
-	// StateDir is the environment's.
+	// StateDir is lent as it is.
 	StateDir string
 
 	moving sync.RWMutex // Endpoints, once filters are built
@@ -40,20 +40,38 @@ func NewHouse(tb testing.TB, endpoints int) *House {
 		ep.Healthy.Store(true)
 		h.Endpoints = append(h.Endpoints, ep)
 	}
-	tb.Cleanup(func() {
-		for _, c := range h.kept {
-			require.NoError(tb, c.Close())
-		}
-	})
+	tb.Cleanup(func() { h.Close(tb) })
 	return h
+}
+
+// Close ends what is kept; the test's end does it as well.
+func (h *House) Close(tb testing.TB) {
+	tb.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		require.NoError(tb, c.Close())
+	}
+	clear(h.kept)
+}
+
+// Purge has what is kept drop what it has of a model.
+func (h *House) Purge(model string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		if p, ok := c.(interface{ Purge(model string) int }); ok {
+			p.Purge(model)
+		}
+	}
 }
 
 // Env is the house's.
 func (h *House) Env() proxy.Env {
 	return proxy.Env{
+		StateDir: h.StateDir,
 		Log:      zap.NewNop(),
 		Metrics:  h.Registry,
-		StateDir: h.StateDir,
 		Picker:   func(string) (proxy.Picker, bool) { return picker{h}, true },
 		Keep: func(name string, build func() (io.Closer, error)) (io.Closer, error) {
 			h.mu.Lock()

@@ -96,6 +96,15 @@ type Metrics struct {
 	CacheBytes *prometheus.GaugeVec
 	// CacheEvictions counts what had to go for want of room.
 	CacheEvictions *prometheus.CounterVec
+	// CacheSharedItems counts the items looked up in the shared store: hit, miss, late (not
+	// in time), failed, down (not asked for, because the store cannot be used).
+	CacheSharedItems *prometheus.CounterVec // address, result
+	// CacheSharedWrites counts the items to be written there: stored, failed, dropped.
+	CacheSharedWrites *prometheus.CounterVec // address, result
+	// CacheSharedSeconds is how long look-ups there took.
+	CacheSharedSeconds *prometheus.HistogramVec // address
+	// CacheSharedUp is 1 while the shared store is used.
+	CacheSharedUp *prometheus.GaugeVec // address
 
 	// ModelState is 1 for the state that a model is in.
 	ModelState *prometheus.GaugeVec // cluster, model, state
@@ -220,6 +229,10 @@ func New(reg prometheus.Registerer) *Metrics {
 		ModelRefused:     c("friday_model_refused_total", "Requests refused instead of held, by why.", "cluster", "reason"),
 		ModelReplayed:    c("friday_model_replayed_total", "Requests sent again because the server was not ready.", "cluster", "model"),
 		ModelFetched:     c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
+		CacheSharedItems:   c("friday_cache_shared_items_total", "Items looked up in the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedWrites:  c("friday_cache_shared_writes_total", "Items to be written to the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedSeconds: h("friday_cache_shared_seconds", "Time that a look-up in the cache's shared store took.", fine(), "address"),
+		CacheSharedUp:      g("friday_cache_shared_up", "1 while the cache's shared store is used.", "address"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
