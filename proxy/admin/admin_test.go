@@ -393,6 +393,10 @@ func TestPage(t *testing.T) {
 	p, url := start(t, false)
 	p.metrics.BatchSize.WithLabelValues("llm", "a<b").Observe(4)
 	p.metrics.BatchSize.WithLabelValues("llm", "a<b").Observe(5)
+	p.metrics.JobsOldest.WithLabelValues().Set(90)
+	p.metrics.JobsOpen.WithLabelValues("in_progress").Set(3)
+	p.metrics.JobLines.WithLabelValues("completed").Add(1234)
+	p.metrics.JobLineFailures.WithLabelValues("b<c").Add(5)
 	resp, body := call(t, "GET", url+"/")
 	require.Equal(t, 200, resp.StatusCode)
 	require.Equal(t, "text/html; charset=UTF-8", resp.Header.Get("Content-Type"))
@@ -400,6 +404,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		`<span class="state good">LIVE</span>`, "v1.2.3", "n1", "10.0.0.1:8000", "40</td>", "unhealthy", "/failed_active_hc",
 		"&lt;script&gt;alert(1)&lt;/script&gt;", "no endpoints", "a&lt;b", "4.5</td>", `<a href="/config_dump">`, "refused: &lt;b&gt;",
+		"<b>90 s</b>", "in_progress", "<dd>1234</dd>", "b&lt;c",
 	} {
 		require.Contains(t, body, want)
 	}

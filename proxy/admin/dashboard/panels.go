@@ -144,6 +144,9 @@ func streamsOf(f *figures) *streams {
 	used := byLabels(f.by(tokens, "cluster", "gen_ai_request_model", "gen_ai_token_type"))
 	for _, g := range busiest(f.by("friday_stream_first_chunk_seconds", "cluster", "model")) {
 		c, m := g.Labels[0], g.Labels[1]
+		if g.Value == 0 && gaps(c, m).Value == 0 && used(c, m, "output").Value == 0 {
+			continue // answered, but never in a stream
+		}
 		s.Models = append(s.Models, streamed{c, m, g, gaps(c, m), gone(c, m), second(used(c, m, "output"))})
 	}
 	return s
@@ -158,7 +161,7 @@ type jobs struct {
 }
 
 func jobsOf(f *figures) *jobs {
-	if !f.has("friday_jobs_oldest_seconds") && !f.has("friday_jobs_total") {
+	if !f.has("friday_jobs_oldest_seconds") {
 		return nil
 	}
 	some := func(groups []*group) []*group {

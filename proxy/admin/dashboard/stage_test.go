@@ -15,7 +15,7 @@ import (
 // outside are by text, which is told where they stand.
 func stage(tb testing.TB, text func(place string) string) dashboard.Options {
 	tb.Helper()
-	reg, others := prometheus.NewRegistry(), prometheus.NewRegistry()
+	reg := prometheus.NewRegistry()
 	m := telemetry.New(reg)
 	cluster, modelName, listener, route := text("cluster"), text("model"), text("listener"), text("route")
 	inc := func(v *prometheus.CounterVec, n float64, labels ...string) { v.WithLabelValues(labels...).Add(n) }
@@ -72,21 +72,13 @@ func stage(tb testing.TB, text func(place string) string) dashboard.Options {
 	inc(m.XDSUpdates, 3, text("kind"), "accepted")
 	inc(m.XDSUpdates, 1, text("kind"), "rejected")
 
-	gauge := func(name string, value float64, pairs ...string) {
-		labels := prometheus.Labels{}
-		for i := 0; i < len(pairs); i += 2 {
-			labels[pairs[i]] = pairs[i+1]
-		}
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "h", ConstLabels: labels})
-		g.Set(value)
-		others.MustRegister(g)
-	}
-	gauge("friday_jobs_oldest_seconds", 90)
-	gauge("friday_jobs_open", 2, "status", text("status"))
-	gauge("friday_job_lines_total", 900, "result", "completed")
-	gauge("friday_job_line_failures_total", 3, "reason", text("reason"))
-	gauge("friday_job_lines_running", 8)
-	gauge("friday_job_lines_limit", 16)
+	set(m.JobsOldest, 90)
+	set(m.JobsOpen, 2, text("status"))
+	inc(m.JobsEnded, 7, text("end"))
+	inc(m.JobLines, 900, "completed")
+	inc(m.JobLineFailures, 3, text("reason"))
+	set(m.JobLinesRunning, 8)
+	set(m.JobLinesLimit, 16)
 
 	return dashboard.Options{
 		State: func() (string, string) { return text("name of the state"), text("why") },
@@ -108,7 +100,7 @@ func stage(tb testing.TB, text func(place string) string) dashboard.Options {
 				{Cluster: cluster, Model: text("other model"), State: "failed", Detail: text("detail"), LastError: text("last error"), Attempts: 3, Held: 5},
 			}
 		},
-		Registry: prometheus.Gatherers{reg, others},
+		Registry: reg,
 		Version:  text("friday's version"), Node: text("node"), Service: text("service"), Started: time.Now().Add(-time.Hour),
 		Doors: []dashboard.Door{{Path: "/ready", Help: "200 while requests are taken"}},
 	}
