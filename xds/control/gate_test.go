@@ -1,0 +1,213 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/fridaymesh/friday/xds/control/ca"
+	"github.com/fridaymesh/friday/xds/control/join"
+	"github.com/fridaymesh/friday/xds/control/policy"
+	"github.com/fridaymesh/friday/xds/resource"
+)
+
+// gated is a server with an authority, and tokens that count once.
+type gated struct {
+	*harness
+	authority *ca.Authority
+	tokens    *join.Tokens
+	config    *tls.Config // of the client
+}
+
+func serveWithAuthority(t *testing.T, life time.Duration) *gated {
+	t.Helper()
+	authority, err := ca.Open(t.TempDir(), "mesh.test", ca.Life{Root: 24 * time.Hour, Certificate: life}, zap.NewNop())
+	require.NoError(t, err)
+	tokens, err := join.OpenTokens(t.TempDir(), "mesh.test")
+	require.NoError(t, err)
+	g := &gated{authority: authority, tokens: tokens, config: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "fridayd"}}
+	require.True(t, g.config.RootCAs.AppendCertsFromPEM(authority.Roots()))
+	g.harness = serveGated(t, &Gate{Authority: authority, Ways: []join.Way{tokens}, ServerNames: []string{"fridayd"}}, nil, credentials.NewTLS(g.config))
+	return g
+}
+
+func (g *gated) token(t *testing.T, cluster, node string) string {
+	t.Helper()
+	token, _, err := g.tokens.Make(cluster, node, time.Hour)
+	require.NoError(t, err)
+	return token
+}
+
+// certificate is one of an id, as the authority issues it.
+func certificate(t *testing.T, by *ca.Authority, id ca.ID) *tls.Certificate {
+	t.Helper()
+	c, err := by.Issue(id)
+	require.NoError(t, err)
+	pair, err := tls.X509KeyPair(c.Chain, c.Key)
+	require.NoError(t, err)
+	return &pair
+}
+
+// open opens a stream that shows what is given.
+func (g *gated) open(t *testing.T, cert *tls.Certificate, header, cluster, node string) *client {
+	t.Helper()
+	config := g.config.Clone()
+	if cert != nil {
+		config.Certificates = []tls.Certificate{*cert}
+	}
+	conn, err := grpc.NewClient("passthrough:///"+g.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	if header != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", header)
+	}
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(ctx)
+	require.NoError(t, err)
+	return &client{t: t, stream: stream, node: &corev3.Node{Id: node, Cluster: cluster}, close: cancel}
+}
+
+// secrets asks for the node's own, and returns its certificate.
+func (c *client) secrets() *x509.Certificate {
+	c.t.Helper()
+	c.subscribe(resource.SecretType, rootsSecret, ownSecret)
+	return c.secret()
+}
+
+func (c *client) secret() *x509.Certificate {
+	c.t.Helper()
+	r := c.next(resource.SecretType)
+	require.Len(c.t, r.GetResources(), 2)
+	var leaf *x509.Certificate
+	for _, a := range r.GetResources() {
+		m := new(tlsv3.Secret)
+		require.NoError(c.t, a.UnmarshalTo(m))
+		if m.GetName() == ownSecret {
+			pair, err := tls.X509KeyPair(m.GetTlsCertificate().GetCertificateChain().GetInlineBytes(), m.GetTlsCertificate().GetPrivateKey().GetInlineBytes())
+			require.NoError(c.t, err)
+			leaf = pair.Leaf
+		}
+	}
+	c.ack(r, rootsSecret, ownSecret)
+	return leaf
+}
+
+func (c *client) refusal() error {
+	c.t.Helper()
+	c.subscribe(resource.SecretType, ownSecret)
+	_, err := c.stream.Recv()
+	require.Error(c.t, err)
+	return err
+}
+
+// Each gets a certificate of its own, and keeps getting them.
+func TestCertificates(t *testing.T) {
+	g := serveWithAuthority(t, 2*time.Second)
+	first := g.open(t, nil, "Bearer "+g.token(t, "", "a"), "", "a")
+	leaf := first.secrets()
+	require.Equal(t, "spiffe://mesh.test/node/a", leaf.URIs[0].String())
+	second := g.open(t, nil, "Bearer "+g.token(t, "vision", "b"), "vision", "b")
+	require.Equal(t, "spiffe://mesh.test/node-cluster/vision/node/b", second.secrets().URIs[0].String())
+	for range 2 {
+		next := first.secret()
+		require.NotEqual(t, leaf.SerialNumber, next.SerialNumber)
+		require.True(t, next.NotAfter.After(leaf.NotAfter))
+		leaf = next
+	}
+	require.GreaterOrEqual(t, testutil.ToFloat64(g.metrics.Certificates.WithLabelValues("issued")), 4.)
+	nodes := g.Nodes()
+	require.Equal(t, "spiffe://mesh.test/node/a", nodes[0].Identity)
+	require.NotNil(t, nodes[0].CertificateEnds)
+}
+
+// Who shows the certificate needs no token any more; who has spent one has none.
+func TestCertificateInPlaceOfToken(t *testing.T) {
+	g := serveWithAuthority(t, time.Hour)
+	token := "Bearer " + g.token(t, "", "a")
+	c := g.open(t, nil, token, "", "a")
+	c.secrets()
+	require.Eventually(t, func() bool { return g.Nodes()[0].Types[secretsName].Acked != "" }, time.Minute, time.Millisecond)
+	c.close()
+	require.Eventually(t, func() bool { return len(g.Nodes()) == 0 }, time.Minute, time.Millisecond)
+	require.Equal(t, codes.Unauthenticated, status.Code(g.open(t, nil, token, "", "a").refusal()))
+	again := g.open(t, certificate(t, g.authority, "spiffe://mesh.test/node/a"), token, "", "a")
+	again.secrets()
+}
+
+func TestWhoIsNotLetIn(t *testing.T) {
+	g := serveWithAuthority(t, time.Hour)
+	other, err := ca.Open(t.TempDir(), "mesh.test", ca.Life{Root: time.Hour, Certificate: time.Minute}, zap.NewNop())
+	require.NoError(t, err)
+	taken := g.open(t, certificate(t, g.authority, "spiffe://mesh.test/ns/a/sa/a"), "", "", "taken")
+	taken.secrets()
+	for name, c := range map[string]struct {
+		cert         *tls.Certificate
+		header, node string
+		code         codes.Code
+		words        string
+	}{
+		"nothing":                 {nil, "", "a", codes.Unauthenticated, "it shows neither a certificate nor a token"},
+		"no bearer":               {nil, "Basic x", "a", codes.Unauthenticated, "it shows neither a certificate nor a token"},
+		"a token of another kind": {nil, "Bearer a.b.c", "a", codes.Unauthenticated, "its token is of no kind that is taken here"},
+		"a token made up":         {nil, "Bearer friday-x", "a", codes.Unauthenticated, "token refused: it is unknown, or has been used"},
+		"a foreign certificate":   {certificate(t, other, "spiffe://mesh.test/node/a"), "", "a", codes.Unauthenticated, "its certificate is not good: "},
+		"both no good": {
+			certificate(t, other, "spiffe://mesh.test/node/a"), "Bearer friday-x", "a", codes.Unauthenticated,
+			"it is unknown, or has been used; its certificate is not good: ",
+		},
+		"another node's token":       {nil, "Bearer " + g.token(t, "", "b"), "a", codes.PermissionDenied, `node "a" of cluster "": the stream is that of node "b"`},
+		"another node's certificate": {certificate(t, g.authority, "spiffe://mesh.test/node/b"), "", "a", codes.PermissionDenied, `the stream is that of node "b"`},
+		"another identity's node": {
+			certificate(t, g.authority, "spiffe://mesh.test/ns/a/sa/b"), "", "taken", codes.PermissionDenied,
+			"is connected already, as spiffe://mesh.test/ns/a/sa/a",
+		},
+	} {
+		err := g.open(t, c.cert, c.header, "", c.node).refusal()
+		require.Equal(t, c.code, status.Code(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, c.words, name)
+	}
+	require.Len(t, g.Nodes(), 1)
+	// A foreign certificate does no harm beside a good token.
+	g.open(t, certificate(t, other, "spiffe://mesh.test/node/c"), "Bearer "+g.token(t, "", "c"), "", "c").secrets()
+}
+
+// A stream that breaks before the certificate has arrived has spent nothing.
+func TestTokenOfABrokenStream(t *testing.T) {
+	g := serveWithAuthority(t, time.Hour)
+	token := "Bearer " + g.token(t, "", "a")
+	c := g.open(t, nil, token, "", "a")
+	c.subscribe(resource.SecretType, ownSecret)
+	c.next(resource.SecretType)
+	c.close()
+	require.Eventually(t, func() bool { return len(g.Nodes()) == 0 }, time.Minute, time.Millisecond)
+	g.open(t, nil, token, "", "a").secrets()
+}
+
+// Where there is no authority nobody gets a secret, and no policy asks for one.
+func TestWithoutAuthority(t *testing.T) {
+	h := serve(t)
+	h.Update(compiled(t, doc("digits", "")))
+	c := h.client(t, "n1", "")
+	c.subscribe(resource.SecretType, ownSecret)
+	c.start("digits") // all else comes
+	plain := NewCompiler(compiler().parser.Registry, "")
+	list, err := policy.Decode("a.yaml", []byte(doc("digits", "  tls: {}\n")))
+	require.NoError(t, err)
+	_, err = plain.Compile(list[0])
+	require.ErrorContains(t, err, "spec.tls: sidecars have no certificates: fridayd runs without --ca and without --ca-cert")
+}
