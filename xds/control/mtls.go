@@ -42,10 +42,10 @@ func secure(l *listenerv3.Listener, tls *policyv1alpha1.CallerTls, domain string
 		l.ListenerFilters = []*listenerv3.ListenerFilter{{
 			Name: tlsInspector, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: look},
 		}}
-		clear := proto.CloneOf(chain)
-		clear.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"}
+		plain := proto.CloneOf(chain)
+		plain.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"}
 		chain.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "tls"}
-		l.FilterChains = append(l.FilterChains, clear)
+		l.FilterChains = append(l.FilterChains, plain)
 	}
 	chain.TransportSocket = socket
 	return nil

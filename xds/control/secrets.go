@@ -92,7 +92,7 @@ func (s *Server) rotate(ctx context.Context, life time.Duration) {
 	timer := time.NewTicker(round)
 	defer timer.Stop()
 	for {
-		s.renew(time.Now())
+		s.renew(time.Now()) //nolint:contextcheck // as serve
 		select {
 		case <-ctx.Done():
 			return

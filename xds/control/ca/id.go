@@ -35,14 +35,12 @@ func CheckDomain(domain string) error {
 
 // NewID makes the id of a path in a trust domain.
 func NewID(domain string, path ...string) (ID, error) {
-	id := scheme + domain
 	for _, segment := range path {
 		if !segmentForm.MatchString(segment) {
 			return "", fmt.Errorf("%q: must be of a-z, A-Z, 0-9, dot, - and _ to stand in a SPIFFE id", segment)
 		}
-		id += "/" + segment
 	}
-	return ParseID(id)
+	return ParseID(scheme + domain + "/" + strings.Join(path, "/"))
 }
 
 // ParseID reads an id.
