@@ -42,7 +42,7 @@ func cachedPlane(t testing.TB, delta bool) (p *plane, push func(n int), up *stan
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)
-	go func() { served <- up.Serve(ln) }()
+	go func(s *standin.Server) { served <- s.Serve(ln) }(up)
 	t.Cleanup(func() {
 		require.NoError(t, up.Close())
 		require.NoError(t, <-served)
