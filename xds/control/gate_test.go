@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -35,7 +36,12 @@ type gated struct {
 
 func serveWithAuthority(t *testing.T, life time.Duration) *gated {
 	t.Helper()
-	authority, err := ca.Open(t.TempDir(), "mesh.test", ca.Life{Root: 24 * time.Hour, Certificate: life}, zap.NewNop())
+	return serveFor(t, ca.Life{Root: 24 * time.Hour, Certificate: life})
+}
+
+func serveFor(t *testing.T, life ca.Life) *gated {
+	t.Helper()
+	authority, err := ca.Open(t.TempDir(), "mesh.test", life, zap.NewNop())
 	require.NoError(t, err)
 	tokens, err := join.OpenTokens(t.TempDir(), "mesh.test")
 	require.NoError(t, err)
@@ -91,9 +97,15 @@ func (c *client) secrets() *x509.Certificate {
 
 func (c *client) secret() *x509.Certificate {
 	c.t.Helper()
+	leaf, _ := c.both()
+	return leaf
+}
+
+// both are the next certificate and roots.
+func (c *client) both() (leaf *x509.Certificate, roots []byte) {
+	c.t.Helper()
 	r := c.next(resource.SecretType)
 	require.Len(c.t, r.GetResources(), 2)
-	var leaf *x509.Certificate
 	for _, a := range r.GetResources() {
 		m := new(tlsv3.Secret)
 		require.NoError(c.t, a.UnmarshalTo(m))
@@ -101,15 +113,18 @@ func (c *client) secret() *x509.Certificate {
 			pair, err := tls.X509KeyPair(m.GetTlsCertificate().GetCertificateChain().GetInlineBytes(), m.GetTlsCertificate().GetPrivateKey().GetInlineBytes())
 			require.NoError(c.t, err)
 			leaf = pair.Leaf
+		} else {
+			roots = m.GetValidationContext().GetTrustedCa().GetInlineBytes()
 		}
 	}
 	c.ack(r, rootsSecret, ownSecret)
-	return leaf
+	return leaf, roots
 }
 
 func (c *client) refusal() error {
 	c.t.Helper()
-	c.subscribe(resource.SecretType, ownSecret)
+	// Where the stream has been refused before it says anything, only Recv tells why.
+	_ = c.stream.Send(&discoveryv3.DiscoveryRequest{Node: c.node, TypeUrl: resource.SecretType, ResourceNames: []string{ownSecret}})
 	_, err := c.stream.Recv()
 	require.Error(c.t, err)
 	return err
@@ -133,6 +148,44 @@ func TestCertificates(t *testing.T) {
 	nodes := g.Nodes()
 	require.Equal(t, "spiffe://mesh.test/node/a", nodes[0].Identity)
 	require.NotNil(t, nodes[0].CertificateEnds)
+}
+
+// Roots change: the next one is told beside the one before, which goes in the end.
+func TestRootsChange(t *testing.T) {
+	g := serveFor(t, ca.Life{Root: 9 * time.Second, Certificate: time.Second})
+	c := g.open(t, nil, "Bearer "+g.token(t, "", "a"), "", "a")
+	c.subscribe(resource.SecretType, rootsSecret, ownSecret)
+	_, first := c.both()
+	for overlapped := false; ; {
+		leaf, roots := c.both()
+		pool := x509.NewCertPool()
+		require.True(t, pool.AppendCertsFromPEM(roots))
+		_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: leaf.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		require.NoError(t, err)
+		overlapped = overlapped || bytes.Count(roots, []byte("BEGIN CERTIFICATE")) == 2
+		if overlapped && !bytes.Contains(roots, first) {
+			break
+		}
+	}
+}
+
+// The incremental variant gets them, too.
+func TestCertificatesByDelta(t *testing.T) {
+	g := serveWithAuthority(t, 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+g.token(t, "", "a"))
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(g.conn).DeltaAggregatedResources(ctx)
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&discoveryv3.DeltaDiscoveryRequest{
+		Node: &corev3.Node{Id: "a"}, TypeUrl: resource.SecretType, ResourceNamesSubscribe: []string{ownSecret, rootsSecret},
+	}))
+	for _, want := range []int{2, 1, 1} { // both, and then what has changed
+		r, err := stream.Recv()
+		require.NoError(t, err)
+		require.Len(t, r.GetResources(), want)
+		require.NoError(t, stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: resource.SecretType, ResponseNonce: r.GetNonce()}))
+	}
 }
 
 // Who shows the certificate needs no token any more; who has spent one has none.

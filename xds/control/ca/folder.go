@@ -96,10 +96,14 @@ func (f *folder) refresh(now time.Time, all []*signer) ([]*signer, []byte, error
 	return kept, roots, nil
 }
 
+// rounding is by how much a certificate may begin before it was made, as it tells whole
+// seconds only.
+const rounding = time.Second
+
 // signs is the newest root that everybody has had time to hear of, else the oldest.
 func (f *folder) signs(now time.Time, all []*signer) *signer {
 	for _, s := range slices.Backward(all) {
-		if now.Sub(s.cert.NotBefore) >= f.life/6 && now.Before(s.cert.NotAfter) {
+		if now.Sub(s.cert.NotBefore) >= f.life/6+rounding && now.Before(s.cert.NotAfter) {
 			return s
 		}
 	}

@@ -39,18 +39,19 @@ func (a *Authority) Issue(id ID) (*Certificate, error) {
 	return a.issue(&x509.Certificate{
 		URIs:        []*url.URL{uri},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	})
+	}, a.life.Certificate)
 }
 
-func (a *Authority) issue(template *x509.Certificate) (*Certificate, error) {
+// issue signs a template for a life, or less where the signer ends before.
+func (a *Authority) issue(template *x509.Certificate, life time.Duration) (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	now := a.clock()
 	by := a.signer(now)
-	template.NotBefore = now.Add(-skew(a.life.Certificate))
-	template.NotAfter = now.Add(a.life.Certificate)
+	template.NotBefore = now.Add(-skew(life))
+	template.NotAfter = now.Add(life + rounding - 1) // a certificate tells whole seconds
 	if by.cert.NotAfter.Before(template.NotAfter) {
 		template.NotAfter = by.cert.NotAfter
 	}
@@ -117,7 +118,8 @@ func keyPEM(key crypto.Signer) ([]byte, error) {
 }
 
 // Server is a certificate for a server of those names, host names and addresses,
-// for tls.Config.GetCertificate: it is renewed in time.
+// for tls.Config.GetCertificate: it is renewed in time. It is good for a day, whatever
+// the life of sidecars' certificates.
 func (a *Authority) Server(names ...string) func() (*tls.Certificate, error) {
 	template := func() *x509.Certificate {
 		t := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
@@ -141,7 +143,7 @@ func (a *Authority) Server(names ...string) func() (*tls.Certificate, error) {
 		if current != nil && a.clock().Before(renew) {
 			return current, nil
 		}
-		issued, err := a.issue(template())
+		issued, err := a.issue(template(), DefaultCertificateLife)
 		if err != nil {
 			return nil, err
 		}
