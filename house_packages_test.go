@@ -80,6 +80,7 @@ func trusted() map[string]string {
 // fuzzed are packages that read what others wrote by other names.
 func fuzzed() []string {
 	return []string{
+		"filters/cache",
 		"filters/inference",
 		"filters/inference/jsonspan",
 		"proxy/h1",

@@ -39,6 +39,11 @@ type Factory interface {
 type Env struct {
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
+	// StateDir is a folder for what is to outlive the process; empty: there is none.
+	StateDir string
+	// Trial says that the filter is built only to see whether it can be: nothing is to be
+	// read, written or called for it.
+	Trial bool
 	// Picker finds a cluster of the snapshot that is being built.
 	Picker func(cluster string) (Picker, bool)
 	// Keep returns what is kept under name, making it where there is none. What

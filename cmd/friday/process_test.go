@@ -47,6 +47,18 @@ func run(t *testing.T) *process.Group {
 	return g
 }
 
+// ended waits until p has ended.
+func ended(t *testing.T, p interface{ Done() <-chan struct{} }) {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.Done():
+	case <-timer.C:
+		require.Fail(t, "the process has not ended")
+	}
+}
+
 // callers send requests to url until stop, and count what goes wrong.
 type callers struct {
 	wg           sync.WaitGroup
@@ -161,7 +173,7 @@ func TestControlPlaneUnderLoad(t *testing.T) {
 
 	// The control plane dies.
 	require.NoError(t, syscall.Kill(control.PID(), syscall.SIGKILL))
-	<-control.Done()
+	ended(t, control)
 	callers.more(t, 1000)
 	callers.end(t)
 
@@ -186,6 +198,8 @@ func TestDrainWaitsForAStream(t *testing.T) {
 		io.WriteString(w, "data: 2\n\n")
 	}))
 	defer up.Close()
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	addresses, err := process.FreeAddresses(0, 0)
 	require.NoError(t, err)
 	listen, admin := addresses[0], addresses[1]
@@ -194,7 +208,7 @@ func TestDrainWaitsForAStream(t *testing.T) {
 	resp, err := http.Get("http://" + listen)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	<-asked
+	<-asked // the answer has begun
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGTERM))
 	require.Eventually(t, func() bool { // the door stays open and says so
 		r, err := http.Get("http://" + admin + "/ready")
@@ -204,11 +218,11 @@ func TestDrainWaitsForAStream(t *testing.T) {
 		defer r.Body.Close()
 		return r.StatusCode == http.StatusServiceUnavailable
 	}, patience, 10*time.Millisecond)
-	close(release)
+	free()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Equal(t, "data: 1\n\ndata: 2\n\n", string(b))
-	<-s.Done()
+	ended(t, s)
 	require.NoError(t, s.Stop(patience))
 }
 
@@ -230,6 +244,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
 		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
+		{"proxy --upstream 127.0.0.1:1 --concurrency -1", 2, "--concurrency -1: must not be negative"},
 		{"proxy --upstream https://127.0.0.1:1/v1", 2, "path"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
 		{"proxy -c " + bad, 1, "friday proxy: " + bad + ": static_resources"},
@@ -241,6 +256,25 @@ func TestUsedWrongly(t *testing.T) {
 		{"check -c " + bad + " " + idle, 2, "one file at a time"},
 		{"check", 2, "a file is needed"},
 		{"check /does/not/exist", 2, "/does/not/exist"},
+		{"proxy --mode sideways --upstream 127.0.0.1:1", 2, "--mode \"sideways\": neither port nor redirect"},
+		{"proxy --mode redirect --xds b:1", 2, "exclude"},
+		{"proxy --mode redirect -c " + idle, 2, "--config excludes --mode"},
+		{"proxy --mode redirect --upstream https://127.0.0.1:1", 2, "https is not supported with --mode redirect"},
+		{"proxy --mode redirect --listen 127.0.0.1:0", 2, "friday redirect --to"},
+		{"proxy --hold-timeout 1s --xds b:1", 2, "--hold-timeout go with"},
+		{"proxy --hold-timeout -1s --upstream 127.0.0.1:1", 2, "must be 0 to 24h"},
+		{"redirect", 2, "--ports is needed"},
+		{"redirect --ports 0", 2, "--ports: \"0\": not a port of 1 to 65535"},
+		{"redirect --ports 19000-19100", 2, "port 19080 is the one to redirect to"},
+		{"redirect --ports 8000 --to 70000", 2, "--to 70000: not a port"},
+		{"redirect --ports 8000 --uid no-such-user", 2, "--uid no-such-user: "},
+		{"redirect --ports 8000 --uid 4294967296", 2, "not a number of 0 to"},
+		{"redirect --ports 8000 --uid ,", 2, "Friday would call itself"},
+		{"redirect --ports 8000 --firewall ipfw", 2, "neither auto nor nftables nor iptables"},
+		{"redirect --ports 8000,8002-8004 --dry-run", 0, "elements = { 8000, 8002-8004 }"},
+		{"redirect --ports 8000 --uid root --dry-run --firewall iptables", 0, "-A FRIDAY_OUTPUT -m owner --uid-owner 0 -j RETURN"},
+		{"redirect --undo --dry-run", 0, "delete table inet friday"},
+		{"redirect --help", 0, "--if-listening"},
 		{"proxy --help", 0, "  -c, --config FILE\n        Envoy bootstrap FILE, YAML or JSON"},
 		{"frobnicate", 2, "frobnicate"},
 		{"version", 0, "friday"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"net"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,6 +32,7 @@ type proxyFlags struct {
 	drainTimeout time.Duration
 	takeover     string
 	maxBody      cli.Bytes
+	concurrency  int
 	healthPath   string
 	logLevel     string
 }
@@ -46,8 +48,9 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]")
-	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; with --mode redirect, where /ready looks for it (default nowhere)")
+	fs.StringVar((*string)(&f.Mode), "mode", "", "`MODE` in which connections come here: port, where callers call --listen, or redirect, where friday redirect has the kernel send those that are meant for the server, each of which goes on to where it was meant to go (default "+string(bootstrap.ModePort)+")")
+	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
 	fs.StringVar(&f.XDSCA, "xds-ca", "", "`FILE` (PEM) of the roots that the control plane's certificate must lead to: it is spoken to in TLS (default: in plain text)")
@@ -56,12 +59,14 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
 	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of --upstream and --xds")
 	fs.StringVar(&f.config, "c", "", "short for --config `FILE`")
-	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
+	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane, and what a cache with persist has (default none)")
 	fs.DurationVar(&f.drainDelay, "drain-delay", 0, "how long everything is served as before after SIGTERM, while /ready fails, so that those who route here hear of it")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM and the delay")
-	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream; 0: none")
+	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream or --mode redirect; 0: none")
+	fs.DurationVar(&f.Hold, "hold-timeout", 0, "about how long a request waits for a server that accepts no connection, as one that is just starting, with --upstream or --mode redirect; 0: it is answered 503 at once")
 	fs.Var(&f.maxBody, "max-body", "largest request body, as `SIZE` 512KiB or 64MiB; beyond it 413")
 	fs.StringVar(&f.takeover, "takeover", "", "unix `SOCK`ET: take over from the process that listens there, without refusing a connection, then listen there for the next (default none)")
+	fs.IntVar(&f.concurrency, "concurrency", 0, "`N` threads serve requests (default as many as the CPU limit or the cores allow, 4 at most, or what GOMAXPROCS says)")
 	fs.StringVar(&f.healthPath, "health-path", "", "`PATH` that the server must answer with 200 for /ready, with --upstream (default: it accepts a connection)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 }
@@ -70,6 +75,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
+	setConcurrency(f.concurrency)
 	l, err := newLogs(f.logLevel)
 	if err != nil {
 		return cli.Usagef("--log-level %q: %v", f.logLevel, err)
@@ -80,7 +86,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()))
+	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()), zap.Int("concurrency", runtime.GOMAXPROCS(0)))
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
@@ -89,7 +95,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Options: server.Options{
 			Log: l.log, Access: l.access,
 			DrainTimeout: f.drainTimeout,
-			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody)},
+			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody), StateDir: f.stateDir},
 		},
 		Bootstrap:  b,
 		Parser:     parser,
@@ -99,10 +105,32 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Level:      l.level,
 		Version:    version.String(),
 	}
-	if f.Upstream != "" {
-		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}
+	if sidecar.Probe, err = f.probe(ctx, b); err != nil {
+		return err
 	}
 	return sidecar.Run(ctx)
+}
+
+// probe is what /ready asks; nil: nobody.
+func (f *proxyFlags) probe(ctx context.Context, b *bootstrap.Bootstrap) (*server.Probe, error) {
+	switch {
+	case f.Upstream == "":
+		return nil, nil //nolint:nilnil // as said above
+	case f.Mode != bootstrap.ModeRedirect:
+		return &server.Probe{Resources: b.Static, Path: f.healthPath}, nil
+	}
+	// The listener leads to wherever callers want to go; this is where the server is.
+	straight := f.Flags
+	straight.Mode, straight.Listen = bootstrap.ModePort, ""
+	src, err := straight.Bootstrap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := bootstrap.Compile(src, &resource.Parser{Registry: standard.Registry()})
+	if err != nil {
+		return nil, err
+	}
+	return &server.Probe{Resources: compiled.Static, Path: f.healthPath}, nil
 }
 
 // check refuses flags that do not go together.
@@ -110,12 +138,16 @@ func (f *proxyFlags) check() error {
 	switch {
 	case f.config != "" && (f.Upstream != "" || f.XDS != ""):
 		return cli.Usagef("--config excludes --upstream and --xds")
-	case f.config == "" && f.Upstream == "" && f.XDS == "":
-		return cli.Usagef("one of --upstream, --xds and --config is needed")
+	case f.config != "" && f.Mode != "":
+		return cli.Usagef("--config excludes --mode: the file says what is done with connections")
+	case f.config == "" && f.Upstream == "" && f.XDS == "" && f.Mode != bootstrap.ModeRedirect:
+		return cli.Usagef("one of --upstream, --xds, --config and --mode redirect is needed")
 	case f.Upstream != "" && f.XDS != "":
 		return cli.Usagef("--upstream and --xds exclude each other")
-	case f.Upstream == "" && (f.Listen != "" || f.Timeout != 0 || f.healthPath != ""):
-		return cli.Usagef("--listen, --timeout and --health-path go with --upstream")
+	case f.Upstream == "" && f.Mode != bootstrap.ModeRedirect && (f.Listen != "" || f.Timeout != 0 || f.Hold != 0):
+		return cli.Usagef("--listen, --timeout and --hold-timeout go with --upstream or --mode redirect")
+	case f.Upstream == "" && f.healthPath != "":
+		return cli.Usagef("--health-path goes with --upstream")
 	case f.XDS == "" && (f.XDSCA != "" || f.XDSToken != ""):
 		return cli.Usagef("--xds-ca and --xds-token-file go with --xds")
 	case f.XDSToken != "" && f.XDSCA == "":
@@ -126,6 +158,8 @@ func (f *proxyFlags) check() error {
 		return cli.Usagef("--drain-timeout %s: must be positive", f.drainTimeout)
 	case f.drainDelay < 0:
 		return cli.Usagef("--drain-delay %s: must not be negative", f.drainDelay)
+	case f.concurrency < 0:
+		return cli.Usagef("--concurrency %d: must not be negative", f.concurrency)
 	case f.Timeout < 0:
 		return cli.Usagef("--timeout %s: must not be negative", f.Timeout)
 	}

@@ -96,6 +96,11 @@ func (f *filter) says(h *fasthttp.ResponseHeader) says {
 	return s
 }
 
+func eventStream(h *fasthttp.ResponseHeader) bool {
+	media, _, _ := bytes.Cut(h.ContentType(), []byte{';'})
+	return bytes.EqualFold(bytes.TrimSpace(media), []byte("text/event-stream"))
+}
+
 // fresh is how long such an answer may be given again, at most so long.
 func (s *says) fresh(most time.Duration) time.Duration {
 	if s.alone {

@@ -22,6 +22,8 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
+	// StateDir is lent as it is.
+	StateDir string
 
 	mu   sync.Mutex
 	kept map[string]io.Closer
@@ -36,20 +38,39 @@ func NewHouse(tb testing.TB, endpoints int) *House {
 		ep.Healthy.Store(true)
 		h.Endpoints = append(h.Endpoints, ep)
 	}
-	tb.Cleanup(func() {
-		for _, c := range h.kept {
-			require.NoError(tb, c.Close())
-		}
-	})
+	tb.Cleanup(func() { h.Close(tb) })
 	return h
+}
+
+// Close ends what is kept; the test's end does it as well.
+func (h *House) Close(tb testing.TB) {
+	tb.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		require.NoError(tb, c.Close())
+	}
+	clear(h.kept)
+}
+
+// Purge has what is kept drop what it has of a model.
+func (h *House) Purge(model string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		if p, ok := c.(interface{ Purge(model string) int }); ok {
+			p.Purge(model)
+		}
+	}
 }
 
 // Env is the house's.
 func (h *House) Env() proxy.Env {
 	return proxy.Env{
-		Log:     zap.NewNop(),
-		Metrics: h.Registry,
-		Picker:  func(string) (proxy.Picker, bool) { return picker{h}, true },
+		StateDir: h.StateDir,
+		Log:      zap.NewNop(),
+		Metrics:  h.Registry,
+		Picker:   func(string) (proxy.Picker, bool) { return picker{h}, true },
 		Keep: func(name string, build func() (io.Closer, error)) (io.Closer, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

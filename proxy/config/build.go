@@ -26,6 +26,7 @@ type Builder struct {
 	registry prometheus.Registerer
 	metrics  *telemetry.Metrics
 	defaults Defaults
+	own      *upstream.Own
 
 	clusters map[string]*cluster.Cluster // never changed: another map takes its place
 	configs  []*cluster.Config           // of the snapshot in force, in its order
@@ -36,10 +37,13 @@ type Builder struct {
 	secrets  tlscontext.Store
 }
 
-// Defaults are for what a listener does not say.
+// Defaults are what the process says, for all listeners.
 type Defaults struct {
-	// MaxBodyBytes bounds a request's body; 0: 64 MiB.
+	// MaxBodyBytes bounds a request's body where a listener does not say it; 0: 64 MiB.
 	MaxBodyBytes int64
+	// StateDir and Trial are lent to filters: see [proxy.Env].
+	StateDir string
+	Trial    bool
 }
 
 // NewBuilder makes a Builder that holds nothing yet.
@@ -52,10 +56,14 @@ func NewBuilder(log *zap.Logger, registry prometheus.Registerer, defaults Defaul
 		registry: registry,
 		metrics:  telemetry.New(registry),
 		defaults: defaults,
+		own:      upstream.NewOwn(),
 		clusters: make(map[string]*cluster.Cluster),
 		kept:     make(map[string]io.Closer),
 	}
 }
+
+// Own knows the connections that the clusters have made.
+func (b *Builder) Own() *upstream.Own { return b.own }
 
 // Change is a snapshot that has been built and is not in force yet. Exactly one
 // of Commit and Abort must be called before the next Build.
@@ -168,6 +176,7 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		Preconnect:     cfg.Preconnect,
 		Keepalive:      http2.Keepalive{Interval: cfg.KeepaliveInterval, Timeout: cfg.KeepaliveTimeout},
 		Source:         cfg.Source,
+		Own:            b.own,
 		Limits:         b.limits.of(cfg),
 		AutoSNI:        cfg.AutoSNI,
 		AutoSAN:        cfg.AutoSAN,

@@ -38,8 +38,10 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 		change: c,
 		http:   h,
 		env: proxy.Env{
-			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
-			Metrics: c.b.registry,
+			Log:      c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
+			Metrics:  c.b.registry,
+			StateDir: c.b.defaults.StateDir,
+			Trial:    c.b.defaults.Trial,
 		},
 		built: make(map[builtKey]proxy.Filter),
 		out:   newCompiled(c.clusters),

@@ -96,6 +96,15 @@ type Metrics struct {
 	CacheBytes *prometheus.GaugeVec
 	// CacheEvictions counts what had to go for want of room.
 	CacheEvictions *prometheus.CounterVec
+	// CacheSharedItems counts the items looked up in the shared store: hit, miss, late (not
+	// in time), failed, down (not asked for, because the store cannot be used).
+	CacheSharedItems *prometheus.CounterVec // address, result
+	// CacheSharedWrites counts the items to be written there: stored, failed, dropped.
+	CacheSharedWrites *prometheus.CounterVec // address, result
+	// CacheSharedSeconds is how long look-ups there took.
+	CacheSharedSeconds *prometheus.HistogramVec // address
+	// CacheSharedUp is 1 while the shared store is used.
+	CacheSharedUp *prometheus.GaugeVec // address
 
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
@@ -185,6 +194,11 @@ func New(reg prometheus.Registerer) *Metrics {
 		CacheSaved:     c("friday_cache_saved_seconds_total", "Time that the server took for what was answered from the cache.", "cluster"),
 		CacheBytes:     g("friday_cache_bytes", "Bytes that the cache holds."),
 		CacheEvictions: c("friday_cache_evictions_total", "Answers dropped from the cache to make room."),
+
+		CacheSharedItems:   c("friday_cache_shared_items_total", "Items looked up in the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedWrites:  c("friday_cache_shared_writes_total", "Items to be written to the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedSeconds: h("friday_cache_shared_seconds", "Time that a look-up in the cache's shared store took.", fine(), "address"),
+		CacheSharedUp:      g("friday_cache_shared_up", "1 while the cache's shared store is used.", "address"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
