@@ -5,12 +5,17 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -249,6 +254,42 @@ func TestTokenOfABrokenStream(t *testing.T) {
 	c.close()
 	require.Eventually(t, func() bool { return len(g.Nodes()) == 0 }, time.Minute, time.Millisecond)
 	g.open(t, nil, token, "", "a").secrets()
+}
+
+// The admin door makes tokens and shows the roots.
+func TestTokenOrders(t *testing.T) {
+	g := serveWithAuthority(t, time.Hour)
+	h := Admin{Nodes: g.Server, Tokens: g.tokens, Registry: prometheus.NewRegistry()}.Handler()
+	ask := func(method, path, body string) (int, string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
+		return w.Code, w.Body.String()
+	}
+	for body, says := range map[string]string{
+		"{":                                  "not an order",
+		`{"node": "a/b"}`:                    `node \"a/b\"`,
+		`{"node": "a", "life_seconds": -1}`:  "must be more than 0",
+		`{"node": "a", "life_seconds": 1e9}`: "at most",
+		`{"nodes": "a"}`:                     "nodes",
+	} {
+		code, text := ask(http.MethodPost, "/token", body)
+		require.Equal(t, http.StatusBadRequest, code, body)
+		require.Contains(t, strings.ReplaceAll(text, `"`, `\"`), says, body)
+	}
+	code, text := ask(http.MethodPost, "/token", `{"node": "a", "node_cluster": "vision"}`)
+	require.Equal(t, http.StatusOK, code, text)
+	var token Token
+	require.NoError(t, json.Unmarshal([]byte(text), &token))
+	require.WithinDuration(t, time.Now().Add(DefaultTokenLife), token.Expires, time.Minute)
+	g.open(t, nil, "Bearer "+token.Token, "vision", "a").secrets()
+	code, text = ask(http.MethodGet, "/roots", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, string(g.authority.Roots()), text)
+	for _, entry := range g.logs.All() {
+		for _, f := range entry.Context {
+			require.NotContains(t, f.String, token.Token)
+		}
+	}
 }
 
 // Where there is no authority nobody gets a secret, and no policy asks for one.
