@@ -35,6 +35,13 @@ type Factory interface {
 	Parse(config *anypb.Any) (FilterConfig, error)
 }
 
+// A ClusterBuilder is a Builder whose filters are made for one cluster each: that to which
+// the route leads. Where it does not lead to one that is known beforehand, Build is called.
+type ClusterBuilder interface {
+	Builder
+	BuildFor(cluster string, config FilterConfig, env Env) (Filter, error)
+}
+
 // Env is what the house lends to a filter.
 type Env struct {
 	Log     *zap.Logger
@@ -50,6 +57,7 @@ type Env struct {
 	// is kept outlives snapshots for as long as every new one asks for it again;
 	// then it is closed. A request that began under an old snapshot may still use
 	// it after Close, so Close lets go of what is idle and what is in use ends by
-	// itself.
+	// itself. One that has a method InForce() is told when a snapshot that asks for it
+	// has been put in force, before what no longer is asked for is closed.
 	Keep func(name string, build func() (io.Closer, error)) (io.Closer, error)
 }

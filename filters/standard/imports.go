@@ -5,6 +5,7 @@ import (
 	"github.com/fridaymesh/friday/filters"
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
+	"github.com/fridaymesh/friday/filters/models"
 	"github.com/fridaymesh/friday/filters/stream"
 )
 
@@ -13,6 +14,7 @@ func Registry() *filters.Registry {
 	return filters.NewRegistry(
 		batch.Factory{},
 		cache.Factory{},
+		models.Factory{},
 		stream.Factory{},
 	)
 }

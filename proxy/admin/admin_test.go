@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/admin"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -82,7 +83,8 @@ func start(t *testing.T, public bool) (*process, string) {
 				p.note("drain")
 			}
 		},
-		Quit: func() { p.note("quit") },
+		Quit:   func() { p.note("quit") },
+		Models: func() []proxy.ModelStatus { return nil },
 		Purge: func(model string) int {
 			p.note("purge " + model)
 			return 7

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,10 +9,12 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/http2"
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -239,6 +242,11 @@ func (c *Change) Commit() {
 		closeGone(c.b.log, c.b.clusters, c.clusters)
 		c.b.limits.keep(c.clusters)
 	}
+	for _, k := range c.kept {
+		if told, ok := k.(interface{ InForce() }); ok {
+			told.InForce()
+		}
+	}
 	closeGone(c.b.log, c.b.kept, c.kept)
 	c.commitCompiled()
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.Snapshot.Resources.Clusters, c.kept, c.servers
@@ -272,6 +280,20 @@ func (b *Builder) Purge(model string) int {
 		}
 	}
 	return n
+}
+
+// Models are what is known of models, by whatever is kept, in order.
+func (b *Builder) Models() []proxy.ModelStatus {
+	var all []proxy.ModelStatus
+	for _, k := range b.kept {
+		if m, ok := k.(interface{ Models() []proxy.ModelStatus }); ok {
+			all = append(all, m.Models()...)
+		}
+	}
+	slices.SortFunc(all, func(a, b proxy.ModelStatus) int {
+		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.Model, b.Model), strings.Compare(a.Version, b.Version))
+	})
+	return all
 }
 
 // Close lets go of everything.

@@ -25,8 +25,9 @@ type compiler struct {
 }
 
 type builtKey struct {
-	name   string
-	config proxy.FilterConfig // a pointer, so equal means the same
+	name    string
+	config  proxy.FilterConfig // a pointer, so equal means the same
+	cluster string             // of filters that are made for one
 }
 
 func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
@@ -78,8 +79,8 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 }
 
 // chain composes the filters, each with the most specific of the overrides,
-// around last.
-func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (proxy.Handler, error) {
+// around last. The cluster is where it leads, empty where that is not known.
+func (cc *compiler) chain(cluster string, last proxy.Handler, overrides ...map[string]Override) (proxy.Handler, error) {
 	filters := make([]proxy.Filter, 0, len(cc.http.Filters))
 	for i := range cc.http.Filters {
 		f := &cc.http.Filters[i]
@@ -87,7 +88,7 @@ func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) 
 		if disabled {
 			continue
 		}
-		filter, err := cc.filter(f, config)
+		filter, err := cc.filter(f, config, cluster)
 		if err != nil {
 			return nil, err
 		}
@@ -123,14 +124,24 @@ func (f *Filter) effective(overrides []map[string]Override) (config proxy.Filter
 	return config, disabled
 }
 
-func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, error) {
-	key := builtKey{f.Name, config}
+func (cc *compiler) filter(f *Filter, config proxy.FilterConfig, cluster string) (proxy.Filter, error) {
+	builder, bound := f.Factory.(proxy.ClusterBuilder)
+	if bound = bound && cluster != ""; !bound {
+		cluster = ""
+	}
+	key := builtKey{f.Name, config, cluster}
 	if b, ok := cc.built[key]; ok {
 		return b, nil
 	}
 	env := cc.env
 	env.Log = env.Log.Named(f.Name)
-	b, err := f.Factory.Build(config, env)
+	var b proxy.Filter
+	var err error
+	if bound {
+		b, err = builder.BuildFor(cluster, config, env)
+	} else {
+		b, err = f.Factory.Build(config, env)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("filter %q: %w", f.Name, err)
 	}

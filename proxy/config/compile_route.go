@@ -123,7 +123,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 		if err != nil {
 			return nil, err
 		}
-		chain, err := cc.chain(last, wc.Overrides, r.Overrides, vh.Overrides)
+		chain, err := cc.chain(wc.Name, last, wc.Overrides, r.Overrides, vh.Overrides)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (pro
 	if err != nil {
 		return nil, err
 	}
-	return cc.chain(last, r.Overrides, vh.Overrides)
+	return cc.chain("", last, r.Overrides, vh.Overrides)
 }
 
 // levels are the header mutations that apply, in their order.
