@@ -60,4 +60,13 @@ type Env struct {
 	// itself. One that has a method InForce() is told when a snapshot that asks for it
 	// has been put in force, before what no longer is asked for is closed.
 	Keep func(name string, build func() (io.Closer, error)) (io.Closer, error)
+	// Origin names the listener's filter chain that the filter is built for. It stays the
+	// same over snapshots and restarts.
+	Origin string
+	// Rest, called while a filter is built, returns what answers requests that no caller
+	// has sent, as if they had come to Origin and passed the filter already: each runs
+	// what stands behind the filter in the chain of its own route, in the snapshot then in
+	// force. 404 says that there is no such route, or that its chain is without the
+	// filter.
+	Rest func() Handler
 }

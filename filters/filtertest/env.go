@@ -22,6 +22,8 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
+	// Rest is what stands behind a filter that sends requests of its own.
+	Rest proxy.Handler
 	// StateDir is lent as it is.
 	StateDir string
 
@@ -85,6 +87,8 @@ func (h *House) Env() proxy.Env {
 			}
 			return c, err
 		},
+		Origin: "test",
+		Rest:   func() proxy.Handler { return h.Rest },
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -17,6 +18,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/http2"
+	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
@@ -38,6 +40,8 @@ type Builder struct {
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
+
+	inForce atomic.Pointer[map[string]*router.Table[*route]] // by origin
 }
 
 // Defaults are what the process says, for all listeners.
@@ -242,13 +246,13 @@ func (c *Change) Commit() {
 		closeGone(c.b.log, c.b.clusters, c.clusters)
 		c.b.limits.keep(c.clusters)
 	}
+	c.commitCompiled()
 	for _, k := range c.kept {
 		if told, ok := k.(interface{ InForce() }); ok {
 			told.InForce()
 		}
 	}
 	closeGone(c.b.log, c.b.kept, c.kept)
-	c.commitCompiled()
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.Snapshot.Resources.Clusters, c.kept, c.servers
 }
 

@@ -127,6 +127,24 @@ type Metrics struct {
 	// ModelFetched counts the bytes of sources that were fetched.
 	ModelFetched *prometheus.CounterVec // cluster, model
 
+	// JobsEnded counts the jobs that have ended: completed, failed, expired, cancelled.
+	JobsEnded *prometheus.CounterVec // status
+	// JobsOpen is how many jobs have not ended, by where they stand.
+	JobsOpen *prometheus.GaugeVec // status
+	// JobLines counts what became of attempts at lines: completed, failed, retried,
+	// stale (the lease had gone to somebody else), recovered (of a worker that is gone).
+	JobLines *prometheus.CounterVec // result
+	// JobLineFailures counts the lines that failed, by the last answer's status, or why there was none.
+	JobLineFailures *prometheus.CounterVec // reason
+	// JobLinesWaiting is how many lines have no result yet.
+	JobLinesWaiting *prometheus.GaugeVec
+	// JobLinesRunning is how many lines are being answered; JobLinesLimit how many may.
+	JobLinesRunning, JobLinesLimit *prometheus.GaugeVec
+	// JobsOldest is the age of the oldest job that has not ended.
+	JobsOldest *prometheus.GaugeVec
+	// JobsStoreErrors counts what the jobs' store has failed to do.
+	JobsStoreErrors *prometheus.CounterVec
+
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
 	// ChunkGap is the time between two chunks of a streamed answer.
@@ -235,6 +253,15 @@ func New(reg prometheus.Registerer) *Metrics {
 		ModelRefused:       c("friday_model_refused_total", "Requests refused instead of held, by why.", "cluster", "reason"),
 		ModelReplayed:      c("friday_model_replayed_total", "Requests sent again because the server was not ready.", "cluster", "model"),
 		ModelFetched:       c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
+		JobsEnded:          c("friday_jobs_total", "Jobs that have ended, by how.", "status"),
+		JobsOpen:           g("friday_jobs_open", "Jobs that have not ended, by where they stand.", "status"),
+		JobLines:           c("friday_job_lines_total", "Attempts at lines of jobs, by what became of them.", "result"),
+		JobLineFailures:    c("friday_job_line_failures_total", "Lines that failed, by the last answer's status, or why there was none.", "reason"),
+		JobLinesWaiting:    g("friday_job_lines_waiting", "Lines without a result yet."),
+		JobLinesRunning:    g("friday_job_lines_running", "Lines being answered."),
+		JobLinesLimit:      g("friday_job_lines_limit", "Lines that may be answered at once."),
+		JobsOldest:         g("friday_jobs_oldest_seconds", "Age of the oldest job that has not ended."),
+		JobsStoreErrors:    c("friday_jobs_store_errors_total", "What the jobs' store has failed to do."),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),
