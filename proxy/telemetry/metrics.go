@@ -169,6 +169,8 @@ type Metrics struct {
 	XDSVersion *prometheus.GaugeVec // type, version
 	// XDSConnected is 1 while a stream to a control plane is open.
 	XDSConnected *prometheus.GaugeVec // target
+	// IdentityEnds is when the certificate ends that the control plane has issued.
+	IdentityEnds *prometheus.GaugeVec
 }
 
 // fine resolves from 100 µs to a minute, as an inference needs.
@@ -288,6 +290,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
 		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),
 		XDSConnected: g("friday_xds_connected", "1 while a stream to the control plane is open.", "target"),
+		IdentityEnds: g("friday_identity_end_timestamp_seconds", "When the certificate ends that the control plane has issued."),
 	}
 }
 
