@@ -201,12 +201,14 @@ func TestModelsUnderLoad(t *testing.T) {
 	require.Equal(t, 1, server.Answers("m"), "it was warmed")
 
 	m.ctl(0, "models", "--sidecar", m.admin)
+	var released time.Time
 	got := m.asking(func() {
 		m.want("2")
 		m.awaitServing("2")
 		m.ctl(0, "rollback")
 		m.awaitServing("1")
 		require.Equal(t, 2, server.Count("load m"), "an instant return loads nothing")
+		released = time.Now()
 		m.ctl(0, "rollback", "--release")
 		m.awaitServing("2")
 	})
@@ -215,7 +217,11 @@ func TestModelsUnderLoad(t *testing.T) {
 	require.Len(t, got, 2)
 	loads, answers := server.Count("load m"), server.Answers("m") // the old one may still be unloaded
 
-	// kill -9, and what was is known.
+	// kill -9, and what was is known: once it is written, which is done beside serving.
+	require.Eventually(t, func() bool {
+		file, err := os.Stat(filepath.Join(m.state, "xds.pb"))
+		return err == nil && file.ModTime().After(released)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, syscall.Kill(m.sidecar.PID(), syscall.SIGKILL))
 	<-m.sidecar.Done()
 	m.launch()
