@@ -90,7 +90,7 @@ func TestWindowPasses(t *testing.T) {
 
 // A worker that was stopped for longer than its lease comes too late.
 func TestStaleResultsAreRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, func(h *house) { h.tempo.lease = time.Hour }) // it does not notice by itself
 	g := newGate(0)
 	h.serve = g.serve
 	id := h.create(h.upload(lines(1)))
