@@ -41,7 +41,7 @@ func newWorld(env proxy.Env) *world {
 		log: env.Log, metrics: telemetry.New(env.Metrics),
 		fleets: make(map[string]*fleet), known: make(map[string]record),
 	}
-	if env.StateDir != "" {
+	if env.StateDir != "" && !env.Trial {
 		w.file = filepath.Join(env.StateDir, "models.json")
 		w.restore()
 	}
