@@ -82,6 +82,7 @@ func fuzzed() []string {
 	return []string{
 		"filters/cache",
 		"filters/inference",
+		"filters/jobs",
 		"filters/inference/jsonspan",
 		"proxy/h1",
 		"proxy/h2",

@@ -1,6 +1,6 @@
 // Command fridayctl is a person's tool for Friday: it shows and orders what
-// fridayd serves, and measures a model server with and without a sidecar in front
-// of it.
+// fridayd serves, looks after a sidecar's jobs, and measures a model server with and
+// without a sidecar in front of it.
 package main
 
 import (
@@ -18,6 +18,6 @@ func main() {
 func commands(out io.Writer) []cli.Command {
 	return []cli.Command{
 		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
-		clustersCommand(out), dumpCommand(out), benchCommand(out),
+		clustersCommand(out), dumpCommand(out), modelsCommand(out), jobsCommand(out), auditCommand(out), benchCommand(out),
 	}
 }

@@ -38,7 +38,7 @@ func (s *state) bring(ctx context.Context, c *claim, keys []key, a *ask) {
 	}
 	s.mu.Unlock()
 	if len(mine) > 0 || len(others) == 0 {
-		s.fetch(own, mine, a, generation)
+		s.fetch(own, mine, a, generation) //nolint:contextcheck // others wait for it, too; the store bounds it
 		a.stamp = own.stamp
 	}
 	for _, f := range others {

@@ -20,7 +20,7 @@ func (l *lookup) serveItems(ctx context.Context, call *inference.Call) (*proxy.R
 	if len(c.renew) > 0 {
 		if f, mine := l.filter.state.renewal(keys, c.renew, a); f != nil {
 			l.sendItems(f, call.Select(mine))
-			f.release()
+			f.release() //nolint:contextcheck // nobody waits for it
 		}
 	}
 	if c.lead != nil {

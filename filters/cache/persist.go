@@ -118,7 +118,7 @@ func readEntries(r io.Reader, each func(key, *entry) bool) error {
 	for {
 		var k key
 		switch _, err := io.ReadFull(r, k[:]); {
-		case err == io.EOF: //nolint:errorlint // ReadFull's own
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err

@@ -145,7 +145,7 @@ func (s *state) claim(ctx context.Context, keys []key, a *ask) *claim {
 	switch {
 	case c.missing == 0, a.tier == nil:
 	case a.anew:
-		_, a.stamp = a.tier.Get(a.model, nil)
+		_, a.stamp = a.tier.Get(a.model, nil) //nolint:contextcheck // the store bounds it
 	default:
 		s.bring(ctx, c, keys, a)
 	}

@@ -42,7 +42,7 @@ func (e *entry) weight() uint32 {
 	if e.part != nil {
 		part = e.part.Size()
 	}
-	return uint32(min(part+len(e.body)+e.headBytes+len(e.model)+len(e.version)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
+	return uint32(min(part+cap(e.body)+e.headBytes+len(e.model)+len(e.version)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
 }
 
 // store keeps entries within a number of bytes. What is asked for often stays

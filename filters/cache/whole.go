@@ -24,7 +24,7 @@ func (l *lookup) serveWhole(ctx context.Context, a *asked, body []byte) (*proxy.
 			}
 			if f, _ := l.filter.state.renewal(keys, c.renew, ask); f != nil {
 				l.sendWhole(f, bytes.Clone(body))
-				f.release()
+				f.release() //nolint:contextcheck // nobody waits for it
 			}
 			return l.kept(ctx, e, stale), nil
 		}

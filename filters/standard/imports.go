@@ -6,6 +6,8 @@ import (
 	"github.com/fridaymesh/friday/filters/admission"
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
+	"github.com/fridaymesh/friday/filters/jobs"
+	"github.com/fridaymesh/friday/filters/models"
 	"github.com/fridaymesh/friday/filters/stream"
 )
 
@@ -15,6 +17,8 @@ func Registry() *filters.Registry {
 		admission.Factory{},
 		batch.Factory{},
 		cache.Factory{},
+		jobs.Factory{},
+		models.Factory{},
 		stream.Factory{},
 	)
 }

@@ -61,12 +61,12 @@ func (b *bench) cached(ctx context.Context, upstream, settings string) (*sidecar
 	return sidecar.Cached(ctx, b.group, b.bin, "cached", upstream, addresses[0], addresses[1], settings)
 }
 
-func metric(ctx context.Context, s *sidecar.Sidecar, name string, labels ...string) (float64, error) {
+func metric(ctx context.Context, s *sidecar.Sidecar, name string) (float64, error) {
 	text, err := process.Get(ctx, "http://"+s.Admin+"/metrics")
 	if err != nil {
 		return 0, err
 	}
-	return exposition.Sum(string(text), name, labels...), nil
+	return exposition.Sum(string(text), name), nil
 }
 
 // seen is what the rounds of one way have shown.

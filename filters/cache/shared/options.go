@@ -53,7 +53,7 @@ func (o *Options) String() string {
 const connectTimeout = 2 * time.Second
 
 // dial makes a connection, with TLS where it is asked for. It ends with life.
-func (o *Options) dial(life, ctx context.Context, address string) (net.Conn, error) { //nolint:revive // two contexts: the store's, and the attempt's
+func (o *Options) dial(life, ctx context.Context, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	stop := context.AfterFunc(life, cancel)

@@ -73,12 +73,13 @@ func (s *Server) answer(c *conn, command []string) {
 		c.in1, c.held = true, nil
 		_, _ = io.WriteString(c, ok)
 	case name == "EXEC":
-		out := "*" + strconv.Itoa(len(c.held)) + "\r\n"
+		var out strings.Builder
+		out.WriteString("*" + strconv.Itoa(len(c.held)) + "\r\n")
 		for _, held := range c.held {
-			out += s.do(c, held)
+			out.WriteString(s.do(c, held))
 		}
 		c.in1 = false
-		_, _ = io.WriteString(c, out)
+		_, _ = io.WriteString(c, out.String())
 	case c.in1:
 		c.held = append(c.held, command)
 		_, _ = io.WriteString(c, "+QUEUED\r\n")
@@ -114,11 +115,12 @@ func (s *Server) do(c *conn, command []string) string {
 	case "GET":
 		return s.text(args[0])
 	case "MGET":
-		out := "*" + strconv.Itoa(len(args)) + "\r\n"
+		var out strings.Builder
+		out.WriteString("*" + strconv.Itoa(len(args)) + "\r\n")
 		for _, key := range args {
-			out += s.text(key)
+			out.WriteString(s.text(key))
 		}
-		return out
+		return out.String()
 	case "PTTL":
 		v, there := s.get(args[0])
 		switch {

@@ -8,9 +8,11 @@ package policyv1alpha1
 
 import (
 	v1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
-	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
-	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
-	v13 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
+	v14 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	v13 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
+	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/models/v1"
+	v15 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -463,10 +465,12 @@ func (x *Server) GetIdleTimeout() *durationpb.Duration {
 
 type Filters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Admission     *v1.Admission          `protobuf:"bytes,4,opt,name=admission,proto3" json:"admission,omitempty"`
-	Cache         *v11.Cache             `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
-	Batch         *v12.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
-	Stream        *v13.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Admission     *v1.Admission          `protobuf:"bytes,6,opt,name=admission,proto3" json:"admission,omitempty"`
+	Jobs          *v11.Jobs              `protobuf:"bytes,5,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Models        *v12.Models            `protobuf:"bytes,4,opt,name=models,proto3" json:"models,omitempty"`
+	Cache         *v13.Cache             `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
+	Batch         *v14.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Stream        *v15.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,21 +512,35 @@ func (x *Filters) GetAdmission() *v1.Admission {
 	return nil
 }
 
-func (x *Filters) GetCache() *v11.Cache {
+func (x *Filters) GetJobs() *v11.Jobs {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *Filters) GetModels() *v12.Models {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Filters) GetCache() *v13.Cache {
 	if x != nil {
 		return x.Cache
 	}
 	return nil
 }
 
-func (x *Filters) GetBatch() *v12.Batch {
+func (x *Filters) GetBatch() *v14.Batch {
 	if x != nil {
 		return x.Batch
 	}
 	return nil
 }
 
-func (x *Filters) GetStream() *v13.Stream {
+func (x *Filters) GetStream() *v15.Stream {
 	if x != nil {
 		return x.Stream
 	}
@@ -605,7 +623,7 @@ var File_friday_policy_v1alpha1_policy_proto protoreflect.FileDescriptor
 
 const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\n" +
-	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a0friday/filters/http/admission/v1/admission.proto\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
+	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a0friday/filters/http/admission/v1/admission.proto\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a&friday/filters/http/jobs/v1/jobs.proto\x1a*friday/filters/http/models/v1/models.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
 	"\x0fInferencePolicy\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\tR\n" +
 	"apiVersion\x12\x12\n" +
@@ -652,9 +670,11 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\fidle_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"3\n" +
 	"\rLoadBalancing\x12\x0f\n" +
 	"\vROUND_ROBIN\x10\x00\x12\x11\n" +
-	"\rLEAST_REQUEST\x10\x01\"\x89\x02\n" +
+	"\rLEAST_REQUEST\x10\x01\"\xff\x02\n" +
 	"\aFilters\x12I\n" +
-	"\tadmission\x18\x04 \x01(\v2+.friday.filters.http.admission.v1.AdmissionR\tadmission\x129\n" +
+	"\tadmission\x18\x06 \x01(\v2+.friday.filters.http.admission.v1.AdmissionR\tadmission\x125\n" +
+	"\x04jobs\x18\x05 \x01(\v2!.friday.filters.http.jobs.v1.JobsR\x04jobs\x12=\n" +
+	"\x06models\x18\x04 \x01(\v2%.friday.filters.http.models.v1.ModelsR\x06models\x129\n" +
 	"\x05cache\x18\x03 \x01(\v2#.friday.filters.http.cache.v1.CacheR\x05cache\x129\n" +
 	"\x05batch\x18\x01 \x01(\v2#.friday.filters.http.batch.v1.BatchR\x05batch\x12=\n" +
 	"\x06stream\x18\x02 \x01(\v2%.friday.filters.http.stream.v1.StreamR\x06stream\"\x91\x02\n" +
@@ -698,9 +718,11 @@ var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
 	nil,                         // 13: friday.policy.v1alpha1.Route.WeightsEntry
 	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
 	(*v1.Admission)(nil),        // 15: friday.filters.http.admission.v1.Admission
-	(*v11.Cache)(nil),           // 16: friday.filters.http.cache.v1.Cache
-	(*v12.Batch)(nil),           // 17: friday.filters.http.batch.v1.Batch
-	(*v13.Stream)(nil),          // 18: friday.filters.http.stream.v1.Stream
+	(*v11.Jobs)(nil),            // 16: friday.filters.http.jobs.v1.Jobs
+	(*v12.Models)(nil),          // 17: friday.filters.http.models.v1.Models
+	(*v13.Cache)(nil),           // 18: friday.filters.http.cache.v1.Cache
+	(*v14.Batch)(nil),           // 19: friday.filters.http.batch.v1.Batch
+	(*v15.Stream)(nil),          // 20: friday.filters.http.stream.v1.Stream
 }
 var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	2,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
@@ -719,18 +741,20 @@ var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	14, // 13: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
 	14, // 14: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
 	15, // 15: friday.policy.v1alpha1.Filters.admission:type_name -> friday.filters.http.admission.v1.Admission
-	16, // 16: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
-	17, // 17: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
-	18, // 18: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
-	6,  // 19: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
-	14, // 20: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
-	13, // 21: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
-	5,  // 22: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	16, // 16: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
+	17, // 17: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
+	18, // 18: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
+	19, // 19: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
+	20, // 20: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
+	6,  // 21: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
+	14, // 22: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
+	13, // 23: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
+	5,  // 24: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_friday_policy_v1alpha1_policy_proto_init() }
