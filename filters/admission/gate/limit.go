@@ -95,6 +95,10 @@ func (l *limit) observe(now Instant, t *Ticket, s Sample, flying int, hold time.
 	if s.Took <= 0 {
 		return
 	}
+	if s.Service > 0 && l.looking != 0 { // no more need to look
+		l.looking = 0
+		l.change(now, l.level)
+	}
 	service := s.Service
 	if service == 0 {
 		service = l.unqueued(now, t, s.Took, hold)
