@@ -18,6 +18,6 @@ func main() {
 func commands(out io.Writer) []cli.Command {
 	return []cli.Command{
 		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
-		clustersCommand(out), dumpCommand(out), modelsCommand(out), jobsCommand(out), auditCommand(out), benchCommand(out),
+		clustersCommand(out), dumpCommand(out), modelsCommand(out), tokenCommand(out), rootsCommand(out), jobsCommand(out), auditCommand(out), benchCommand(out),
 	}
 }

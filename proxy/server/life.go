@@ -13,6 +13,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy/admin"
 	"github.com/fridaymesh/friday/proxy/listener/takeover"
+	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/xds/client"
 )
 
@@ -53,6 +54,10 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
+	telemetry.RegisterReady(l.s.Registry(), func() bool { //nolint:contextcheck // the probe has a timeout of its own
+		ready, _ := c.state(l.s, l.xds)
+		return ready
+	})
 	l.door = adminDoor(admin.New(c.admin(l.s, l.xds, quit)), l.xds) //nolint:contextcheck // the probe has a timeout of its own
 	g, gctx := errgroup.WithContext(ctx)
 	xctx, stopXDS := context.WithCancel(gctx)
