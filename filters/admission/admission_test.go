@@ -100,9 +100,9 @@ func TestRoom(t *testing.T) {
 			wg.Go(func() { answers[i] = d.embed() })
 			synctest.Wait() // in this order
 		}
-		require.Equal(t, 1., d.house.Metric(t, "friday_admission_in_flight"))
-		require.Equal(t, 1., d.house.Metric(t, "friday_admission_queued"))
-		require.Equal(t, 1., d.house.Metric(t, "friday_admission_concurrency_limit"))
+		require.Equal(t, 1, d.house.Count(t, "friday_admission_in_flight"))
+		require.Equal(t, 1, d.house.Count(t, "friday_admission_queued"))
+		require.Equal(t, 1, d.house.Count(t, "friday_admission_concurrency_limit"))
 		wg.Wait()
 		require.Equal(t, 200, answers[0].status)
 		require.Equal(t, 200, answers[1].status)
@@ -295,7 +295,7 @@ func TestAStreamIsInFlightUntilItEnds(t *testing.T) {
 		} {
 			resp, err := d.Handle(t.Context(), filtertest.Request("/v1/chat/completions", `{"stream":true}`))
 			require.NoError(t, err)
-			require.Equal(t, 1., d.house.Metric(t, "friday_admission_in_flight"))
+			require.Equal(t, 1, d.house.Count(t, "friday_admission_in_flight"))
 			finish(resp)
 			require.Zero(t, d.house.Metric(t, "friday_admission_in_flight"))
 		}
