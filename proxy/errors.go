@@ -31,26 +31,27 @@ type Flag string
 
 // The flags in use.
 const (
-	FlagUpstreamConnection Flag = "UF"  // connecting failed
-	FlagUpstreamReset      Flag = "UC"  // connection closed or reset before a response
-	FlagNoHealthyUpstream  Flag = "UH"  // no endpoint to pick
-	FlagNoCluster          Flag = "NC"  // the route's cluster does not exist
-	FlagNoRoute            Flag = "NR"  // no route matched
-	FlagTimeout            Flag = "UT"  // route or upstream timeout
-	FlagStreamIdle         Flag = "SI"  // neither request nor answer moved for too long
-	FlagDuration           Flag = "DT"  // the longest duration has passed
-	FlagOverflow           Flag = "UO"  // a limit (queue, connections) was reached
-	FlagDropOverload       Flag = "DO"  // dropped as the control plane asked for
-	FlagDownstreamGone     Flag = "DC"  // the caller left
-	FlagDownstreamProtocol Flag = "DPE" // malformed request
-	FlagDownstreamTooLarge Flag = "DTL" // a request limit was passed; Friday's own
-	FlagUpstreamProtocol   Flag = "UPE" // malformed response
-	FlagFaultAbort         Flag = "FI"  // a fault was injected
-	FlagRateLimited        Flag = "RL"  // rate limited
-	FlagDenied             Flag = "RBA" // denied by a policy of rbac; Friday's own
-	FlagLoop               Flag = "LP"  // sent by this process itself; Friday's own
-	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
-	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
+	FlagUpstreamConnection Flag = "UF"   // connecting failed
+	FlagUpstreamReset      Flag = "UC"   // connection closed or reset before a response
+	FlagNoHealthyUpstream  Flag = "UH"   // no endpoint to pick
+	FlagNoCluster          Flag = "NC"   // the route's cluster does not exist
+	FlagNoRoute            Flag = "NR"   // no route matched
+	FlagTimeout            Flag = "UT"   // route or upstream timeout
+	FlagStreamIdle         Flag = "SI"   // neither request nor answer moved for too long
+	FlagDuration           Flag = "DT"   // the longest duration has passed
+	FlagOverflow           Flag = "UO"   // a limit (queue, connections) was reached
+	FlagDropOverload       Flag = "DO"   // dropped as the control plane asked for
+	FlagDownstreamGone     Flag = "DC"   // the caller left
+	FlagDownstreamProtocol Flag = "DPE"  // malformed request
+	FlagDownstreamTooLarge Flag = "DTL"  // a request limit was passed; Friday's own
+	FlagUpstreamProtocol   Flag = "UPE"  // malformed response
+	FlagFaultAbort         Flag = "FI"   // a fault was injected
+	FlagRateLimited        Flag = "RL"   // rate limited
+	FlagDenied             Flag = "RBA"  // denied by a policy of rbac; Friday's own
+	FlagNoCredentials      Flag = "UAEX" // no API key, or one that is not known
+	FlagLoop               Flag = "LP"   // sent by this process itself; Friday's own
+	FlagInternal           Flag = "INT"  // a bug, a panic; Friday's own
+	FlagDraining           Flag = "DRN"  // cut by the end of the drain; Friday's own
 )
 
 // FlagNoFilterConfig says that a filter's configuration has not come (ECDS).
@@ -64,6 +65,9 @@ type Error struct {
 	// Message is the response's plain text body. It holds nothing that the
 	// caller should not see.
 	Message string
+	// JSON, where not nil, is the response's body in place of Message, for callers whose
+	// API has errors of its own form.
+	JSON []byte
 	// RetryAfter, where positive, becomes a Retry-After header in whole seconds,
 	// rounded up.
 	RetryAfter time.Duration
@@ -120,15 +124,19 @@ func AsError(ctx context.Context, err error) *Error {
 	return &Error{Status: 500, Flag: FlagInternal, Message: "internal error", Err: err}
 }
 
-// Response makes the answer that the caller gets: plain text and, where set,
-// Retry-After.
+// Response makes the answer that the caller gets: plain text, or JSON where that is set,
+// and Retry-After.
 func (e *Error) Response() *Response {
 	r := NewResponse()
 	r.Header.SetStatusCode(e.Status)
 	if e.RetryAfter > 0 {
 		r.Header.Set("retry-after", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
-	if e.Message != "" {
+	switch {
+	case e.JSON != nil:
+		r.Header.SetContentType("application/json")
+		r.Body = NewBytesBody(e.JSON)
+	case e.Message != "":
 		r.Header.SetContentType("text/plain")
 		r.Body = NewBytesBody([]byte(e.Message))
 	}

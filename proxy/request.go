@@ -95,6 +95,9 @@ type Trace struct {
 	BatchSize int
 	// Queued is how long it waited in the batcher.
 	Queued time.Duration
+	// Expected is how long the batcher had expected the upstream call to take, by what it
+	// has learned; 0: it had nothing to say.
+	Expected time.Duration
 	// Attempts counts the sends to an upstream.
 	Attempts int
 	// Upstream is the address of the last endpoint tried.

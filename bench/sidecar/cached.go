@@ -19,6 +19,18 @@ import (
 // friday.filters.http.cache.v1.Cache, in JSON.
 func Cached(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, settings string, args ...string) (*Sidecar, error) {
 	text, err := cached(ctx, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin}, settings)
+	return written(ctx, g, bin, name, listen, admin, text, err, args)
+}
+
+// Admitting is Proxy with admission before its batcher: settings are the fields of a
+// friday.filters.http.admission.v1.Admission, in JSON.
+func Admitting(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, settings string, args ...string) (*Sidecar, error) {
+	text, err := with(ctx, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin}, "admission", "Admission", settings, false)
+	return written(ctx, g, bin, name, listen, admin, text, err, args)
+}
+
+// written starts a friday with a bootstrap, unless that could not be made.
+func written(ctx context.Context, g *process.Group, bin, name, listen, admin string, text []byte, err error, args []string) (*Sidecar, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -32,11 +44,17 @@ func Cached(ctx context.Context, g *process.Group, bin, name, upstream, listen, 
 // cached is the bootstrap of f, as JSON, with the batch filter disabled and a cache before
 // it.
 func cached(ctx context.Context, f bootstrap.Flags, settings string) ([]byte, error) {
-	message, err := f.Bootstrap(ctx)
+	return with(ctx, f, "cache", "Cache", settings, true)
+}
+
+// with is the bootstrap of f, as JSON, with another filter of Friday's before the batch
+// filter, which may be disabled.
+func with(ctx context.Context, f bootstrap.Flags, name, message, settings string, unbatched bool) ([]byte, error) {
+	made, err := f.Bootstrap(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
-	text, err := protojson.Marshal(message)
+	text, err := protojson.Marshal(made)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -44,12 +62,12 @@ func cached(ctx context.Context, f bootstrap.Flags, settings string) ([]byte, er
 	if err := json.Unmarshal([]byte(settings), &config); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	config["@type"] = "type.googleapis.com/friday.filters.http.cache.v1.Cache"
+	config["@type"] = "type.googleapis.com/friday.filters.http." + name + ".v1." + message
 	var tree any
 	if err := json.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
-	if disable(tree) != 1 || insert(tree, map[string]any{"name": "friday.filters.http.cache", "typedConfig": config}) != 1 {
+	if unbatched && disable(tree) != 1 || insert(tree, map[string]any{"name": "friday.filters.http." + name, "typedConfig": config}) != 1 {
 		return nil, errors.New("bootstrap: there is not one batch filter to stand before")
 	}
 	return json.Marshal(tree)

@@ -50,8 +50,9 @@ type entry struct {
 	done bool // answered, or back in the queue
 
 	// Written before ready delivers, read after.
-	out    outcome
-	queued time.Duration
+	out      outcome
+	queued   time.Duration
+	expected time.Duration // of its call, as [proxy.Trace]'s
 }
 
 // place is where an entry is.
@@ -119,7 +120,7 @@ func (e *entry) wait(ctx context.Context) bool {
 // trace tells the request what became of it.
 func (e *entry) trace() {
 	t := &e.req.Trace
-	t.BatchSize, t.Queued = e.out.items, e.queued
+	t.BatchSize, t.Queued, t.Expected = e.out.items, e.queued, e.expected
 	t.Attempts += e.out.attempts
 	if e.out.upstream != "" {
 		t.Upstream = e.out.upstream

@@ -105,7 +105,7 @@ func (g *group) leaveGroup(e *entry) {
 
 // grant lets e's caller send it alone. REQUIRES: model.mu is held.
 func (g *group) grant(e *entry, s slot) {
-	e.queued = s.flight.Began - e.Arrived
+	e.queued, e.expected = s.flight.Began-e.Arrived, e.group.model.pool.Expected(s.flight)
 	e.place, e.slot = granted, s
 	e.ready <- struct{}{}
 }

@@ -142,10 +142,11 @@ func (m *model) dispatch(now schedule.Instant, sent []*schedule.Entry, flight *s
 		g.grant(head, s)
 		return
 	}
+	expected := m.pool.Expected(flight)
 	b := &batch{group: g, slot: s, members: make([]*entry, len(sent))}
 	for i, e := range sent {
 		own := e.Owner.(*entry) //nolint:forcetypeassert // this package's own
-		own.queued = now - e.Arrived
+		own.queued, own.expected = now-e.Arrived, expected
 		own.place, own.batch = inBatch, b
 		b.members[i] = own
 	}

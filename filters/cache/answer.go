@@ -206,7 +206,7 @@ func (b *trailedBody) Trailer() *fasthttp.ResponseHeader {
 func (l *lookup) trace(out *outcome) {
 	t := &l.req.Trace
 	t.Attempts += out.trace.Attempts
-	t.BatchSize, t.Queued = out.trace.BatchSize, out.trace.Queued
+	t.BatchSize, t.Queued, t.Expected = out.trace.BatchSize, out.trace.Queued, out.trace.Expected
 	if out.trace.Upstream != "" {
 		t.Upstream = out.trace.Upstream
 	}

@@ -3,6 +3,7 @@ package standard
 
 import (
 	"github.com/fridaymesh/friday/filters"
+	"github.com/fridaymesh/friday/filters/admission"
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
 	"github.com/fridaymesh/friday/filters/jobs"
@@ -13,6 +14,7 @@ import (
 // Registry holds every filter of the house.
 func Registry() *filters.Registry {
 	return filters.NewRegistry(
+		admission.Factory{},
 		batch.Factory{},
 		cache.Factory{},
 		jobs.Factory{},

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/filters/admission"
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
 	"github.com/fridaymesh/friday/filters/jobs"
@@ -16,7 +17,7 @@ import (
 
 func TestRegistry(t *testing.T) {
 	r := standard.Registry()
-	require.Equal(t, []string{batch.TypeURL, cache.TypeURL, jobs.TypeURL, models.TypeURL, stream.TypeURL}, r.TypeURLs())
+	require.Equal(t, []string{admission.TypeURL, batch.TypeURL, cache.TypeURL, jobs.TypeURL, models.TypeURL, stream.TypeURL}, r.TypeURLs())
 	for _, url := range r.TypeURLs() {
 		factory, config, err := r.Parse(&anypb.Any{TypeUrl: url})
 		require.NoError(t, err)

@@ -108,6 +108,22 @@ type Metrics struct {
 	// CacheSharedUp is 1 while the shared store is used.
 	CacheSharedUp *prometheus.GaugeVec // address
 
+	// AdmissionRequests counts the requests that the admission filter has judged: admitted,
+	// full (no room to wait), late (for the objective), gone (the caller), no_key,
+	// unknown_key, requests_per_minute, tokens_per_minute.
+	AdmissionRequests *prometheus.CounterVec // cluster, result
+	// AdmissionTenants counts them by tenant: admitted or refused.
+	AdmissionTenants *prometheus.CounterVec // tenant, result
+	// AdmissionWait is how long each waited for room, or to be refused.
+	AdmissionWait *prometheus.HistogramVec // cluster
+	// AdmissionLimit is how many requests may be in flight, AdmissionInFlight how many
+	// are, and AdmissionQueued how many wait.
+	AdmissionLimit    *prometheus.GaugeVec // cluster
+	AdmissionInFlight *prometheus.GaugeVec // cluster
+	AdmissionQueued   *prometheus.GaugeVec // cluster
+	// AdmissionKeyReads counts how often a changed key file was read, or could not be:
+	// read, failed.
+	AdmissionKeyReads *prometheus.CounterVec // result
 	// ModelState is 1 for the state that a model is in.
 	ModelState *prometheus.GaugeVec // cluster, model, state
 	// ModelVersion is 1 for the version that answers.
@@ -278,6 +294,14 @@ func New(reg prometheus.Registerer) *Metrics {
 		JobLinesLimit:      g("friday_job_lines_limit", "Lines that may be answered at once."),
 		JobsOldest:         g("friday_jobs_oldest_seconds", "Age of the oldest job that has not ended."),
 		JobsStoreErrors:    c("friday_jobs_store_errors_total", "What the jobs' store has failed to do."),
+
+		AdmissionRequests: c("friday_admission_requests_total", "Requests that the admission filter has judged, by what became of them.", "cluster", "result"),
+		AdmissionTenants:  c("friday_admission_tenant_requests_total", "Requests that were admitted or refused, by tenant.", "tenant", "result"),
+		AdmissionWait:     h("friday_admission_wait_seconds", "Time that a request waited to be admitted or refused.", fine(), "cluster"),
+		AdmissionLimit:    g("friday_admission_concurrency_limit", "Requests that may be in flight at once.", "cluster"),
+		AdmissionInFlight: g("friday_admission_in_flight", "Requests admitted whose answers have not ended.", "cluster"),
+		AdmissionQueued:   g("friday_admission_queued", "Requests waiting to be admitted.", "cluster"),
+		AdmissionKeyReads: c("friday_admission_key_file_reads_total", "Changed key files, by whether they could be read.", "result"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),

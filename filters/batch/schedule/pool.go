@@ -245,6 +245,15 @@ func (p *Pool) Learned() (a, b float64, spread bool, level int) {
 	return p.cost.a, p.cost.b, p.cost.spread, level
 }
 
+// Expected is what f takes by what has been learned of its server; 0 where that is not
+// enough to say, or nothing keeps calls from waiting inside the server.
+func (p *Pool) Expected(f *Flight) time.Duration {
+	if c := &f.Server.cost; p.limit.now() != everything && c.w >= 2 {
+		return seconds(c.of(float64(f.Items)))
+	}
+	return 0
+}
+
 // decide asks q's linger.
 func (p *Pool) decide(now Instant, q *Queue, most int) (Instant, Reason) {
 	full := q.items >= most || q.bytes >= q.MaxBytes || q.solos > 0

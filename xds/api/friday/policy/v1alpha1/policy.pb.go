@@ -7,11 +7,12 @@
 package policyv1alpha1
 
 import (
-	v13 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
-	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
-	v1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
-	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/models/v1"
-	v14 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
+	v1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
+	v14 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	v13 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
+	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/models/v1"
+	v15 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -635,11 +636,12 @@ func (x *ServerTls) GetIdentities() []string {
 
 type Filters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Jobs          *v1.Jobs               `protobuf:"bytes,5,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	Models        *v11.Models            `protobuf:"bytes,4,opt,name=models,proto3" json:"models,omitempty"`
-	Cache         *v12.Cache             `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
-	Batch         *v13.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
-	Stream        *v14.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Admission     *v1.Admission          `protobuf:"bytes,6,opt,name=admission,proto3" json:"admission,omitempty"`
+	Jobs          *v11.Jobs              `protobuf:"bytes,5,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Models        *v12.Models            `protobuf:"bytes,4,opt,name=models,proto3" json:"models,omitempty"`
+	Cache         *v13.Cache             `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
+	Batch         *v14.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Stream        *v15.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,35 +676,42 @@ func (*Filters) Descriptor() ([]byte, []int) {
 	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *Filters) GetJobs() *v1.Jobs {
+func (x *Filters) GetAdmission() *v1.Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+func (x *Filters) GetJobs() *v11.Jobs {
 	if x != nil {
 		return x.Jobs
 	}
 	return nil
 }
 
-func (x *Filters) GetModels() *v11.Models {
+func (x *Filters) GetModels() *v12.Models {
 	if x != nil {
 		return x.Models
 	}
 	return nil
 }
 
-func (x *Filters) GetCache() *v12.Cache {
+func (x *Filters) GetCache() *v13.Cache {
 	if x != nil {
 		return x.Cache
 	}
 	return nil
 }
 
-func (x *Filters) GetBatch() *v13.Batch {
+func (x *Filters) GetBatch() *v14.Batch {
 	if x != nil {
 		return x.Batch
 	}
 	return nil
 }
 
-func (x *Filters) GetStream() *v14.Stream {
+func (x *Filters) GetStream() *v15.Stream {
 	if x != nil {
 		return x.Stream
 	}
@@ -785,7 +794,7 @@ var File_friday_policy_v1alpha1_policy_proto protoreflect.FileDescriptor
 
 const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\n" +
-	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a&friday/filters/http/jobs/v1/jobs.proto\x1a*friday/filters/http/models/v1/models.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
+	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a0friday/filters/http/admission/v1/admission.proto\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a&friday/filters/http/jobs/v1/jobs.proto\x1a*friday/filters/http/models/v1/models.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
 	"\x0fInferencePolicy\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\tR\n" +
 	"apiVersion\x12\x12\n" +
@@ -849,8 +858,9 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\tServerTls\x12\x1e\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\tR\n" +
-	"identities\"\xb4\x02\n" +
-	"\aFilters\x125\n" +
+	"identities\"\xff\x02\n" +
+	"\aFilters\x12I\n" +
+	"\tadmission\x18\x06 \x01(\v2+.friday.filters.http.admission.v1.AdmissionR\tadmission\x125\n" +
 	"\x04jobs\x18\x05 \x01(\v2!.friday.filters.http.jobs.v1.JobsR\x04jobs\x12=\n" +
 	"\x06models\x18\x04 \x01(\v2%.friday.filters.http.models.v1.ModelsR\x06models\x129\n" +
 	"\x05cache\x18\x03 \x01(\v2#.friday.filters.http.cache.v1.CacheR\x05cache\x129\n" +
@@ -898,11 +908,12 @@ var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
 	nil,                         // 15: friday.policy.v1alpha1.Selector.NodeMetadataEntry
 	nil,                         // 16: friday.policy.v1alpha1.Route.WeightsEntry
 	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
-	(*v1.Jobs)(nil),             // 18: friday.filters.http.jobs.v1.Jobs
-	(*v11.Models)(nil),          // 19: friday.filters.http.models.v1.Models
-	(*v12.Cache)(nil),           // 20: friday.filters.http.cache.v1.Cache
-	(*v13.Batch)(nil),           // 21: friday.filters.http.batch.v1.Batch
-	(*v14.Stream)(nil),          // 22: friday.filters.http.stream.v1.Stream
+	(*v1.Admission)(nil),        // 18: friday.filters.http.admission.v1.Admission
+	(*v11.Jobs)(nil),            // 19: friday.filters.http.jobs.v1.Jobs
+	(*v12.Models)(nil),          // 20: friday.filters.http.models.v1.Models
+	(*v13.Cache)(nil),           // 21: friday.filters.http.cache.v1.Cache
+	(*v14.Batch)(nil),           // 22: friday.filters.http.batch.v1.Batch
+	(*v15.Stream)(nil),          // 23: friday.filters.http.stream.v1.Stream
 }
 var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	3,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
@@ -923,20 +934,21 @@ var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	17, // 15: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
 	17, // 16: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
 	8,  // 17: friday.policy.v1alpha1.Server.tls:type_name -> friday.policy.v1alpha1.ServerTls
-	18, // 18: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
-	19, // 19: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
-	20, // 20: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
-	21, // 21: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
-	22, // 22: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
-	9,  // 23: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
-	17, // 24: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
-	16, // 25: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
-	7,  // 26: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	18, // 18: friday.policy.v1alpha1.Filters.admission:type_name -> friday.filters.http.admission.v1.Admission
+	19, // 19: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
+	20, // 20: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
+	21, // 21: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
+	22, // 22: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
+	23, // 23: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
+	9,  // 24: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
+	17, // 25: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
+	16, // 26: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
+	7,  // 27: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_friday_policy_v1alpha1_policy_proto_init() }

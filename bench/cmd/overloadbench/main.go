@@ -1,0 +1,80 @@
+// Command overloadbench asks what callers notice of a server that is asked for more than it
+// can do, with admission before it: how much it still does, how long those wait who are let
+// in, what a small tenant notices of a large one, and whether Friday's memory grows.
+//
+//	go build -o bin/ ./cmd/... ./bench/cmd/...
+//	bin/overloadbench                # a minute and a half
+//	bin/overloadbench --cell 10s     # half a minute
+//
+// The server is the stand-in: 10 ms and 0.5 ms an item, one call at a time. It wants a
+// machine that has nothing else to do. Exit codes: 0 done, 1 failed, or a bound was not
+// kept (printed with the tables), 2 used wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/sidecar"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+type options struct {
+	bin       string
+	cell      time.Duration
+	objective time.Duration
+	times     float64
+	callers   int
+}
+
+func parse(args []string) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("overloadbench", flag.ContinueOnError)
+	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
+	fs.DurationVar(&o.cell, "cell", 30*time.Second, "how `long` each load lasts, after as long a warm-up as it takes to learn")
+	fs.DurationVar(&o.objective, "objective", 250*time.Millisecond, "admission's latency_objective, a `time`")
+	fs.Float64Var(&o.times, "times", 4, "how many `times` what the server can do is asked for")
+	fs.IntVar(&o.callers, "callers", 2048, "the most `connections` of a tenant")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if o.cell < time.Second || o.objective <= 0 || o.times <= 0 || o.callers < 1 {
+		return nil, fmt.Errorf("--cell %v, --objective %v, --times %v, --callers %d: must be above 0, the first at least 1s", o.cell, o.objective, o.times, o.callers)
+	}
+	return o, nil
+}
+
+func run(args []string, out, errs io.Writer) int {
+	return program.Run("overloadbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
+}
+
+func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
+	bin, err := sidecar.Binaries(o.bin)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "overloadbench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	group, err := process.NewGroup(dir)
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	b := &bench{options: o, bin: bin, group: group, out: out}
+	b.say("%s, load average %.1f before", process.Machine(), process.LoadAverage())
+	return b.overload(ctx)
+}

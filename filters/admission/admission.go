@@ -1,0 +1,164 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fridaymesh/friday/filters/admission/gate"
+	"github.com/fridaymesh/friday/proxy"
+	admissionv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
+)
+
+const (
+	// Name is the filter's name in a chain.
+	Name = "friday.filters.http.admission"
+	// TypeURL is the type of its configuration.
+	TypeURL = "type.googleapis.com/friday.filters.http.admission.v1.Admission"
+)
+
+// Factory declares the filter.
+type Factory struct{}
+
+var _ proxy.Factory = Factory{}
+
+// TypeURL is [TypeURL].
+func (Factory) TypeURL() string { return TypeURL }
+
+// Parse reads a [admissionv1.Admission] into a [*Config]; a nil config is one with
+// nothing set. Errors name the field and the value.
+func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
+	m := new(admissionv1.Admission)
+	if config != nil {
+		if config.MessageName() != m.ProtoReflect().Descriptor().FullName() {
+			return nil, fmt.Errorf("type_url: %q: must be %q", config.GetTypeUrl(), TypeURL)
+		}
+		if err := proto.Unmarshal(config.GetValue(), m); err != nil {
+			return nil, fmt.Errorf("value: not a %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+		}
+	}
+	c, err := parse(m)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Build makes the filter of one route's configuration. All of them share one state, and
+// those of one key file its keys.
+func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
+	c, ok := config.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
+	}
+	kept, err := env.Keep(Name, func() (io.Closer, error) { return newState(env), nil })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Name, err)
+	}
+	f := &filter{config: c, everybody: &Tenant{Name: everybody}, secret: isCredential(c.TenantHeader)}
+	if f.state, ok = kept.(*state); !ok {
+		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
+	}
+	if c.KeyFile == "" || c.Disabled || env.Trial {
+		return f, nil
+	}
+	if kept, err = env.Keep(Name+" keys "+c.KeyFile, func() (io.Closer, error) { return openKeys(c.KeyFile, env) }); err != nil {
+		return nil, fmt.Errorf("%s: %w", Name, err)
+	}
+	if f.keys, ok = kept.(*keyFile); !ok {
+		return nil, fmt.Errorf("%s: kept keys of type %T", Name, kept)
+	}
+	return f, nil
+}
+
+// filter is one route's admission. It is immutable; what changes is in the state.
+type filter struct {
+	config    *Config
+	state     *state
+	keys      *keyFile // nil: none is asked for
+	everybody *Tenant
+	secret    bool // the tenant header is a credential
+}
+
+var _ proxy.Filter = (*filter)(nil)
+
+// Handle sends req on when it is let in. Health checks pass; of what asks no model to work
+// (all but POST) only the key is looked at.
+func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	if f.config.Disabled || req.HealthCheck {
+		return next.Handle(ctx, req)
+	}
+	tenant, refused := f.identify(req)
+	if refused != nil {
+		f.state.metrics.AdmissionRequests.WithLabelValues(req.Cluster, refused.result).Inc()
+		return nil, refused.err(nil)
+	}
+	if !req.Header.IsPost() || req.Upgrade != "" {
+		return next.Handle(ctx, req)
+	}
+	tokens, held, err := estimate(req, &f.state.held)
+	if err != nil {
+		return nil, fmt.Errorf("reading the request: %w", err)
+	}
+	v, key, refused, err := f.admit(ctx, req, tenant, tokens)
+	f.state.held.Add(-held)
+	headers := f.state.rateHeaders(key)
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		f.count(tenant, "refused")
+		return nil, refused.err(headers)
+	}
+	f.count(tenant, "admitted")
+	resp, err := v.pass(ctx, req, next)
+	if err == nil && headers != nil {
+		headers(&resp.Header)
+	}
+	return resp, err
+}
+
+func (f *filter) count(t *Tenant, result string) {
+	f.state.metrics.AdmissionTenants.WithLabelValues(f.state.label(t.Name), result).Inc()
+}
+
+// admit returns when a request is let in, or will not be; key is what its limits are.
+func (f *filter) admit(ctx context.Context, req *proxy.Request, t *Tenant, tokens int64) (v *visit, key allowanceKey, r *refusal, err error) {
+	key = allowanceKey{t.Name, f.config.Limits}
+	if t.Own {
+		key.limits = t.Limits
+	}
+	limited := key.limits != (gate.PerMinute{})
+	d := f.state.door(req.Cluster)
+	if limited {
+		switch short, after := f.state.take(key, tokens); short {
+		case gate.Requests:
+			d.requests.Inc()
+			return nil, key, exceeded(key, short, tokens, after), nil
+		case gate.Tokens:
+			d.tokens.Inc()
+			return nil, key, exceeded(key, short, tokens, after), nil
+		case gate.None:
+		}
+	}
+	v = &visit{door: d, ready: make(chan gate.Verdict, 1), Ticket: gate.Ticket{
+		Tenant: t.Name, Priority: f.priority(req), Cost: tokens, Rules: &f.config.Rules,
+	}}
+	v.Owner = v
+	verdict, err := d.enter(ctx, v)
+	if err == nil && verdict == gate.Admitted {
+		return v, key, nil, nil
+	}
+	if limited {
+		f.state.giveBack(key, tokens)
+	}
+	if err != nil {
+		return nil, key, nil, err
+	}
+	after := min(maxRetryAfterSaid, max(d.retryAfter(v), time.Millisecond))
+	return nil, key, overloaded(verdict == gate.Late, max(after, f.config.RetryAfter)), nil
+}
