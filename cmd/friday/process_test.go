@@ -242,6 +242,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"check", 2, "a file is needed"},
 		{"check /does/not/exist", 2, "/does/not/exist"},
 		{"proxy --help", 0, "  -c, --config FILE\n        Envoy bootstrap FILE, YAML or JSON"},
+		{"drain --admin 127.0.0.1:1", 1, "the admin door at 127.0.0.1:1: "},
 		{"frobnicate", 2, "frobnicate"},
 		{"version", 0, "friday"},
 	} {

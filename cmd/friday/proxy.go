@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -27,6 +28,7 @@ type proxyFlags struct {
 
 	config       string
 	stateDir     string
+	status       string
 	drainDelay   time.Duration
 	drainTimeout time.Duration
 	takeover     string
@@ -49,6 +51,7 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]")
 	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
+	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
 	fs.StringVar(&f.NodeID, "node-id", "", "`ID` by which the control plane knows this sidecar (default the host's name)")
 	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
@@ -82,7 +85,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
-	announce(b.Node, b.AdminAddress)
+	announce(b.Node, cmp.Or(f.status, b.AdminAddress))
 	sidecar := server.Sidecar{
 		Options: server.Options{
 			Log: l.log, Access: l.access,
@@ -96,6 +99,8 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Takeover:   f.takeover,
 		Level:      l.level,
 		Version:    version.String(),
+
+		StatusAddress: f.status,
 	}
 	if f.Upstream != "" {
 		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}

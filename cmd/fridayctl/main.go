@@ -16,8 +16,9 @@ func main() {
 }
 
 func commands(out io.Writer) []cli.Command {
+	manifests := func() *manifestFlags { return &manifestFlags{in: os.Stdin, out: out, notes: os.Stderr} }
 	return []cli.Command{
 		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
-		clustersCommand(out), dumpCommand(out), benchCommand(out),
+		clustersCommand(out), dumpCommand(out), injectCommand(manifests()), uninjectCommand(manifests()), benchCommand(out),
 	}
 }
