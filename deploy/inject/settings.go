@@ -1,6 +1,11 @@
 package inject
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
 
 // Names that a pod, a namespace or a person meets.
 const (
@@ -75,6 +80,17 @@ type Settings struct {
 	Namespaces []string
 	// Revision is of the fridayd whose settings these are; empty: the only one.
 	Revision string
+}
+
+// Check says what is wrong with the settings: an annotation's words, without its key.
+func (s Settings) Check() error {
+	o := options{resources: map[string]string{}}
+	for _, key := range slices.Sorted(maps.Keys(s.Resources)) {
+		if err := o.setResource(resourcesKey+key, s.Resources[key]); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return o.consistent()
 }
 
 // DefaultXDS is where the chart puts fridayd.

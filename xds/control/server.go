@@ -32,8 +32,9 @@ type Server struct {
 	// pushes comes from steps, and the ADS server keeps to it.
 	cache cachev3.SnapshotCache
 
-	// vetoes holds one: a policy has been refused by too many.
-	vetoes chan struct{}
+	// vetoes holds one: a policy has been refused by too many. changes holds one: nodes
+	// have come, gone or answered.
+	vetoes, changes chan struct{}
 
 	mu       sync.Mutex
 	policies []*Compiled
@@ -61,6 +62,7 @@ func NewServer(log *zap.Logger, metrics *Metrics) *Server {
 			WarnFunc: sugar.Warnf, ErrorFunc: sugar.Errorf,
 		}),
 		vetoes:   make(chan struct{}, 1),
+		changes:  make(chan struct{}, 1),
 		nodes:    map[string]*node{},
 		streams:  map[streamID]*stream{},
 		peers:    map[streamID]string{},
