@@ -47,6 +47,16 @@ func run(t *testing.T) *process.Group {
 	return g
 }
 
+// ended waits until p has ended.
+func ended(t *testing.T, p interface{ Done() <-chan struct{} }) {
+	t.Helper()
+	select {
+	case <-p.Done():
+	case <-time.After(patience):
+		require.Fail(t, "the process has not ended")
+	}
+}
+
 // callers send requests to url until stop, and count what goes wrong.
 type callers struct {
 	wg           sync.WaitGroup
@@ -161,7 +171,7 @@ func TestControlPlaneUnderLoad(t *testing.T) {
 
 	// The control plane dies.
 	require.NoError(t, syscall.Kill(control.PID(), syscall.SIGKILL))
-	<-control.Done()
+	ended(t, control)
 	callers.more(t, 1000)
 	callers.end(t)
 
@@ -186,6 +196,8 @@ func TestDrainWaitsForAStream(t *testing.T) {
 		io.WriteString(w, "data: 2\n\n")
 	}))
 	defer up.Close()
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	addresses, err := process.FreeAddresses(0, 0)
 	require.NoError(t, err)
 	listen, admin := addresses[0], addresses[1]
@@ -194,7 +206,7 @@ func TestDrainWaitsForAStream(t *testing.T) {
 	resp, err := http.Get("http://" + listen)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	<-asked
+	<-asked // the answer has begun
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGTERM))
 	require.Eventually(t, func() bool { // the door stays open and says so
 		r, err := http.Get("http://" + admin + "/ready")
@@ -204,11 +216,11 @@ func TestDrainWaitsForAStream(t *testing.T) {
 		defer r.Body.Close()
 		return r.StatusCode == http.StatusServiceUnavailable
 	}, patience, 10*time.Millisecond)
-	close(release)
+	free()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Equal(t, "data: 1\n\ndata: 2\n\n", string(b))
-	<-s.Done()
+	ended(t, s)
 	require.NoError(t, s.Stop(patience))
 }
 
@@ -230,6 +242,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --xds b:1 --listen c:1", 2, "--listen"},
 		{"proxy --upstream 127.0.0.1:1 --log-level loud", 2, "loud"},
 		{"proxy --upstream 127.0.0.1:1 --max-body many", 2, "many"},
+		{"proxy --upstream 127.0.0.1:1 --concurrency -1", 2, "--concurrency -1: must not be negative"},
 		{"proxy --upstream https://127.0.0.1:1/v1", 2, "path"},
 		{"proxy -c /does/not/exist", 2, "/does/not/exist"},
 		{"proxy -c " + bad, 1, "friday proxy: " + bad + ": static_resources"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"net"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,6 +34,7 @@ type proxyFlags struct {
 	drainTimeout time.Duration
 	takeover     string
 	maxBody      cli.Bytes
+	concurrency  int
 	healthPath   string
 	logLevel     string
 }
@@ -63,6 +65,7 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream; 0: none")
 	fs.Var(&f.maxBody, "max-body", "largest request body, as `SIZE` 512KiB or 64MiB; beyond it 413")
 	fs.StringVar(&f.takeover, "takeover", "", "unix `SOCK`ET: take over from the process that listens there, without refusing a connection, then listen there for the next (default none)")
+	fs.IntVar(&f.concurrency, "concurrency", 0, "`N` threads serve requests (default as many as the CPU limit or the cores allow, 4 at most, or what GOMAXPROCS says)")
 	fs.StringVar(&f.healthPath, "health-path", "", "`PATH` that the server must answer with 200 for /ready, with --upstream (default: it accepts a connection)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 }
@@ -71,6 +74,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
+	setConcurrency(f.concurrency)
 	l, err := newLogs(f.logLevel)
 	if err != nil {
 		return cli.Usagef("--log-level %q: %v", f.logLevel, err)
@@ -81,7 +85,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()))
+	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()), zap.Int("concurrency", runtime.GOMAXPROCS(0)))
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
@@ -125,6 +129,8 @@ func (f *proxyFlags) check() error {
 		return cli.Usagef("--drain-timeout %s: must be positive", f.drainTimeout)
 	case f.drainDelay < 0:
 		return cli.Usagef("--drain-delay %s: must not be negative", f.drainDelay)
+	case f.concurrency < 0:
+		return cli.Usagef("--concurrency %d: must not be negative", f.concurrency)
 	case f.Timeout < 0:
 		return cli.Usagef("--timeout %s: must not be negative", f.Timeout)
 	}

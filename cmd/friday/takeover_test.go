@@ -82,7 +82,7 @@ func TestTakeover(t *testing.T) {
 	require.Eventually(t, func() bool { return exists(socket) }, patience, time.Millisecond)
 	all := []*callers{load("http://"+listen, 4), freshCallers("http://"+listen, 4), http2Callers("http://"+listen, 4)}
 	var streams sync.WaitGroup
-	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	once := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := 1; i <= 3; i++ {
 		for range 4 {
 			streams.Go(func() {
@@ -101,7 +101,7 @@ func TestTakeover(t *testing.T) {
 			c.more(t, 200)
 		}
 		next := start(fmt.Sprint("friday-", i))
-		<-current.Done()
+		ended(t, current)
 		require.NoError(t, current.Stop(patience), "exit code 0")
 		for _, c := range all {
 			c.more(t, 200)
@@ -150,14 +150,14 @@ func TestTakeoverFails(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(s.Tail(50), "takeover begins") }, patience, time.Millisecond)
 	callers.more(t, 200)
 	require.NoError(t, syscall.Kill(waiting.PID(), syscall.SIGKILL))
-	<-waiting.Done()
+	ended(t, waiting)
 	require.Eventually(t, func() bool { return strings.Contains(s.Tail(50), "the successor has gone before it was ready") }, patience, time.Millisecond)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	unfit, err := g.Start("unfit", nil, filepath.Join(bin, "friday"), "proxy", "--upstream", "127.0.0.1:1", "--listen", taken.Addr().String(), "--admin", admin, "--takeover", socket)
 	require.NoError(t, err)
-	<-unfit.Done()
+	ended(t, unfit)
 	require.ErrorContains(t, unfit.Stop(patience), "exit status 1")
 	callers.more(t, 200)
 	callers.end(t)
@@ -196,7 +196,7 @@ func TestTakeoverWithControlPlane(t *testing.T) {
 	for range 2 {
 		callers.more(t, 200)
 		next := start()
-		<-current.Done()
+		ended(t, current)
 		require.NoError(t, current.Stop(patience))
 		current = next
 		callers.more(t, 200)
@@ -247,6 +247,6 @@ func TestDrainDelay(t *testing.T) {
 	got, err := post(http.DefaultClient, "http://"+listen, "who comes now")
 	require.NoError(t, err)
 	require.Equal(t, "who comes now", got)
-	<-s.Done()
+	ended(t, s)
 	require.NoError(t, s.Stop(patience))
 }

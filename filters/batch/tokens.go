@@ -16,8 +16,11 @@ import (
 
 const (
 	// maxCounted is how many questions one call may cost: some tokenizers take one text
-	// each. countedAtOnce of them are asked at a time.
-	maxCounted, countedAtOnce = 64, 8
+	// each. They are asked one after another. So a call and its questions take no more
+	// connections than its callers would have taken: a server that has a thread for each
+	// connection, and no more threads than it expects callers, as llama.cpp's, leaves
+	// those beyond alone until one that idles is closed, seconds later.
+	maxCounted = 64
 	// countsWait is how long an answer waits for its counts, which were asked for when
 	// the call was sent.
 	countsWait = 50 * time.Millisecond
@@ -81,7 +84,7 @@ func (g *group) count(m *merged, calls []*inference.Call) *counting {
 		c.done = make(chan struct{})
 		go func() {
 			defer close(c.done)
-			if counts, err := c.errand.count(m.ctx, flavour, m.items, bodies, countedAtOnce); err == nil {
+			if counts, err := c.errand.count(m.ctx, flavour, m.items, bodies); err == nil {
 				c.counts = counts
 			}
 		}()
@@ -105,29 +108,18 @@ func (c *counting) await(ctx context.Context) []int {
 	return nil
 }
 
-// count asks for the tokens of so many items, so many questions at once.
-func (q *errand) count(ctx context.Context, t inference.Tokenizer, items int, bodies [][]byte, atOnce int) ([]int, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// count asks for the tokens of so many items.
+func (q *errand) count(ctx context.Context, t inference.Tokenizer, items int, bodies [][]byte) ([]int, error) {
 	answers := make([][]byte, len(bodies))
-	var wg sync.WaitGroup
-	for first := range min(atOnce, len(bodies)) {
-		wg.Go(func() {
-			for i := first; i < len(bodies) && ctx.Err() == nil; i += atOnce {
-				status, answer, err := q.ask(ctx, inference.TokenizePath, bodies[i])
-				if err == nil && status != fasthttp.StatusOK {
-					err = fmt.Errorf("status %d", status)
-				}
-				if err != nil {
-					cancel(err)
-				}
-				answers[i] = answer
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	for i, body := range bodies {
+		status, answer, err := q.ask(ctx, inference.TokenizePath, body)
+		if err == nil && status != fasthttp.StatusOK {
+			err = fmt.Errorf("status %d", status)
+		}
+		if err != nil {
+			return nil, err
+		}
+		answers[i] = answer
 	}
 	return t.Count(items, answers)
 }
@@ -183,7 +175,7 @@ func (m *model) findTokenizer(ctx context.Context, q *errand, calls []*inference
 		if !ok || len(bodies) > maxCounted {
 			continue
 		}
-		counts, err := q.count(ctx, t, items, bodies, 1) // the first that fails is the last
+		counts, err := q.count(ctx, t, items, bodies)
 		if err != nil {
 			continue
 		}

@@ -153,6 +153,29 @@ func TestExactUsage(t *testing.T) {
 	}
 }
 
+// TestOneQuestionAtATime: a call and what is asked for its sake take two connections, no
+// more than the callers whose requests it holds would have taken.
+func TestOneQuestionAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := embedder(speaking("llama.cpp"))
+		var now, most atomic.Int64
+		asked := s.Asked
+		s.Asked = func(ctx context.Context, q filtertest.Call) (*proxy.Response, error) {
+			n := now.Add(1)
+			defer now.Add(-1)
+			most.Store(max(most.Load(), n))
+			time.Sleep(time.Millisecond)
+			return asked(ctx, q)
+		}
+		d := newDoor(t, "", s)
+		usages(d)
+		time.Sleep(10 * time.Millisecond)
+		_, kinds := usages(d)
+		require.Equal(t, exactly, kinds)
+		require.EqualValues(t, 1, most.Load())
+	})
+}
+
 // TestCountsComeLate: an answer waits 50 ms for them at the most, three times, and then
 // for five minutes not at all.
 func TestCountsComeLate(t *testing.T) {
@@ -173,7 +196,7 @@ func TestCountsComeLate(t *testing.T) {
 			kinds, took := round()
 			require.Equal(t, about, kinds)
 			require.InDelta(t, prompt+50*time.Millisecond, took, float64(5*time.Millisecond))
-			require.Equal(t, before+3, tokenQuestions(d.server))
+			require.Equal(t, before+1, tokenQuestions(d.server))
 		}
 		before := tokenQuestions(d.server)
 		kinds, took := round()

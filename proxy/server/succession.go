@@ -39,6 +39,10 @@ func (l *life) follow(ctx context.Context) error {
 	if l.Takeover == "" || !l.ready(ctx) {
 		return nil
 	}
+	offer, err := takeover.NewOffer(l.Takeover, l, l.Log)
+	if err != nil {
+		l.Log.Error("this process cannot be taken over", zap.Error(err)) // it serves, all the same
+	}
 	if l.claim != nil {
 		if err := l.claim.Ready(); err != nil {
 			l.Log.Warn("the predecessor has gone by itself", zap.Error(err))
@@ -53,11 +57,10 @@ func (l *life) follow(ctx context.Context) error {
 		})
 		defer forget.Stop()
 	}
-	offer, err := takeover.NewOffer(l.Takeover, l, l.Log)
-	if err != nil {
-		l.Log.Error("this process cannot be taken over", zap.Error(err)) // it serves, all the same
+	if offer == nil {
 		return nil
 	}
+	offer.Open()
 	select {
 	case <-ctx.Done():
 	case <-l.left:

@@ -48,6 +48,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // options are the command line's.
 type options struct {
 	server, model, form string
+	upstream            string
+	tolerance           float64
 	bin                 string
 	ways                []string
 	callers             []int
@@ -70,8 +72,10 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("realbench", flag.ContinueOnError)
 	fs.SetOutput(errs)
-	fs.StringVar(&o.server, "server", "mlserver", "mlserver, triton or llama")
-	fs.StringVar(&o.model, "model", "", "of mlserver digits-rf (default), digits-rf-ab or digits-svc; of triton mlp (default) or mlp_dyn")
+	fs.StringVar(&o.server, "server", "mlserver", "mlserver, triton, llama or own")
+	fs.StringVar(&o.upstream, "upstream", "", "`host:port` of the server that is your own, which speaks OpenAI's embeddings")
+	fs.Float64Var(&o.tolerance, "tolerance", questions.Tolerance, "how far numbers of your own server may be apart when it computes several texts together")
+	fs.StringVar(&o.model, "model", "", "of mlserver digits-rf (default), digits-rf-ab or digits-svc; of triton mlp (default) or mlp_dyn; of own any")
 	fs.StringVar(&o.form, "form", questions.FormJSON, "how the Open Inference Protocol is spoken: json, binary (triton only) or grpc")
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday; default: this program's own, then ./bin")
 	ways := fs.String("ways", "direct,friday,disabled", "which `ways` take turns; friday has its defaults, disabled has no batching")
@@ -116,10 +120,16 @@ func (o *options) choose(ways string) error {
 	if !ok {
 		return fmt.Errorf("--server: %q is none of %s", o.server, strings.Join(slices.Sorted(maps.Keys(choices())), ", "))
 	}
-	if o.model == "" {
-		o.model = choice.models[0]
+	if (o.server == serverOwn) != (o.upstream != "") {
+		return fmt.Errorf("--server %s and --upstream need each other", serverOwn)
 	}
-	if !slices.Contains(choice.models, o.model) {
+	switch {
+	case o.server == serverOwn && o.model == "":
+		return fmt.Errorf("--server %s: --model is needed", serverOwn)
+	case o.server == serverOwn:
+	case o.model == "":
+		o.model = choice.models[0]
+	case !slices.Contains(choice.models, o.model):
 		return fmt.Errorf("--model: %q is none of %s", o.model, strings.Join(choice.models, ", "))
 	}
 	if !slices.Contains(choice.forms, o.form) {

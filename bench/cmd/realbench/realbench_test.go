@@ -27,7 +27,11 @@ func TestUsedWrongly(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"--server", "vllm"}, 2, `--server: "vllm" is none of llama, mlserver, triton`},
+		{[]string{"--server", "vllm"}, 2, `--server: "vllm" is none of llama, mlserver, own, triton`},
+		{[]string{"--server", "own", "--model", "m"}, 2, "--server own and --upstream need each other"},
+		{[]string{"--upstream", "127.0.0.1:1"}, 2, "--server own and --upstream need each other"},
+		{[]string{"--server", "own", "--upstream", "127.0.0.1:1"}, 2, "--server own: --model is needed"},
+		{[]string{"--server", "own", "--upstream", "127.0.0.1:1", "--model", "m", "--form", "grpc"}, 2, "--form: own speaks json here"},
 		{[]string{"--model", "mlp"}, 2, `--model: "mlp" is none of digits-rf, digits-rf-ab, digits-svc`},
 		{[]string{"--form", "binary"}, 2, `--form: mlserver speaks json, grpc here, not "binary"`},
 		{[]string{"--ways", "direct,direct"}, 2, `--ways: "direct"`},

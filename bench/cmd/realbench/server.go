@@ -34,8 +34,15 @@ func choices() map[string]choice {
 			forms:  []string{questions.FormJSON},
 			start:  startLlama,
 		},
+		serverOwn: {
+			forms: []string{questions.FormJSON},
+			start: takeOwn,
+		},
 	}
 }
+
+// serverOwn is the server that --upstream says.
+const serverOwn = "own"
 
 // subject is the server that is asked, and the questions.
 type subject struct {
@@ -115,6 +122,19 @@ func startLlama(ctx context.Context, b *bench) (*subject, error) {
 	return &subject{
 		Server: s, address: s.Address, list: list,
 		title: "llama.cpp's server, all-MiniLM-L6-v2 in single precision, one text a request, OpenAI embeddings",
+	}, nil
+}
+
+// takeOwn asks a server that is there already.
+func takeOwn(_ context.Context, b *bench) (*subject, error) {
+	list, err := questions.Texts(b.model, questions.Sentences(200))
+	if err != nil {
+		return nil, err
+	}
+	list.Tolerance = b.tolerance
+	return &subject{
+		Server: &realserver.Server{Address: b.upstream}, address: b.upstream, list: list,
+		title: fmt.Sprintf("%s, %s, one text a request, OpenAI embeddings", b.upstream, b.model),
 	}, nil
 }
 

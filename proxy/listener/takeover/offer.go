@@ -41,7 +41,8 @@ type Offer struct {
 }
 
 // NewOffer listens on path, in place of whoever has listened there before. Only this
-// process's user may connect.
+// process's user may connect. A successor waits until Open: made before this process's
+// own predecessor leaves, there is no moment in which a successor would find nobody.
 func NewOffer(path string, src Source, log *zap.Logger) (*Offer, error) {
 	// The mode must be right before anybody can find it, and the name must not be
 	// missing for a moment.
@@ -65,9 +66,11 @@ func NewOffer(path string, src Source, log *zap.Logger) (*Offer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("takeover: %w", err), ln.Close(), os.Remove(fresh))
 	}
-	o.wg.Go(o.accept)
 	return o, nil
 }
+
+// Open begins to answer. It is called once, before Close.
+func (o *Offer) Open() { o.wg.Go(o.accept) }
 
 func (o *Offer) accept() {
 	for {

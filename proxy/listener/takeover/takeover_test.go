@@ -62,6 +62,7 @@ func offer(t *testing.T, path string, src Source) *Offer {
 	o, err := NewOffer(path, src, zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { o.Close() })
+	o.Open()
 	return o
 }
 
@@ -123,6 +124,40 @@ func TestNobodyIsLost(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "served", string(got))
 	}
+}
+
+// Who comes while one takes over from another finds somebody, and waits for it.
+func TestSuccessorOfASuccessor(t *testing.T) {
+	proxytest.Leaks(t)
+	first, second, path := newOlder(t), newOlder(t), socket(t)
+	o := offer(t, path, first)
+	claim, err := Take(t.Context(), path)
+	require.NoError(t, err)
+	defer claim.Close()
+	next, err := NewOffer(path, second, zap.NewNop())
+	require.NoError(t, err)
+	t.Cleanup(func() { next.Close() })
+	type outcome struct {
+		claim *Claim
+		err   error
+	}
+	third := make(chan outcome, 1)
+	go func() {
+		c, err := Take(t.Context(), path)
+		third <- outcome{c, err}
+	}()
+	require.NoError(t, claim.Ready())
+	<-first.left
+	require.NoError(t, o.Close())
+	_, err = os.Lstat(path)
+	require.NoError(t, err, "the name is the successor's")
+	next.Open()
+	got := <-third
+	require.NoError(t, got.err)
+	require.NotNil(t, got.claim)
+	require.NoError(t, got.claim.Ready())
+	<-second.left
+	got.claim.Close()
 }
 
 func TestNothingHasHappenedBeforeReady(t *testing.T) {
