@@ -188,7 +188,9 @@ func TestStatus(t *testing.T) {
 
 	h.mu.Lock()
 	h.view = func(l []control.PolicyStatus) []control.PolicyStatus {
-		l[0].State, l[0].Served, l[0].Error = control.StateRejected, good, "refused by 2 of 2 sidecars, as a: no"
+		for i := range l {
+			l[i].State, l[i].Served, l[i].Error = control.StateRejected, good, "refused by 2 of 2 sidecars, as a: no"
+		}
 		return l
 	}
 	h.mu.Unlock()
