@@ -48,6 +48,7 @@ const (
 	FlagFaultAbort         Flag = "FI"  // a fault was injected
 	FlagRateLimited        Flag = "RL"  // rate limited
 	FlagDenied             Flag = "RBA" // denied by a policy of rbac; Friday's own
+	FlagLoop               Flag = "LP"  // sent by this process itself; Friday's own
 	FlagInternal           Flag = "INT" // a bug, a panic; Friday's own
 	FlagDraining           Flag = "DRN" // cut by the end of the drain; Friday's own
 )

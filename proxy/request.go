@@ -59,6 +59,9 @@ type Request struct {
 	// OriginalDestination is the host:port that the caller's connection was meant for
 	// before it was redirected here; empty where it was not.
 	OriginalDestination string
+	// Looped says that the request came from this process itself: what it had sent was
+	// redirected back to it.
+	Looped bool
 	// Avoid are the endpoints that earlier attempts went to; others are picked where
 	// there are any.
 	Avoid []*Endpoint

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,8 +77,17 @@ func (h *house) proxy(t *testing.T, upstream string) *sidecar.Sidecar {
 // pytest runs one file of client tests and reports what it says.
 func (h *house) pytest(t *testing.T, file string, env ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(h.ctx, h.python.Bin("python"), "-m", "pytest",
-		"-p", "no:cacheprovider", "--no-header", "--tb=short", "-rP", "-v", filepath.Join("python", file))
+	h.pytestBy(t, nil, file, env...)
+}
+
+// pytestBy is pytest through a program that runs others.
+func (h *house) pytestBy(t *testing.T, by []string, file string, env ...string) {
+	t.Helper()
+	words := slices.Concat(by, []string{
+		h.python.Bin("python"), "-m", "pytest",
+		"-p", "no:cacheprovider", "--no-header", "--tb=short", "-rP", "-v", filepath.Join("python", file),
+	})
+	cmd := exec.CommandContext(h.ctx, words[0], words[1:]...)
 	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "NO_COLOR=1"), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

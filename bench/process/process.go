@@ -49,6 +49,17 @@ type Process struct {
 // Start runs a program in a process group of its own, so that a Ctrl-C at the
 // terminal reaches only the one who started it, who ends the others in order.
 func (g *Group) Start(name string, env []string, program string, args ...string) (*Process, error) {
+	return g.start(name, env, attributes(), program, args)
+}
+
+// StartAs is Start as another user, and the group of the same number; root may.
+func (g *Group) StartAs(name string, uid uint32, program string, args ...string) (*Process, error) {
+	as := attributes()
+	as.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+	return g.start(name, nil, as, program, args)
+}
+
+func (g *Group) start(name string, env []string, as *syscall.SysProcAttr, program string, args []string) (*Process, error) {
 	p := &Process{Name: name, Log: g.File(name + ".log"), done: make(chan struct{})}
 	log, err := os.Create(p.Log)
 	if err != nil {
@@ -58,7 +69,7 @@ func (g *Group) Start(name string, env []string, program string, args ...string)
 	p.cmd = exec.Command(program, args...) // #nosec G204 -- what this package is for
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = attributes()
+	p.cmd.SysProcAttr = as
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

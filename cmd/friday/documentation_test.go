@@ -14,11 +14,15 @@ import (
 // The bootstrap files in the documentation are right.
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
-	require.NoError(t, err)
+	var text []byte
+	for _, page := range []string{"configuration.md", "capture.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+		require.NoError(t, err)
+		text = append(text, b...)
+	}
 	checked := 0
 	for i, m := range block.FindAllSubmatch(text, -1) {
-		if strings.Contains(string(m[1]), "kind: InferencePolicy") {
+		if !strings.Contains(string(m[1]), "node: {") { // a policy, or a part of a pod
 			continue
 		}
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
@@ -26,5 +30,5 @@ func TestDocumentation(t *testing.T) {
 		require.NoError(t, check(file))
 		checked++
 	}
-	require.Equal(t, 3, checked)
+	require.Equal(t, 4, checked)
 }

@@ -50,8 +50,9 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]")
-	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream (default "+bootstrap.DefaultListen+")")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; with --mode redirect, where /ready looks for it (default nowhere)")
+	fs.StringVar((*string)(&f.Mode), "mode", "", "`MODE` in which connections come here: port, where callers call --listen, or redirect, where friday redirect has the kernel send those that are meant for the server, each of which goes on to where it was meant to go (default "+string(bootstrap.ModePort)+")")
+	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
@@ -62,7 +63,8 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
 	fs.DurationVar(&f.drainDelay, "drain-delay", 0, "how long everything is served as before after SIGTERM, while /ready fails, so that those who route here hear of it")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM and the delay")
-	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream; 0: none")
+	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream or --mode redirect; 0: none")
+	fs.DurationVar(&f.Hold, "hold-timeout", 0, "about how long a request waits for a server that accepts no connection, as one that is just starting, with --upstream or --mode redirect; 0: it is answered 503 at once")
 	fs.Var(&f.maxBody, "max-body", "largest request body, as `SIZE` 512KiB or 64MiB; beyond it 413")
 	fs.StringVar(&f.takeover, "takeover", "", "unix `SOCK`ET: take over from the process that listens there, without refusing a connection, then listen there for the next (default none)")
 	fs.IntVar(&f.concurrency, "concurrency", 0, "`N` threads serve requests (default as many as the CPU limit or the cores allow, 4 at most, or what GOMAXPROCS says)")
@@ -106,10 +108,32 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 
 		StatusAddress: f.status,
 	}
-	if f.Upstream != "" {
-		sidecar.Probe = &server.Probe{Resources: b.Static, Path: f.healthPath}
+	if sidecar.Probe, err = f.probe(ctx, b); err != nil {
+		return err
 	}
 	return sidecar.Run(ctx)
+}
+
+// probe is what /ready asks; nil: nobody.
+func (f *proxyFlags) probe(ctx context.Context, b *bootstrap.Bootstrap) (*server.Probe, error) {
+	switch {
+	case f.Upstream == "":
+		return nil, nil //nolint:nilnil // as said above
+	case f.Mode != bootstrap.ModeRedirect:
+		return &server.Probe{Resources: b.Static, Path: f.healthPath}, nil
+	}
+	// The listener leads to wherever callers want to go; this is where the server is.
+	straight := f.Flags
+	straight.Mode, straight.Listen = bootstrap.ModePort, ""
+	src, err := straight.Bootstrap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := bootstrap.Compile(src, &resource.Parser{Registry: standard.Registry()})
+	if err != nil {
+		return nil, err
+	}
+	return &server.Probe{Resources: compiled.Static, Path: f.healthPath}, nil
 }
 
 // check refuses flags that do not go together.
@@ -117,12 +141,16 @@ func (f *proxyFlags) check() error {
 	switch {
 	case f.config != "" && (f.Upstream != "" || f.XDS != ""):
 		return cli.Usagef("--config excludes --upstream and --xds")
-	case f.config == "" && f.Upstream == "" && f.XDS == "":
-		return cli.Usagef("one of --upstream, --xds and --config is needed")
+	case f.config != "" && f.Mode != "":
+		return cli.Usagef("--config excludes --mode: the file says what is done with connections")
+	case f.config == "" && f.Upstream == "" && f.XDS == "" && f.Mode != bootstrap.ModeRedirect:
+		return cli.Usagef("one of --upstream, --xds, --config and --mode redirect is needed")
 	case f.Upstream != "" && f.XDS != "":
 		return cli.Usagef("--upstream and --xds exclude each other")
-	case f.Upstream == "" && (f.Listen != "" || f.Timeout != 0 || f.healthPath != ""):
-		return cli.Usagef("--listen, --timeout and --health-path go with --upstream")
+	case f.Upstream == "" && f.Mode != bootstrap.ModeRedirect && (f.Listen != "" || f.Timeout != 0 || f.Hold != 0):
+		return cli.Usagef("--listen, --timeout and --hold-timeout go with --upstream or --mode redirect")
+	case f.Upstream == "" && f.healthPath != "":
+		return cli.Usagef("--health-path goes with --upstream")
 	case f.healthPath != "" && f.healthPath[0] != '/':
 		return cli.Usagef("--health-path %q: must begin with /", f.healthPath)
 	case f.drainTimeout <= 0:

@@ -48,6 +48,7 @@ func (s *state) newErrand(req *proxy.Request, next proxy.Handler, names []string
 		like: proxy.Request{
 			Header: h, Body: proxy.NoBody, Remote: req.Remote, Local: req.Local, Protocol: req.Protocol,
 			Start: req.Start, Route: req.Route, Cluster: req.Cluster, Endpoint: req.Endpoint,
+			OriginalDestination: req.OriginalDestination, Hash: req.Hash, Hashed: req.Hashed,
 		},
 	}
 }

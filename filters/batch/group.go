@@ -51,6 +51,7 @@ func (g *group) enter(e *entry, force bool) error {
 	}
 	now := g.state.now()
 	g.used = now
+	m.pin(e.req.Endpoint)
 	m.serve(e.picker)
 	e.Items, e.Bytes, e.Owner, e.group = e.call.Items, len(e.call.Body), e, g
 	if !g.budget.take(e.Items, e.Bytes, force || m.pool.Free(g.queue)) {

@@ -56,6 +56,7 @@ func (b *batch) begin(members []*entry) *merged {
 		Remote: first.req.Remote, Local: first.req.Local, Protocol: first.req.Protocol,
 		Start: first.req.Start,
 		Route: first.req.Route, Cluster: first.req.Cluster, Endpoint: b.slot.endpoint,
+		OriginalDestination: first.req.OriginalDestination, Hash: first.req.Hash, Hashed: first.req.Hashed, // for another attempt
 		Trace: proxy.Trace{Model: first.call.Model, BatchSize: m.items},
 	}
 	m.grpc = first.call.GRPC

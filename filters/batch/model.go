@@ -19,10 +19,8 @@ type model struct {
 	groups int // guarded by state.mu
 
 	// Set once.
-	state *state
-	key   modelKey
-	// pinned is the endpoint that somebody before had chosen, if any.
-	pinned     *proxy.Endpoint
+	state      *state
+	key        modelKey
 	size, wait prometheus.Observer
 	gauges     func() learned
 	// distrusted is until when it is not batched, in Unix nanoseconds.
@@ -34,8 +32,11 @@ type model struct {
 	tokens                tokenizer
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	pool      *schedule.Pool
+	mu   sync.Mutex
+	pool *schedule.Pool
+	// pinned is the endpoint that somebody before has chosen, if any: an address may have
+	// been let go of and come back as another.
+	pinned    *proxy.Endpoint
 	endpoints []*proxy.Endpoint // that the pool serves
 	timer     *time.Timer
 	sent      []*schedule.Entry // of pump, for reuse
@@ -54,6 +55,13 @@ var _ schedule.Target = target{}
 // Healthy and Active are the endpoint's.
 func (t target) Healthy() bool { return t.Endpoint.Healthy.Load() }
 func (t target) Active() int64 { return t.Endpoint.Active.Load() }
+
+// pin takes the endpoint that was chosen for a request, if any. REQUIRES: mu is held.
+func (m *model) pin(ep *proxy.Endpoint) {
+	if ep != nil && ep != m.pinned {
+		m.pinned, m.endpoints = ep, nil
+	}
+}
 
 // serve tells the pool which endpoints there are. REQUIRES: mu is held.
 func (m *model) serve(picker proxy.Picker) {

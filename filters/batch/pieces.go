@@ -92,7 +92,7 @@ func (p *pieces) parts() []*inference.Call {
 
 // serve has one piece after the other answered, and returns the answer to all.
 func (p *pieces) serve(ctx context.Context) (*outcome, error) {
-	window := p.group.window(p.whole.picker)
+	window := p.group.window(p.whole.picker, p.whole.req.Endpoint)
 	var first outcome
 	sent := 0
 	for i := range p.entries {
@@ -162,9 +162,10 @@ func (p *pieces) leave(ctx context.Context) {
 const maxWindow = 32
 
 // window is how many pieces of a request are worth having in the queue.
-func (g *group) window(picker proxy.Picker) int {
+func (g *group) window(picker proxy.Picker, pinned *proxy.Endpoint) int {
 	g.model.mu.Lock()
 	defer g.model.mu.Unlock()
+	g.model.pin(pinned)
 	g.model.serve(picker)
 	return min(g.model.pool.Slots(g.queue), maxWindow)
 }

@@ -98,7 +98,7 @@ func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 	}
 	m := s.models[mk]
 	if m == nil {
-		m = s.newModel(mk, e.req.Endpoint)
+		m = s.newModel(mk)
 		s.models[mk] = m
 	}
 	bk := budgetKey{cluster, c.id}
@@ -125,10 +125,10 @@ func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 }
 
 // newModel makes a model and resolves its metrics. REQUIRES: mu is held.
-func (s *state) newModel(key modelKey, pinned *proxy.Endpoint) *model {
+func (s *state) newModel(key modelKey) *model {
 	cluster, label, metrics := key.cluster, s.label(key.model), s.metrics
 	return &model{
-		state: s, key: key, pinned: pinned, pool: schedule.NewPool(),
+		state: s, key: key, pool: schedule.NewPool(),
 		size: metrics.BatchSize.WithLabelValues(cluster, label),
 		wait: metrics.BatchWait.WithLabelValues(cluster, label),
 		gauges: func() learned {

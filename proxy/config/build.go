@@ -25,6 +25,7 @@ type Builder struct {
 	registry prometheus.Registerer
 	metrics  *telemetry.Metrics
 	defaults Defaults
+	own      *upstream.Own
 
 	clusters map[string]*cluster.Cluster
 	configs  map[string]*cluster.Config
@@ -51,11 +52,15 @@ func NewBuilder(log *zap.Logger, registry prometheus.Registerer, defaults Defaul
 		registry: registry,
 		metrics:  telemetry.New(registry),
 		defaults: defaults,
+		own:      upstream.NewOwn(),
 		clusters: make(map[string]*cluster.Cluster),
 		configs:  make(map[string]*cluster.Config),
 		kept:     make(map[string]io.Closer),
 	}
 }
+
+// Own knows the connections that the clusters have made.
+func (b *Builder) Own() *upstream.Own { return b.own }
 
 // Change is a snapshot that has been built and is not in force yet. Exactly one
 // of Commit and Abort must be called before the next Build.
@@ -132,6 +137,7 @@ func (b *Builder) dial(cfg *cluster.Config, endpoint *cluster.EndpointConfig) cl
 		Preconnect:     cfg.Preconnect,
 		Keepalive:      http2.Keepalive{Interval: cfg.KeepaliveInterval, Timeout: cfg.KeepaliveTimeout},
 		Source:         cfg.Source,
+		Own:            b.own,
 		Limits:         b.limits.of(cfg),
 		AutoSNI:        cfg.AutoSNI,
 		AutoSAN:        cfg.AutoSAN,

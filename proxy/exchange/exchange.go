@@ -72,6 +72,9 @@ func (x *Exchange) run() (resp *proxy.Response, err error) {
 			resp, err = nil, proxy.PanicError(v, debug.Stack())
 		}
 	}()
+	if x.Request.Looped {
+		return nil, errLoop()
+	}
 	return x.Active.Handle(x.ctx, &x.Request)
 }
 

@@ -23,6 +23,7 @@ type Conn struct {
 	// and the connection that this one is TLS over.
 	remote, local net.Addr
 	original      string
+	looped        bool // it is this process's own, redirected to it
 	under         *Conn
 	state         *tls.ConnectionState
 
@@ -62,10 +63,17 @@ func (c *Conn) LocalAddr() net.Addr {
 // host:port; empty for one that was not.
 func (c *Conn) OriginalDestination() string { return c.original }
 
+// Looped says that this is a connection of this process itself that was redirected
+// back to it.
+func (c *Conn) Looped() bool { return c.looped }
+
+// SetLooped says so. It is called before the connection is served.
+func (c *Conn) SetLooped() { c.looped = true }
+
 // Secured is t, which is TLS over c, as a Conn.
 func (c *Conn) Secured(t *tls.Conn) *Conn {
 	state := t.ConnectionState()
-	return &Conn{Conn: t, remote: c.remote, local: c.local, original: c.original, under: c, state: &state}
+	return &Conn{Conn: t, remote: c.remote, local: c.local, original: c.original, looped: c.looped, under: c, state: &state}
 }
 
 // TLS is the state after the handshake; nil in cleartext.

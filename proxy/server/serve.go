@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -28,6 +30,7 @@ const (
 	refusedChain   = "no_filter_chain"
 	refusedInspect = "listener_filters"
 	refusedGate    = "rbac"
+	refusedLoop    = "loop"
 )
 
 // serve serves a connection to its end. handedOver says that another listener had it
@@ -54,6 +57,13 @@ func (r *running) serve(c *listener.Conn, handedOver bool) {
 			return
 		}
 	}
+	if !handedOver && c.OriginalDestination() != "" {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		if r.s.own.Has(ctx, address(c.RemoteAddr()), address(c.LocalAddr())) {
+			c.SetLooped()
+		}
+		cancel()
+	}
 	if s.config.Config.UseOriginalDst && !handedOver && c.OriginalDestination() != "" {
 		if to := r.s.meant(c.LocalAddr()); to != nil && to != r {
 			r.hall.leave(c)
@@ -72,6 +82,15 @@ func (r *running) serve(c *listener.Conn, handedOver bool) {
 		return
 	}
 	s.chains[found].serve(c)
+}
+
+// address is a as it is compared.
+func address(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(t.AddrPort().Addr().Unmap(), t.AddrPort().Port())
 }
 
 // refuse counts a connection that is closed unserved. One that has closed by itself
@@ -106,6 +125,10 @@ func (c *chain) serveClear(a *config.ActiveChain, conn, within *listener.Conn) {
 		return
 	}
 	if a.TCP != nil {
+		if conn.Looped() {
+			c.r.refuse(refusedLoop, nil)
+			return
+		}
 		c.r.hall.begun(conn)
 		c.relays.Add(1)
 		defer c.relays.Add(-1)

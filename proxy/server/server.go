@@ -17,6 +17,7 @@ import (
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/listener"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/upstream"
 )
 
 // Options are what a Server is made with.
@@ -42,6 +43,7 @@ type Server struct {
 	metrics  *telemetry.Metrics
 	recorder *telemetry.Recorder
 	watch    *listener.Watch
+	own      *upstream.Own
 
 	state    atomic.Int32
 	shut     atomic.Bool // nothing is accepted any more
@@ -95,6 +97,7 @@ func New(opts Options) (*Server, error) {
 		return nil, err
 	}
 	m := telemetry.New(registry)
+	builder := config.NewBuilder(opts.Log, registry, opts.Defaults)
 	return &Server{
 		log:      opts.Log,
 		opts:     opts,
@@ -102,7 +105,8 @@ func New(opts Options) (*Server, error) {
 		metrics:  m,
 		recorder: telemetry.NewRecorder(m, opts.Access),
 		watch:    watch,
-		builder:  config.NewBuilder(opts.Log, registry, opts.Defaults),
+		own:      builder.Own(),
+		builder:  builder,
 		running:  make(map[string]*running),
 		doors:    make(map[string]*door),
 	}, nil
@@ -241,11 +245,10 @@ func (s *Server) swap(snap *config.Snapshot, fresh map[string]*door) {
 // meant is the listener that a connection to an address is meant for: that of the
 // address, or of all addresses of the machine; nil where there is none.
 func (s *Server) meant(a net.Addr) *running {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
+	to := address(a)
+	if !to.IsValid() {
 		return nil
 	}
-	to := netip.AddrPortFrom(t.AddrPort().Addr().Unmap(), t.AddrPort().Port())
 	all := *s.byAddress.Load()
 	if r := all[to]; r != nil {
 		return r

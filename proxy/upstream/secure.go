@@ -19,12 +19,13 @@ type door struct {
 	// Set once.
 	address string
 	dialer  net.Dialer
+	own     *Own
 	tls     *tlscontext.Client // nil in cleartext
 	results struct{ full, resumed, failed prometheus.Counter }
 }
 
 func newDoor(address string, config *Config, m *telemetry.Metrics) *door {
-	d := &door{address: address, dialer: config.dialer(), tls: config.TLS}
+	d := &door{address: address, dialer: config.dialer(), own: config.Own, tls: config.TLS}
 	if d.tls != nil {
 		d.results.full = m.UpstreamTLS.WithLabelValues(config.Cluster, "full")
 		d.results.resumed = m.UpstreamTLS.WithLabelValues(config.Cluster, "resumed")
@@ -38,7 +39,7 @@ func newDoor(address string, config *Config, m *telemetry.Metrics) *door {
 func (d *door) dial(ctx context.Context, protocols func(*tlscontext.Client) []string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.dialer.Timeout)
 	defer cancel()
-	nc, err := d.dialer.DialContext(ctx, "tcp", d.address)
+	nc, err := d.own.dial(ctx, &d.dialer, d.address)
 	if err != nil || d.tls == nil {
 		return nc, err
 	}

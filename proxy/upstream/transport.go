@@ -37,6 +37,8 @@ type Config struct {
 	MaxDuration time.Duration
 	// Source is the address to connect from; the zero one is the system's choice.
 	Source netip.AddrPort
+	// Own, where not nil, is told of the connections.
+	Own *Own
 	// Preconnect is how many connections of HTTP/1.1 there should be for each request
 	// that runs; up to 1: no more than that.
 	Preconnect float64

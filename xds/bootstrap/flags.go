@@ -32,6 +32,14 @@ type Flags struct {
 	// Timeout is the longest time from a request's head to the end of its
 	// response; 0: none. Only beside Upstream.
 	Timeout time.Duration
+	// Hold is how long, about, a request waits for a server that accepts no connection,
+	// as one that is just starting; 0: it is answered 503 at once. Only beside Upstream
+	// or ModeRedirect.
+	Hold time.Duration
+	// Mode is how connections come here. With ModeRedirect each goes where it was meant
+	// to go, Upstream may be empty, and Listen has the port that friday redirect names;
+	// default all addresses.
+	Mode Mode
 	// XDS is the control plane: host:port.
 	XDS string
 	// NodeID is what the control plane knows the sidecar by. Default: the host's
@@ -58,15 +66,38 @@ func (f Flags) Bootstrap(ctx context.Context) (*bootstrapv3.Bootstrap, error) {
 		}
 		b.Admin = &bootstrapv3.Admin{Address: address}
 	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	switch {
-	case f.Upstream != "" && f.XDS != "":
-		return nil, errors.New("--upstream and --xds exclude each other")
+	case f.Mode == ModeRedirect:
+		return b, f.redirected(b)
 	case f.Upstream != "":
 		return b, f.upstream(ctx, b)
 	case f.XDS != "":
 		return b, f.controlPlane(b)
 	}
-	return nil, errors.New("one of --upstream, --xds and --config is needed")
+	return nil, errors.New("one of --upstream, --xds, --config and --mode redirect is needed")
+}
+
+// MaxHold bounds Hold.
+const MaxHold = 24 * time.Hour
+
+// check refuses what does not go together.
+func (f Flags) check() error {
+	switch {
+	case f.Mode != "" && f.Mode != ModePort && f.Mode != ModeRedirect:
+		return fmt.Errorf("--mode %q: neither port nor redirect", f.Mode)
+	case f.Upstream != "" && f.XDS != "":
+		return errors.New("--upstream and --xds exclude each other")
+	case f.Mode == ModeRedirect && f.XDS != "":
+		return errors.New("--mode redirect and --xds exclude each other: the control plane says what is done with connections")
+	case f.Timeout < 0:
+		return fmt.Errorf("--timeout %s: must not be negative", f.Timeout)
+	case f.Hold < 0 || f.Hold > MaxHold:
+		return fmt.Errorf("--hold-timeout %s: must be 0 to %s", f.Hold, MaxHold)
+	}
+	return nil
 }
 
 // listenAddress reads host:port where host is an IP address or empty.

@@ -81,7 +81,7 @@ func TestControlPlaneFlags(t *testing.T) {
 func TestFlagsErrors(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]bootstrap.Flags{
-		`one of --upstream, --xds and --config is needed`:                      {},
+		`one of --upstream, --xds, --config and --mode redirect is needed`:     {},
 		`--upstream and --xds exclude each other`:                              {Upstream: "a:1", XDS: "b:1"},
 		`--upstream "x": not host:port`:                                        {Upstream: "x"},
 		`--upstream "x:y": port "y": not a number of 0 to 65535`:               {Upstream: "x:y"},
@@ -101,6 +101,53 @@ func TestFlagsErrors(t *testing.T) {
 		`--timeout 1s: the control plane says how long`:                        {XDS: "127.0.0.1:1", Timeout: time.Second},
 		`--xds "https://x:1": https is not supported here`:                     {XDS: "https://x:1"},
 		`--xds "x": not host:port`:                                             {XDS: "x"},
+	} {
+		_, err := f.Bootstrap(t.Context())
+		require.Error(t, err, want)
+		require.True(t, strings.HasPrefix(err.Error(), want), err.Error())
+	}
+}
+
+// Connections that the kernel redirects go on to where they were meant to go: HTTP
+// through the filters, everything else as bytes; what was not redirected is refused.
+func TestRedirectFlags(t *testing.T) {
+	t.Parallel()
+	got := compile(t, bootstrap.Flags{Mode: bootstrap.ModeRedirect, Upstream: "127.0.0.1:8000", Listen: "0.0.0.0:19081", Timeout: time.Minute, Hold: 10 * time.Second, NodeID: "me"})
+	require.Len(t, got.Static.Clusters, 1)
+	require.Equal(t, cluster.OriginalDestination, got.Static.Clusters[0].Discovery)
+	require.Empty(t, got.Static.Clusters[0].Endpoints, "the upstream is asked only whether it is ready")
+	l := got.Static.Listeners[0]
+	require.Equal(t, "0.0.0.0:19081", l.Address)
+	require.True(t, l.Inspect.OriginalDst)
+	require.True(t, l.Inspect.GoOn)
+	require.NotNil(t, l.Inspect.HTTP)
+	require.Len(t, l.Chains, 3)
+	direct, http, bytes := l.Chains[0], l.Chains[1], l.Chains[2]
+	require.EqualValues(t, 19081, direct.Match.Port)
+	require.Equal(t, []string{"http/1.0", "http/1.1", "h2c"}, http.Match.Protocols)
+	require.Len(t, http.HTTP.Filters, 2)
+	route := http.HTTP.Table.VirtualHosts[0].Routes[0]
+	require.Equal(t, time.Minute, route.Timeout)
+	require.EqualValues(t, 200, route.Forward.Retry.Times, "of 50 ms each on average")
+	require.True(t, bytes.Match.Any())
+	require.NotNil(t, bytes.TCP)
+
+	got = compile(t, bootstrap.Flags{Mode: bootstrap.ModeRedirect, NodeID: "me"})
+	require.Contains(t, []string{"[::]:19080", "0.0.0.0:19080"}, got.Static.Listeners[0].Address)
+}
+
+func TestRedirectFlagsErrors(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]bootstrap.Flags{
+		`--mode "sideways": neither port nor redirect`:                                          {Mode: "sideways", Upstream: "127.0.0.1:1"},
+		`--mode redirect and --xds exclude each other`:                                          {Mode: bootstrap.ModeRedirect, XDS: "b:1"},
+		`--upstream "https://x:1": https is not supported with --mode redirect`:                 {Mode: bootstrap.ModeRedirect, Upstream: "https://x:1"},
+		`--upstream "x": not host:port`:                                                         {Mode: bootstrap.ModeRedirect, Upstream: "x"},
+		`--listen "127.0.0.1:0": with --mode redirect the port must be the one that friday red`: {Mode: bootstrap.ModeRedirect, Listen: "127.0.0.1:0"},
+		`--listen "x": not host:port`:                                                           {Mode: bootstrap.ModeRedirect, Listen: "x"},
+		`--hold-timeout -1s: must be 0 to 24h0m0s`:                                              {Upstream: "127.0.0.1:1", Hold: -time.Second},
+		`--hold-timeout 25h0m0s: must be 0 to 24h0m0s`:                                          {Upstream: "127.0.0.1:1", Hold: 25 * time.Hour},
+		`--hold-timeout 1s: the control plane says how long`:                                    {XDS: "127.0.0.1:1", Hold: time.Second},
 	} {
 		_, err := f.Bootstrap(t.Context())
 		require.Error(t, err, want)

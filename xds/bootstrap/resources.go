@@ -5,28 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
-	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 )
 
 // Names of what is made of flags.
 const (
 	inbound      = "inbound"
+	misdirected  = "misdirected"
 	upstreamName = "upstream"
 	xdsName      = "xds"
 	httpOptions  = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -35,9 +27,6 @@ const (
 // upstream adds a listener whose one route leads to f.Upstream, through the
 // filters with their defaults.
 func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
-	if f.Timeout < 0 {
-		return fmt.Errorf("--timeout %s: must not be negative", f.Timeout)
-	}
 	listen := f.Listen
 	if listen == "" {
 		listen = DefaultListen
@@ -70,7 +59,7 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 			return err
 		}
 	}
-	hcm, err := connectionManager(f.Timeout, called)
+	hcm, err := f.connectionManager(called)
 	if err != nil {
 		return err
 	}
@@ -99,52 +88,6 @@ func circular(listen *corev3.Address, ip string, port uint32) bool {
 	return lerr == nil && uerr == nil && (l == u || l.IsUnspecified() && (u.IsLoopback() || u.IsUnspecified()))
 }
 
-// connectionManager is that of a sidecar that was told nothing but its upstream,
-// which is called by the name called, where it is not empty.
-func connectionManager(timeout time.Duration, called string) (*anypb.Any, error) {
-	var err error
-	to := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
-		Timeout:          durationpb.New(timeout),
-	}
-	if called != "" {
-		to.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: called}
-	}
-	pack := func(m proto.Message) *anypb.Any {
-		a, packErr := anypb.New(m)
-		if packErr != nil && err == nil {
-			err = packErr
-		}
-		return a
-	}
-	filter := func(name string, m proto.Message) *hcmv3.HttpFilter {
-		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(m)}}
-	}
-	hcm := pack(&hcmv3.HttpConnectionManager{
-		StatPrefix:        inbound,
-		StreamIdleTimeout: durationpb.New(0), // a model may think for as long as it likes
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
-			Name: inbound,
-			VirtualHosts: []*routev3.VirtualHost{{
-				Name: inbound, Domains: []string{"*"},
-				Routes: []*routev3.Route{{
-					Name:   inbound,
-					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-					Action: &routev3.Route_Route{Route: to},
-				}},
-			}},
-		}},
-		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{AllowConnect: true},
-		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		HttpFilters: []*hcmv3.HttpFilter{
-			filter("friday.filters.http.batch", &batchv1.Batch{}),
-			filter("friday.filters.http.stream", &streamv1.Stream{}),
-			filter("envoy.filters.http.router", &routerv3.Router{}),
-		},
-	})
-	return hcm, err
-}
-
 // controlPlane adds ADS over a cluster that leads to f.XDS.
 func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 	switch {
@@ -152,6 +95,8 @@ func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 		return fmt.Errorf("--listen %q: the control plane says what to listen on", f.Listen)
 	case f.Timeout != 0:
 		return fmt.Errorf("--timeout %s: the control plane says how long", f.Timeout)
+	case f.Hold != 0:
+		return fmt.Errorf("--hold-timeout %s: the control plane says how long", f.Hold)
 	}
 	host, port, secure, err := server(f.XDS)
 	if err == nil && secure {
