@@ -50,9 +50,9 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; with --mode redirect, where /ready looks for it (default nowhere)")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; several with commas between them, each with its own --listen; with --mode redirect, where /ready looks for it (default nowhere)")
 	fs.StringVar((*string)(&f.Mode), "mode", "", "`MODE` in which connections come here: port, where callers call --listen, or redirect, where friday redirect has the kernel send those that are meant for the server, each of which goes on to where it was meant to go (default "+string(bootstrap.ModePort)+")")
-	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
+	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, or one for each of --upstream with commas between them, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")

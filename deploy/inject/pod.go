@@ -77,7 +77,7 @@ func (i *injection) do() error {
 		sidecar.Ports = i.move(spec)
 	} else {
 		i.warnOfTCPProbes()
-		sidecar.Ports = plainPorts(i.ports)
+		sidecar.Ports = plainPorts(i.ports[:1]) // all come to one
 		step, err := plain(i.settings.redirect(i.ports))
 		if err != nil {
 			return err

@@ -47,17 +47,26 @@ func (s Settings) args(pod *corev1.PodTemplateSpec, o options, ports []captured)
 		args = append(args, "--xds", cmp.Or(s.XDS, DefaultXDS), "--node-id", "$(POD_NAME).$(POD_NAMESPACE)",
 			"--node-cluster", o.policy+".$(POD_NAMESPACE)")
 	} else {
-		var listen, upstream []string
-		for _, p := range ports {
-			listen = append(listen, fmt.Sprintf(":%d", p.listen))
-			upstream = append(upstream, fmt.Sprintf("127.0.0.1:%d", p.port.ContainerPort))
-		}
-		args = append(args, "--upstream", strings.Join(upstream, ","), "--listen", strings.Join(listen, ","))
+		args = append(args, straight(o.mode, ports)...)
 	}
 	delay, drain := drainTimes(pod)
 	return append(args,
 		"--status", fmt.Sprintf(":%d", StatusPort), "--state-dir", stateDir,
 		"--drain-delay", delay.String(), "--drain-timeout", drain.String(), "--log-level", o.level)
+}
+
+// straight is the command line without a control plane.
+func straight(mode Mode, ports []captured) []string {
+	server := func(p captured) string { return fmt.Sprintf("127.0.0.1:%d", p.port.ContainerPort) }
+	if mode == ModeRedirect {
+		return []string{"--mode", "redirect", "--listen", fmt.Sprintf(":%d", ports[0].listen), "--upstream", server(ports[0])}
+	}
+	var listen, upstream []string
+	for _, p := range ports {
+		listen = append(listen, fmt.Sprintf(":%d", p.listen))
+		upstream = append(upstream, server(p))
+	}
+	return []string{"--upstream", strings.Join(upstream, ","), "--listen", strings.Join(listen, ",")}
 }
 
 // drainTimes fit into the pod's grace period.
@@ -149,7 +158,7 @@ func redirectArgs(ports []captured) []string {
 		numbers = append(numbers, strconv.Itoa(int(p.port.ContainerPort)))
 	}
 	return []string{
-		"redirect", "--ports", strings.Join(numbers, ","), "--to", strconv.Itoa(FirstPort),
+		"redirect", "--ports", strings.Join(numbers, ","), "--to", strconv.Itoa(int(ports[0].listen)),
 		"--uid", strconv.Itoa(User), "--gid", strconv.Itoa(User),
 	}
 }
