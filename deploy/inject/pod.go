@@ -76,7 +76,6 @@ func (i *injection) do() error {
 	if i.options.mode == ModePort {
 		sidecar.Ports = i.move(spec)
 	} else {
-		i.warnOfTCPProbes()
 		sidecar.Ports = plainPorts(i.ports[:1]) // all come to one
 		step, err := plain(i.settings.redirect(i.ports))
 		if err != nil {
@@ -152,24 +151,6 @@ func (i *injection) hold(spec tree) {
 		}
 		grow(c, "lifecycle")["preStop"] = tree{"sleep": tree{"seconds": int64(delay.Seconds())}}
 		i.record.PreStop = append(i.record.PreStop, name)
-	}
-}
-
-// warnOfTCPProbes: the kernel leads a probe of a redirected port to Friday, which
-// accepts every connection.
-func (i *injection) warnOfTCPProbes() {
-	for _, c := range i.typed.Spec.Containers {
-		for kind, p := range map[string]*corev1.Probe{"livenessProbe": c.LivenessProbe, "readinessProbe": c.ReadinessProbe, "startupProbe": c.StartupProbe} {
-			if p == nil || p.TCPSocket == nil {
-				continue
-			}
-			for _, port := range i.ports {
-				if port.container == c.Name && (p.TCPSocket.Port.StrVal == port.port.Name && port.port.Name != "" || p.TCPSocket.Port.IntVal == port.port.ContainerPort) {
-					i.warnings = append(i.warnings, fmt.Sprintf("container %q: %s: a TCP probe of port %d only tells that Friday accepts connections; an HTTP or gRPC probe asks the model server",
-						c.Name, kind, port.port.ContainerPort))
-				}
-			}
-		}
 	}
 }
 

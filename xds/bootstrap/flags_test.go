@@ -76,7 +76,7 @@ func TestUpstreamForms(t *testing.T) {
 		got := compile(t, bootstrap.Flags{Upstream: upstream, Listen: ":0", Timeout: time.Minute})
 		require.Equal(t, want, got.Static.Clusters[0].Endpoints[0].Address, upstream)
 		require.Len(t, got.Static.Clusters[0].Endpoints, 1, upstream)
-		require.Equal(t, "0.0.0.0:0", got.Static.Listeners[0].Address)
+		require.Contains(t, []string{"[::]:0", "0.0.0.0:0"}, got.Static.Listeners[0].Address, "all addresses that the system has")
 		require.Equal(t, time.Minute, got.Static.Listeners[0].Chains[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
 		require.NotEmpty(t, got.Node.GetId(), "the host's name")
 	}

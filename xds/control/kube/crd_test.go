@@ -20,10 +20,10 @@ var update = flag.Bool("update", false, "write the CustomResourceDefinition agai
 
 type object = map[string]any
 
-// The chart's definition is what the policies' proto says: `go test ./xds/control/kube
+// The definition is what the policies' proto says: `go test ./xds/control/kube
 // -run TestCRD -update` writes it.
 func TestCRD(t *testing.T) {
-	file := filepath.Join("..", "..", "..", "deploy", "helm", "friday", "files", "crd.yaml")
+	file := filepath.Join("..", "..", "..", "deploy", "kubernetes", "crd.yaml")
 	text, err := yaml.Marshal(definition())
 	require.NoError(t, err)
 	text = append([]byte("# Generated from the policies' proto: go test ./xds/control/kube -run TestCRD -update\n"), text...)
