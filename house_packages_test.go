@@ -80,7 +80,9 @@ func trusted() map[string]string {
 // fuzzed are packages that read what others wrote by other names.
 func fuzzed() []string {
 	return []string{
+		"filters/cache",
 		"filters/inference",
+		"filters/jobs",
 		"filters/inference/jsonspan",
 		"proxy/h1",
 		"proxy/h2",

@@ -35,16 +35,38 @@ type Factory interface {
 	Parse(config *anypb.Any) (FilterConfig, error)
 }
 
+// A ClusterBuilder is a Builder whose filters are made for one cluster each: that to which
+// the route leads. Where it does not lead to one that is known beforehand, Build is called.
+type ClusterBuilder interface {
+	Builder
+	BuildFor(cluster string, config FilterConfig, env Env) (Filter, error)
+}
+
 // Env is what the house lends to a filter.
 type Env struct {
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
+	// StateDir is a folder for what is to outlive the process; empty: there is none.
+	StateDir string
+	// Trial says that the filter is built only to see whether it can be: nothing is to be
+	// read, written or called for it.
+	Trial bool
 	// Picker finds a cluster of the snapshot that is being built.
 	Picker func(cluster string) (Picker, bool)
 	// Keep returns what is kept under name, making it where there is none. What
 	// is kept outlives snapshots for as long as every new one asks for it again;
 	// then it is closed. A request that began under an old snapshot may still use
 	// it after Close, so Close lets go of what is idle and what is in use ends by
-	// itself.
+	// itself. One that has a method InForce() is told when a snapshot that asks for it
+	// has been put in force, before what no longer is asked for is closed.
 	Keep func(name string, build func() (io.Closer, error)) (io.Closer, error)
+	// Origin names the listener's filter chain that the filter is built for. It stays the
+	// same over snapshots and restarts.
+	Origin string
+	// Rest, called while a filter is built, returns what answers requests that no caller
+	// has sent, as if they had come to Origin and passed the filter already: each runs
+	// what stands behind the filter in the chain of its own route, in the snapshot then in
+	// force. 404 says that there is no such route, or that its chain is without the
+	// filter.
+	Rest func() Handler
 }

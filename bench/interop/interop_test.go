@@ -34,6 +34,16 @@ const patience = 40 * time.Minute
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	h := bareHouse(t)
+	python, err := realserver.PrepareVenv(h.ctx, "tritonclient, openai and pytest", realserver.ClientRequirements, func(s string) { t.Log(s) })
+	require.NoError(t, err)
+	h.python = python
+	return h
+}
+
+// bareHouse is one without clients in Python.
+func bareHouse(t *testing.T) *house {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	group, err := process.NewGroup(t.TempDir())
@@ -44,9 +54,7 @@ func newHouse(t *testing.T) *house {
 		}
 		group.Close()
 	})
-	python, err := realserver.PrepareVenv(ctx, "tritonclient, openai and pytest", realserver.ClientRequirements, func(s string) { t.Log(s) })
-	require.NoError(t, err)
-	return &house{ctx: ctx, bin: binaries(ctx, t), group: group, python: python}
+	return &house{ctx: ctx, bin: binaries(ctx, t), group: group}
 }
 
 // binaries builds the programs, or takes those that FRIDAY_BIN names.
@@ -59,7 +67,7 @@ func binaries(ctx context.Context, t *testing.T) string {
 	}
 	dir := t.TempDir()
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator),
-		"github.com/fridaymesh/friday/cmd/friday", "github.com/fridaymesh/friday/bench/cmd/standin").CombinedOutput()
+		"github.com/fridaymesh/friday/cmd/friday", "github.com/fridaymesh/friday/cmd/fridayd", "github.com/fridaymesh/friday/bench/cmd/standin").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return dir
 }

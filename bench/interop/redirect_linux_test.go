@@ -4,6 +4,7 @@ package interop_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -61,15 +62,22 @@ func TestRedirected(t *testing.T) {
 	for dir := h.bin; dir != os.TempDir() && os.Getenv("FRIDAY_BIN") == ""; dir = filepath.Dir(dir) {
 		require.NoError(t, os.Chmod(dir, 0o755)) // for the users that it runs as
 	}
+	env := append(os.Environ(), inPod+"=1", "FRIDAY_BIN="+h.bin)
+	if realserver.LlamaBuilt() && os.Getenv(llamaEnv) != "0" {
+		_, err := realserver.PrepareChat(h.ctx, func(s string) { t.Log(s) }) // as above
+		require.NoError(t, err)
+	} else {
+		env = append(env, llamaEnv+"=0")
+	}
 	cmd := exec.CommandContext(h.ctx, os.Args[0], "-test.run", "^TestRedirected$", "-test.v", "-test.count", "1")
-	cmd.Env = append(os.Environ(), inPod+"=1", "FRIDAY_BIN="+h.bin)
+	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	t.Logf("%s", out)
-	if strings.Contains(string(out), "SKIPPED, no connection") {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stdout), os.Stderr // as it happens
+	require.NoError(t, cmd.Run())
+	if strings.Contains(out.String(), "SKIPPED, no connection") {
 		t.Skip("SKIPPED, see above")
 	}
 }

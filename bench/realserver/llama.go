@@ -143,6 +143,28 @@ func jobs() int {
 	return max(1, runtime.NumCPU()/2)
 }
 
+// StartRouter runs the server as a router of the model under several names, none of which
+// is loaded before it is told to, with dir for the files, and returns when it answers.
+func (l *Llama) StartRouter(ctx context.Context, g *process.Group, dir string, names ...string) (*Server, error) {
+	for _, name := range names {
+		if err := os.Symlink(l.weights, filepath.Join(dir, name+".gguf")); err != nil {
+			return nil, fmt.Errorf("router: %w", err)
+		}
+	}
+	addresses, ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.Start("llama-router", nil, l.program,
+		"--models-dir", dir, "--no-models-autoload", "--embeddings", "--pooling", "mean",
+		"--host", "127.0.0.1", "--port", ports[0], "--ctx-size", "512", "--flash-attn", "off", "--threads", "1", "--threads-batch", "1")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Process: p, Address: addresses[0]}
+	return s, s.ready(ctx, "/health")
+}
+
 // Start runs the server on a free loopback port, with two threads and 16 slots that
 // share what it computes at once, and returns when it answers. Flash attention, which
 // computes in half precision, is off: what is equal is to look equal.

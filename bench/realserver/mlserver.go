@@ -65,9 +65,22 @@ func Prepare(ctx context.Context, progress func(string)) (*Assets, error) {
 	return &Assets{Venv: venv, Digits: digits, DigitsFile: file, models: filepath.Join(dir, "models")}, nil
 }
 
+// Trained is the file of a trained model.
+func (a *Assets) Trained(model string) string { return filepath.Join(a.models, model, "model.joblib") }
+
 // Start runs MLServer on free loopback ports, in one process, with scratch for
 // what it writes, and returns when every model is ready.
 func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*Server, error) {
+	return a.start(ctx, g, scratch, a.models, nil, modelPaths(DigitsModel, DigitsBatchingModel, DigitsVectorModel)...)
+}
+
+// StartEmpty is Start over a repository from which models are loaded only when it is told
+// to.
+func (a *Assets) StartEmpty(ctx context.Context, g *process.Group, scratch, repository string) (*Server, error) {
+	return a.start(ctx, g, scratch, repository, []string{"MLSERVER_LOAD_MODELS_AT_STARTUP=false"}, "/v2/health/live")
+}
+
+func (a *Assets) start(ctx context.Context, g *process.Group, scratch, repository string, more []string, paths ...string) (*Server, error) {
 	addresses, ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
@@ -83,12 +96,12 @@ func (a *Assets) Start(ctx context.Context, g *process.Group, scratch string) (*
 		"MLSERVER_DEBUG=false",
 		"PYTHONUNBUFFERED=1",
 	}
-	p, err := g.Start("mlserver", env, a.Venv.Bin("mlserver"), "start", a.models)
+	p, err := g.Start("mlserver", append(env, more...), a.Venv.Bin("mlserver"), "start", repository)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{Process: p, Address: addresses[0], GRPC: addresses[1], Metrics: addresses[2]}
-	if err := s.ready(ctx, modelPaths(DigitsModel, DigitsBatchingModel, DigitsVectorModel)...); err != nil {
+	if err := s.ready(ctx, paths...); err != nil {
 		return nil, err
 	}
 	return s, s.Await(ctx, time.Minute, process.Listening(s.GRPC))

@@ -18,7 +18,12 @@ import (
 // friday with the bootstrap file that "--upstream" stands for, in which the batch
 // filter is disabled.
 func Unbatched(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin string, args ...string) (*Sidecar, error) {
-	text, err := unbatched(ctx, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin})
+	return edited(ctx, g, bin, name, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin}, unbatch, args)
+}
+
+// edited starts friday with the bootstrap file that flags stand for, changed.
+func edited(ctx context.Context, g *process.Group, bin, name string, f bootstrap.Flags, change func(tree any) error, args []string) (*Sidecar, error) {
+	text, err := edit(ctx, f, change)
 	if err != nil {
 		return nil, err
 	}
@@ -26,11 +31,11 @@ func Unbatched(ctx context.Context, g *process.Group, bin, name, upstream, liste
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
-	return start(ctx, g, bin, name, listen, admin, append([]string{"proxy", "--config", file}, args...))
+	return start(ctx, g, bin, name, f.Listen, f.Admin, append([]string{"proxy", "--config", file}, args...))
 }
 
-// unbatched is the bootstrap of f, as JSON, with the batch filter disabled.
-func unbatched(ctx context.Context, f bootstrap.Flags) ([]byte, error) {
+// edit is the bootstrap of f, as JSON, changed.
+func edit(ctx context.Context, f bootstrap.Flags, change func(tree any) error) ([]byte, error) {
 	message, err := f.Bootstrap(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
@@ -43,10 +48,18 @@ func unbatched(ctx context.Context, f bootstrap.Flags) ([]byte, error) {
 	if err := json.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
-	if disable(tree) != 1 {
-		return nil, errors.New("bootstrap: there is not one batch filter to disable")
+	if err := change(tree); err != nil {
+		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
 	return json.Marshal(tree)
+}
+
+// unbatch disables the batch filter.
+func unbatch(tree any) error {
+	if disable(tree) != 1 {
+		return errors.New("there is not one batch filter to disable")
+	}
+	return nil
 }
 
 // disable disables every batch filter of a tree of JSON and returns how many there were.

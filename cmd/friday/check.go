@@ -53,7 +53,7 @@ func check(file string) error {
 	if err != nil {
 		return &cli.Findings{Err: err}
 	}
-	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{})
+	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{Trial: true})
 	change, err := builder.Build(b.Static)
 	if err != nil {
 		return &cli.Findings{Err: bootstrap.InFile(file, err)}

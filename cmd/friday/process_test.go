@@ -50,9 +50,11 @@ func run(t *testing.T) *process.Group {
 // ended waits until p has ended.
 func ended(t *testing.T, p interface{ Done() <-chan struct{} }) {
 	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case <-p.Done():
-	case <-time.After(patience):
+	case <-timer.C:
 		require.Fail(t, "the process has not ended")
 	}
 }

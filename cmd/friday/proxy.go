@@ -60,7 +60,7 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
 	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of --upstream and --xds")
 	fs.StringVar(&f.config, "c", "", "short for --config `FILE`")
-	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane (default none)")
+	fs.StringVar(&f.stateDir, "state-dir", "", "`DIR`ECTORY to keep the last good configuration in, for a restart without a control plane, and what a cache with persist has (default none)")
 	fs.DurationVar(&f.drainDelay, "drain-delay", 0, "how long everything is served as before after SIGTERM, while /ready fails, so that those who route here hear of it")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long what runs may go on after SIGTERM and the delay")
 	fs.DurationVar(&f.Timeout, "timeout", 0, "longest time from a request's head to the end of its response, with --upstream or --mode redirect; 0: none")
@@ -96,7 +96,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Options: server.Options{
 			Log: l.log, Access: l.access,
 			DrainTimeout: f.drainTimeout,
-			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody)},
+			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody), StateDir: f.stateDir},
 		},
 		Bootstrap:  b,
 		Parser:     parser,

@@ -40,7 +40,7 @@ func TestRedirect(t *testing.T) {
 	bin := build(t)
 	require.NoError(t, os.Chmod(filepath.Dir(bin), 0o755)) // for the user that friday runs as
 	incapable(t, bin)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestRedirect$", "-test.v", "-test.count", "1")
 	cmd.Env = append(os.Environ(), redirectBin+"="+bin)

@@ -44,9 +44,16 @@ func (d *door) declareOutput(fs *flag.FlagSet) {
 	fs.StringVar(&d.output, "o", outputTable, "table or json")
 }
 
-func (d *door) check() error {
+func (d *door) checkOutput() error {
 	if d.output != "" && d.output != outputTable && d.output != outputJSON {
 		return cli.Usagef("-o: %q is neither table nor json", d.output)
+	}
+	return nil
+}
+
+func (d *door) check() error {
+	if err := d.checkOutput(); err != nil {
+		return err
 	}
 	if d.address == "" || strings.ContainsAny(d.address, "/ ") {
 		return cli.Usagef("--control: %q is not HOST:PORT", d.address)

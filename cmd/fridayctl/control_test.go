@@ -25,6 +25,13 @@ func TestControlUsedWrongly(t *testing.T) {
 		"whole number from 0 to 100":              {"shift", "a", "--to", "b=101"},
 		`"b" is named twice`:                      {"shift", "a", "--to", "b=1,b=2"},
 		`--max-errors: "2": must be 0% to 100%`:   {"shift", "a", "--to", "b=1", "--max-errors", "2"},
+		"what: list, backup FILE or restore FILE": {"jobs"},
+		`unknown: ["list" "x"]`:                   {"jobs", "list", "x"},
+		`-o: "xml"`:                               {"jobs", "list", "-o", "xml"},
+		"--limit 0: must be at least 1":           {"jobs", "list", "--limit", "0"},
+		"--store /none: no such file":             {"jobs", "list", "--store", "/none"},
+		"restore /none: no such file":             {"jobs", "restore", "/none"},
+		"what: verify":                            {"audit", "sign"},
 		"--over 1s, --steps 0, --max-p99 0s: mus": {"shift", "a", "--to", "b=1", "--over", "1s", "--steps", "0"},
 	} {
 		code, _, errs := fridayctl(t, args...)

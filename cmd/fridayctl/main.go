@@ -1,6 +1,6 @@
 // Command fridayctl is a person's tool for Friday: it shows and orders what
-// fridayd serves, and measures a model server with and without a sidecar in front
-// of it.
+// fridayd serves, looks after a sidecar's jobs, and measures a model server with and
+// without a sidecar in front of it.
 package main
 
 import (
@@ -19,6 +19,7 @@ func commands(out io.Writer) []cli.Command {
 	manifests := func() *manifestFlags { return &manifestFlags{in: os.Stdin, out: out, notes: os.Stderr} }
 	return []cli.Command{
 		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
-		clustersCommand(out), dumpCommand(out), injectCommand(manifests()), uninjectCommand(manifests()), benchCommand(out),
+		clustersCommand(out), dumpCommand(out), modelsCommand(out), jobsCommand(out), auditCommand(out),
+		injectCommand(manifests()), uninjectCommand(manifests()), benchCommand(out),
 	}
 }

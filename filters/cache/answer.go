@@ -53,13 +53,9 @@ func cut(ctx context.Context, err error) *proxy.Error {
 	return &proxy.Error{Status: 502, Flag: proxy.FlagUpstreamReset, Message: "upstream connection closed before the answer's end", Err: err}
 }
 
-// clip lets go of memory that a slice has and does not use.
-func clip(b []byte) []byte {
-	if cap(b)-len(b) > 64 {
-		return bytes.Clone(b)
-	}
-	return b
-}
+// clip is a copy of b in memory of its own, whose capacity is what that takes: the
+// allocator's sizes are up to an eighth apart.
+func clip(b []byte) []byte { return bytes.Clone(b) }
 
 // says is what an answer's head says of who may have it, and for how long.
 type says struct {
@@ -94,6 +90,11 @@ func (f *filter) says(h *fasthttp.ResponseHeader) says {
 	good := h.StatusCode() == fasthttp.StatusOK
 	s.alone = s.alone || good && (s.control.noStore || s.control.private)
 	return s
+}
+
+func eventStream(h *fasthttp.ResponseHeader) bool {
+	media, _, _ := bytes.Cut(h.ContentType(), []byte{';'})
+	return bytes.EqualFold(bytes.TrimSpace(media), []byte("text/event-stream"))
 }
 
 // fresh is how long such an answer may be given again, at most so long.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/filters/cache/shared"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
@@ -59,7 +61,8 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
-	kept, err := env.Keep(fmt.Sprintf("%s %d", Name, c.MaxBytes), func() (io.Closer, error) { return newState(env, c.MaxBytes) })
+	name := fmt.Sprintf("%s %d", Name, c.MaxBytes)
+	kept, err := env.Keep(name, func() (io.Closer, error) { return newState(env, c.MaxBytes) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}
@@ -67,13 +70,33 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
-	return &filter{config: c, state: s, names: newHeaderSet(c.TenantHeaders)}, nil
+	switch {
+	case c.Persist && env.StateDir != "":
+		s.persist(env.StateDir)
+	case c.Persist && !env.Trial:
+		env.Log.Warn("persist: nothing is kept across restarts without --state-dir")
+	}
+	f := &filter{config: c, state: s, names: newHeaderSet(c.TenantHeaders)}
+	if c.Shared != nil && !env.Trial {
+		kept, err := env.Keep(Name+" shared "+c.Shared.String(), func() (io.Closer, error) {
+			return shared.Open(*c.Shared, shared.Env{Log: s.log, Metrics: s.metrics}), nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: shared: %w", Name, err)
+		}
+		if f.tier, ok = kept.(*shared.Store); !ok {
+			return nil, fmt.Errorf("%s: kept store of type %T", Name, kept)
+		}
+		f.tier.Tell(name, func(model string, before time.Time) { s.purge(model, before) })
+	}
+	return f, nil
 }
 
 // filter is one route's cache. It is immutable; what changes is in the state.
 type filter struct {
 	config *Config
 	state  *state
+	tier   *shared.Store // nil: none
 	names  headerSet
 }
 
@@ -148,7 +171,7 @@ func (f *filter) look(req *proxy.Request, next proxy.Handler) *lookup {
 // ask is what the request's head says of how it wants to be answered.
 func (l *lookup) ask(model string) *ask {
 	return &ask{
-		config: l.filter.config, model: model, maxAge: l.control.maxAge, anew: l.control.noCache,
+		config: l.filter.config, cluster: l.req.Cluster, model: model, tier: l.filter.tier, maxAge: l.control.maxAge, anew: l.control.noCache,
 		known: l.control.onlyIfCached,
 	}
 }

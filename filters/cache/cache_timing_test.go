@@ -14,31 +14,50 @@ import (
 )
 
 // embedding is an answer of so many numbers.
-func embedding(n int) string {
-	return `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[` + strings.Repeat("-0.0123456789,", n-1) +
-		`0.0123456789]}],"model":"e","usage":{"prompt_tokens":3,"total_tokens":3}}`
+func embedding(n int) string { return embeddings(1, n) }
+
+// embeddings is one for several texts.
+func embeddings(texts, n int) string {
+	var b strings.Builder
+	for i := range texts {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"object":"embedding","index":%d,"embedding":[%s0.0123456789]}`, i, strings.Repeat("-0.0123456789,", n-1))
+	}
+	return `{"object":"list","data":[` + b.String() + `],"model":"e","usage":{"prompt_tokens":30,"total_tokens":30}}`
 }
 
+// BenchmarkHit has a request of one text and one of ten answered, from the cache and past
+// it.
 func BenchmarkHit(b *testing.B) {
-	for _, what := range []string{"", "disabled: true"} {
-		b.Run(map[string]string{"": "hit", "disabled: true": "pass"}[what], func(b *testing.B) {
-			text := []byte(embedding(384))
-			d := over(b, what, func(context.Context, *proxy.Request) (*proxy.Response, error) {
-				r := proxy.NewResponse()
-				r.Header.SetContentType("application/json")
-				r.Body = proxy.NewBytesBody(text)
-				return r, nil
-			})
-			req := filtertest.Request(embedPath, `{"model":"e","input":"the quick brown fox jumps over the lazy dog"}`, "Authorization", "Bearer a", "User-Agent", "bench")
-			b.ReportAllocs()
-			for b.Loop() {
-				req.Call = nil
-				resp, err := d.Handle(b.Context(), req)
-				if err != nil || resp.Close() != nil {
-					b.Fatal(err)
+	for _, n := range []int{1, 10} {
+		for name, config := range map[string]string{"hit": "", "pass": "disabled: true"} {
+			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+				input := strings.Repeat(`"the quick brown fox jumps over the lazy dog %d",`, n)
+				numbers := make([]any, n)
+				for i := range numbers {
+					numbers[i] = i
 				}
-			}
-		})
+				input = fmt.Sprintf(strings.TrimSuffix(input, ","), numbers...)
+				text := []byte(embeddings(n, 384))
+				d := over(b, config, func(context.Context, *proxy.Request) (*proxy.Response, error) {
+					r := proxy.NewResponse()
+					r.Header.SetContentType("application/json")
+					r.Body = proxy.NewBytesBody(text)
+					return r, nil
+				})
+				req := filtertest.Request(embedPath, `{"model":"e","input":[`+input+`]}`, "Authorization", "Bearer a", "User-Agent", "bench")
+				b.ReportAllocs()
+				for b.Loop() {
+					req.Call = nil
+					resp, err := d.Handle(b.Context(), req)
+					if err != nil || resp.Close() != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 

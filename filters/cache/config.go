@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fridaymesh/friday/filters/cache/shared"
 	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
@@ -18,6 +19,7 @@ const (
 	minMaxBytes     = 64 << 10
 	maxMaxBytes     = math.MaxInt64
 	defaultTTL      = time.Hour
+	maxReplayGap    = 10 * time.Second
 )
 
 // The protocols as a configuration names them.
@@ -35,7 +37,12 @@ type Config struct {
 	// TTL is how long an answer is given again, and StaleIfError how long after that
 	// where the server fails; 0: not.
 	TTL, StaleIfError time.Duration
-	Determinism       cachev1.Cache_Determinism
+	// StaleWhileRevalidate is how long after TTL an answer is given while it is asked for
+	// anew; 0: not.
+	StaleWhileRevalidate time.Duration
+	// ReplayGap is between the events of a stream that is given again.
+	ReplayGap   time.Duration
+	Determinism cachev1.Cache_Determinism
 	// TenantHeaders are names in lower case, sorted.
 	TenantHeaders []string
 	Usage         cachev1.Cache_Usage
@@ -44,6 +51,10 @@ type Config struct {
 	// Protocols are the names that filters/inference uses, and those of this package,
 	// sorted.
 	Protocols []string
+	// Shared is the second tier; nil: none.
+	Shared *shared.Options
+	// Persist keeps it all across restarts.
+	Persist bool
 }
 
 // parse is the factory's Parse on the message itself.
@@ -51,12 +62,9 @@ func parse(m *cachev1.Cache) (*Config, error) {
 	if err := settings.RefuseUnknown(m.ProtoReflect()); err != nil {
 		return nil, err
 	}
-	if m.GetShared() != nil {
-		return nil, fmt.Errorf("shared: {address: %q}: a shared store is not supported yet: leave the field out, and each sidecar keeps its own",
-			m.GetShared().GetAddress())
-	}
 	c := &Config{
 		MaxBytes: defaultMaxBytes, Disabled: m.GetDisabled(), Determinism: m.GetDeterminism(), Usage: m.GetUsage(),
+		Persist:  m.GetPersist(),
 		Coalesce: m.GetCoalesce() == nil || m.GetCoalesce().GetValue(),
 	}
 	if v := m.GetMaxBytes(); v != nil {
@@ -74,6 +82,18 @@ func parse(m *cachev1.Cache) (*Config, error) {
 	}
 	if c.StaleIfError, err = settings.Duration("stale_if_error", m.GetStaleIfError(), 0); err != nil {
 		return nil, err
+	}
+	if c.StaleWhileRevalidate, err = settings.Duration("stale_while_revalidate", m.GetStaleWhileRevalidate(), 0); err != nil {
+		return nil, err
+	}
+	if c.ReplayGap, err = settings.Duration("replay_gap", m.GetReplayGap(), 0); err != nil {
+		return nil, err
+	}
+	if c.ReplayGap > maxReplayGap {
+		return nil, fmt.Errorf("replay_gap: %v: must be at most %v", c.ReplayGap, maxReplayGap)
+	}
+	if c.Shared, err = parseShared(m.GetShared()); err != nil {
+		return nil, fmt.Errorf("shared: %w", err)
 	}
 	if _, ok := cachev1.Cache_Determinism_name[int32(c.Determinism)]; !ok {
 		return nil, fmt.Errorf("determinism: %d: not a value of Determinism", c.Determinism)

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/filters/cache/shared"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -24,13 +25,19 @@ import (
 // and the call is cancelled.
 type flight struct {
 	// Set once.
-	state      *state
-	keys       []key
-	model      string
-	generation uint64
-	ctx        context.Context //nolint:containedctx // the call's own, ended by those who wait together
-	cancel     context.CancelCauseFunc
-	done       chan struct{} // closed when out is there
+	state *state
+	keys  []key
+	// cluster and model are whom it asks.
+	cluster, model string
+	generation     uint64
+	// tier, where not nil, gets what is computed, under the stamp, to be found for late
+	// longer than it is fresh.
+	tier   *shared.Store
+	stamp  shared.Stamp
+	late   time.Duration
+	ctx    context.Context //nolint:containedctx // the call's own, ended by those who wait together
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when out is there
 
 	// Guarded by state.mu.
 	users int
@@ -61,8 +68,11 @@ type outcome struct {
 func (o *outcome) failed() bool { return o.err != nil || o.head != nil && o.head.StatusCode() >= 500 }
 
 // newFlight has one user. REQUIRES: s.mu is held.
-func newFlight(s *state, model string) *flight {
-	f := &flight{state: s, model: model, generation: s.generation(model), done: make(chan struct{}), users: 1}
+func newFlight(s *state, a *ask) *flight {
+	f := &flight{
+		state: s, cluster: a.cluster, model: a.model, generation: s.generation(a.model), tier: a.tier, stamp: a.stamp,
+		late: max(a.config.StaleIfError, a.config.StaleWhileRevalidate), done: make(chan struct{}), users: 1,
+	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	return f
 }
@@ -102,16 +112,23 @@ func (f *flight) close() {
 
 // keep stores what was computed, unless the model was purged in between.
 func (f *flight) keep(entries []*entry) {
+	if f.keepHere(entries) {
+		f.write(entries)
+	}
+}
+
+func (f *flight) keepHere(entries []*entry) bool {
 	f.state.mu.Lock()
 	defer f.state.mu.Unlock()
 	if f.state.generation(f.model) != f.generation {
-		return
+		return false
 	}
 	for i, e := range entries {
 		if e.fresh > 0 {
 			f.state.store.set(f.keys[i], e)
 		}
 	}
+	return true
 }
 
 // land ends the flight, but for a tape that still runs.

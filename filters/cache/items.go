@@ -15,8 +15,14 @@ import (
 func (l *lookup) serveItems(ctx context.Context, call *inference.Call) (*proxy.Response, error) {
 	keys := itemKeys(&l.base, call)
 	a := l.ask(call.Model)
-	c := l.filter.state.claim(keys, a)
+	c := l.filter.state.claim(ctx, keys, a)
 	defer func() { c.leave(context.Cause(ctx)) }()
+	if len(c.renew) > 0 {
+		if f, mine := l.filter.state.renewal(keys, c.renew, a); f != nil {
+			l.sendItems(f, call.Select(mine))
+			f.release() //nolint:contextcheck // nobody waits for it
+		}
+	}
 	if c.lead != nil {
 		body := bytes.Clone(call.Body)
 		if len(c.mine) < call.Items {
@@ -33,19 +39,10 @@ func (l *lookup) serveItems(ctx context.Context, call *inference.Call) (*proxy.R
 			return nil, proxy.AsError(ctx, context.Cause(ctx))
 		}
 	}
-	if a.known && missing(c) {
+	if a.known && c.missing > 0 {
 		return nil, l.unknown()
 	}
 	return l.assemble(ctx, call, keys, c)
-}
-
-func missing(c *claim) bool {
-	for _, e := range c.found {
-		if e == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // sendItems sends the call for a flight's items.
@@ -97,10 +94,12 @@ func (l *lookup) cutItems(f *flight, rest *inference.Call, out *outcome, says *s
 	config := l.filter.config
 	kept, size := f.state.intern(keptHead(out.head, true))
 	entries := make([]*entry, len(answers))
+	version := versionOf(out.body, false)
+	f.state.learn(subject{f.cluster, f.model}, version)
 	now := time.Now()
 	for i, answer := range answers {
 		entries[i] = &entry{
-			head: kept, headBytes: size, body: clip(answer), cluster: l.req.Cluster, model: f.model,
+			head: kept, headBytes: size, body: clip(answer), model: f.model, version: version,
 			stored: now, age: says.age, fresh: says.fresh(config.TTL), took: took / time.Duration(len(answers)),
 		}
 		size = 0 // it counts once
@@ -112,6 +111,9 @@ func (l *lookup) cutItems(f *flight, rest *inference.Call, out *outcome, says *s
 func (l *lookup) assemble(ctx context.Context, call *inference.Call, keys []key, c *claim) (*proxy.Response, error) {
 	l.countItems(c)
 	parts, what := c.found, hit
+	if len(c.renew) > 0 {
+		what = stale
+	}
 	if c.lead != nil || len(c.joined) > 0 {
 		parts = make([]*entry, len(keys))
 	}
@@ -157,7 +159,7 @@ func (l *lookup) assemble(ctx context.Context, call *inference.Call, keys []key,
 			return l.pass(ctx, miss)
 		}
 	}
-	return l.join(ctx, call, parts, what)
+	return l.join(ctx, call, keys, parts, what)
 }
 
 // sameAs says whether a flight that is the only one joined is for just what is asked.
@@ -187,15 +189,11 @@ func aboutItems(out *outcome) bool {
 }
 
 // join makes the answer of its parts.
-func (l *lookup) join(ctx context.Context, call *inference.Call, parts []*entry, what result) (*proxy.Response, error) {
+func (l *lookup) join(ctx context.Context, call *inference.Call, keys []key, parts []*entry, what result) (*proxy.Response, error) {
 	body := parts[0].body
 	if len(parts) > 1 || call.Protocol == openInference {
-		bodies := make([][]byte, len(parts))
-		for i, p := range parts {
-			bodies[i] = p.body
-		}
 		var err error
-		if body, err = inference.JoinItems(call, bodies); err != nil {
+		if body, err = l.joinParts(call, keys, parts); err != nil {
 			return l.pass(ctx, miss)
 		}
 	}
@@ -214,6 +212,23 @@ func (l *lookup) join(ctx context.Context, call *inference.Call, parts []*entry,
 	}
 	setBody(resp, body)
 	return l.done(resp, what), nil
+}
+
+// joinParts joins answers. Reading them is most of its cost, so that what is kept is kept
+// as it was read from the first time on.
+func (l *lookup) joinParts(call *inference.Call, keys []key, parts []*entry) ([]byte, error) {
+	read := make([]*inference.Part, len(parts))
+	for i, e := range parts {
+		if read[i] = e.part; read[i] != nil {
+			continue
+		}
+		var err error
+		if read[i], err = inference.ReadPart(call, e.body); err != nil {
+			return nil, err
+		}
+		l.filter.state.store.read(keys[i], e, read[i])
+	}
+	return inference.JoinParts(call, read)
 }
 
 const openInference = "open_inference"

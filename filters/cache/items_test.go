@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -318,4 +320,44 @@ func TestBound(t *testing.T) {
 		require.LessOrEqual(t, d.house.Metric(t, "friday_cache_bytes"), 65536*1.1)
 	}
 	require.Positive(t, d.house.Metric(t, "friday_cache_evictions_total"))
+}
+
+// The memory that is held stays within max_bytes and a tenth, whatever the sizes, with many
+// at once; and what is read for joining counts.
+func TestMemory(t *testing.T) {
+	const most, callers = 4 << 20, 16
+	for _, n := range []int{16, 384} {
+		text := embedding(n)
+		d := over(t, fmt.Sprintf("max_bytes {value: %d}", most), func(context.Context, *proxy.Request) (*proxy.Response, error) {
+			return answer(200, text), nil
+		})
+		d.ask(t, embedPath, texts("warm"))
+		before := heap()
+		var wg sync.WaitGroup
+		for c := range callers {
+			wg.Go(func() {
+				for i := range most * 5 / 4 / (len(text) + 400) / callers {
+					call(t.Context(), d, filtertest.Request(embedPath, texts(fmt.Sprint(c, " ", i))))
+					// Twice what came before, so that it is joined.
+					call(t.Context(), d, filtertest.Request(embedPath, texts(fmt.Sprint(c, " ", i), fmt.Sprint(c, " ", i-1))))
+				}
+			})
+		}
+		wg.Wait()
+		held := heap() - before
+		t.Logf("answers of %d bytes: %.1f MiB held, %.1f counted, of %d", len(text), float64(held)/(1<<20), d.house.Metric(t, "friday_cache_bytes")/(1<<20), most>>20)
+		require.LessOrEqual(t, d.house.Metric(t, "friday_cache_bytes"), most*1.1)
+		require.Greater(t, d.house.Metric(t, "friday_cache_bytes"), most*0.8, "it is full, or nearly")
+		require.LessOrEqual(t, float64(held), most*1.1)
+		runtime.KeepAlive(d)
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what a finalizer or a pool held
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

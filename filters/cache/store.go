@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -16,11 +17,16 @@ type entry struct {
 	// head is shared, with the other items of the same call at least.
 	head *fasthttp.ResponseHeader
 	body []byte
+	// part is the body as it was read for joining; nil where it was not.
+	part *inference.Part
 	// headBytes is what the head counts for.
 	headBytes int
 
-	cluster, model string
-	stored         time.Time
+	model string
+	// version is what the server has told of which version of the model it was; may be
+	// empty.
+	version string
+	stored  time.Time
 	// age is how old it was then, fresh how long it may be given again.
 	age, fresh time.Duration
 	// took is what the server's computing it took, or its share of that.
@@ -32,7 +38,11 @@ type entry struct {
 const overhead = 400
 
 func (e *entry) weight() uint32 {
-	return uint32(min(len(e.body)+e.headBytes+len(e.model)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
+	part := 0
+	if e.part != nil {
+		part = e.part.Size()
+	}
+	return uint32(min(part+cap(e.body)+e.headBytes+len(e.model)+len(e.version)+overhead, math.MaxUint32)) // #nosec G115 -- bounded
 }
 
 // store keeps entries within a number of bytes. What is asked for often stays
@@ -79,12 +89,25 @@ func (s *store) set(k key, e *entry) {
 	s.entries.Set(k, e)
 }
 
-// purge drops the entries of a model, of all models where it is empty, and says how
-// many there were.
-func (s *store) purge(model string) int {
+// read keeps an entry's part with it, if the entry is there still.
+func (s *store) read(k key, e *entry, part *inference.Part) {
+	s.entries.ComputeIfPresent(k, func(there *entry) (*entry, otter.ComputeOp) {
+		if there != e {
+			return there, otter.CancelOp
+		}
+		with := *e
+		with.part = part
+		s.bytes.Add(float64(with.weight()))
+		return &with, otter.WriteOp
+	})
+}
+
+// purge drops the entries of a model, of all models where it is empty, that were stored
+// before a time, the zero time for whenever, and says how many there were.
+func (s *store) purge(model string, before time.Time) int {
 	n := 0
 	for k, e := range s.entries.All() {
-		if model != "" && e.model != model {
+		if model != "" && e.model != model || !before.IsZero() && !e.stored.Before(before) {
 			continue
 		}
 		if _, ok := s.entries.Invalidate(k); ok {

@@ -16,10 +16,17 @@ func (l *lookup) serveWhole(ctx context.Context, a *asked, body []byte) (*proxy.
 	keys := []key{wholeKey(&l.base, a)}
 	ask := l.ask(a.model)
 	for {
-		c := l.filter.state.claim(keys, ask)
+		c := l.filter.state.claim(ctx, keys, ask)
 		if e := c.found[0]; e != nil {
 			l.countItems(c)
-			return l.kept(e, hit), nil
+			if len(c.renew) == 0 {
+				return l.kept(ctx, e, hit), nil
+			}
+			if f, _ := l.filter.state.renewal(keys, c.renew, ask); f != nil {
+				l.sendWhole(f, bytes.Clone(body))
+				f.release() //nolint:contextcheck // nobody waits for it
+			}
+			return l.kept(ctx, e, stale), nil
 		}
 		if ask.known {
 			return nil, l.unknown()
@@ -42,7 +49,7 @@ func (l *lookup) serveWhole(ctx context.Context, a *asked, body []byte) (*proxy.
 		}
 		if out.failed() && c.stale != nil && c.stale[0] != nil {
 			c.leave(nil)
-			return l.kept(c.stale[0], stale), nil
+			return l.kept(ctx, c.stale[0], stale), nil
 		}
 		var reel *reel
 		if out.tape != nil {
@@ -67,11 +74,14 @@ func (l *lookup) serveWhole(ctx context.Context, a *asked, body []byte) (*proxy.
 }
 
 // kept answers with what is kept.
-func (l *lookup) kept(e *entry, what result) *proxy.Response {
+func (l *lookup) kept(ctx context.Context, e *entry, what result) *proxy.Response {
 	resp := proxy.NewResponse()
 	e.head.CopyTo(&resp.Header)
 	setAge(&resp.Header, e.ageAt(time.Now()))
 	setBody(resp, e.body)
+	if gap := l.filter.config.ReplayGap; gap > 0 && eventStream(&resp.Header) {
+		resp.Body = newPaced(ctx, e.body, gap)
+	}
 	return l.done(resp, what)
 }
 
@@ -94,8 +104,10 @@ func (l *lookup) sendWhole(f *flight, body []byte) {
 				return
 			}
 			kept, size := f.state.intern(keptHead(out.head, false))
+			version := versionOf(body, says.events)
+			f.state.learn(subject{f.cluster, f.model}, version)
 			f.keep([]*entry{{
-				head: kept, headBytes: size, body: clip(body), cluster: l.req.Cluster, model: f.model,
+				head: kept, headBytes: size, body: clip(body), model: f.model, version: version,
 				stored: time.Now(), age: says.age, fresh: fresh, took: took + time.Since(began),
 			}})
 		}

@@ -22,6 +22,12 @@ type House struct {
 	Registry *prometheus.Registry
 	// Endpoints are those of every cluster.
 	Endpoints []*proxy.Endpoint
+	// Rest is what stands behind a filter that sends requests of its own.
+	Rest proxy.Handler
+	// StateDir is lent as it is.
+	StateDir string
+
+	moving sync.RWMutex // Endpoints, once filters are built
 
 	mu   sync.Mutex
 	kept map[string]io.Closer
@@ -36,20 +42,39 @@ func NewHouse(tb testing.TB, endpoints int) *House {
 		ep.Healthy.Store(true)
 		h.Endpoints = append(h.Endpoints, ep)
 	}
-	tb.Cleanup(func() {
-		for _, c := range h.kept {
-			require.NoError(tb, c.Close())
-		}
-	})
+	tb.Cleanup(func() { h.Close(tb) })
 	return h
+}
+
+// Close ends what is kept; the test's end does it as well.
+func (h *House) Close(tb testing.TB) {
+	tb.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		require.NoError(tb, c.Close())
+	}
+	clear(h.kept)
+}
+
+// Purge has what is kept drop what it has of a model.
+func (h *House) Purge(model string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.kept {
+		if p, ok := c.(interface{ Purge(model string) int }); ok {
+			p.Purge(model)
+		}
+	}
 }
 
 // Env is the house's.
 func (h *House) Env() proxy.Env {
 	return proxy.Env{
-		Log:     zap.NewNop(),
-		Metrics: h.Registry,
-		Picker:  func(string) (proxy.Picker, bool) { return picker{h}, true },
+		StateDir: h.StateDir,
+		Log:      zap.NewNop(),
+		Metrics:  h.Registry,
+		Picker:   func(string) (proxy.Picker, bool) { return picker{h}, true },
 		Keep: func(name string, build func() (io.Closer, error)) (io.Closer, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -62,6 +87,8 @@ func (h *House) Env() proxy.Env {
 			}
 			return c, err
 		},
+		Origin: "test",
+		Rest:   func() proxy.Handler { return h.Rest },
 	}
 }
 
@@ -71,7 +98,7 @@ var _ proxy.Picker = picker{}
 
 // Pick picks the first.
 func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
-	for _, ep := range p.house.Endpoints {
+	for _, ep := range p.Endpoints() {
 		if ep.Healthy.Load() {
 			return ep, nil
 		}
@@ -79,7 +106,55 @@ func (p picker) Pick(context.Context, *proxy.Request) (*proxy.Endpoint, error) {
 	return nil, &proxy.Error{Status: 503, Flag: proxy.FlagNoHealthyUpstream, Message: "no healthy upstream", Unsent: true}
 }
 
-func (p picker) Endpoints() []*proxy.Endpoint { return p.house.Endpoints }
+func (p picker) Endpoints() []*proxy.Endpoint {
+	p.house.moving.RLock()
+	defer p.house.moving.RUnlock()
+	return p.house.Endpoints
+}
+
+// SetEndpoints has every cluster have other endpoints.
+func (h *House) SetEndpoints(endpoints []*proxy.Endpoint) {
+	h.moving.Lock()
+	defer h.moving.Unlock()
+	h.Endpoints = endpoints
+}
+
+// Push puts a snapshot in force as the real house does: build makes its filters, what it
+// keeps is told, and what was kept and is asked for no more is closed.
+func (h *House) Push(tb testing.TB, build func(env proxy.Env)) {
+	tb.Helper()
+	h.mu.Lock()
+	old := h.kept
+	h.kept = make(map[string]io.Closer)
+	now := h.kept
+	h.mu.Unlock()
+	env := h.Env()
+	env.Keep = func(name string, build func() (io.Closer, error)) (io.Closer, error) {
+		if c, ok := now[name]; ok {
+			return c, nil
+		}
+		c, ok := old[name]
+		if !ok {
+			var err error
+			if c, err = build(); err != nil {
+				return nil, err
+			}
+		}
+		now[name] = c
+		return c, nil
+	}
+	build(env)
+	for _, c := range now {
+		if k, ok := c.(interface{ InForce() }); ok {
+			k.InForce()
+		}
+	}
+	for name, c := range old {
+		if now[name] == nil {
+			require.NoError(tb, c.Close())
+		}
+	}
+}
 
 // Metric is the sum of all samples of a family whose labels include those given
 // as name, value, name, value; of a histogram, the number of its observations.

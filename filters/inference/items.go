@@ -53,15 +53,42 @@ func SplitItems(c *Call, answer []byte) ([][]byte, error) {
 	return answers, err
 }
 
-// JoinItems makes one answer, to c, of the answers to its items, as Join does.
-func JoinItems(c *Call, answers [][]byte) ([]byte, error) {
-	if len(answers) != c.Items {
-		return nil, fmt.Errorf("%w: %d answers to %d items", ErrMismatch, len(answers), c.Items)
+// Part is the answer to one item, read so far that it can be joined with others. It is
+// immutable, and refers to the answer's bytes.
+type Part struct{ message *wire.Message }
+
+// ReadPart reads the answer to an item of c. It is good for every call with c's protocol,
+// operation and Key.
+func ReadPart(c *Call, answer []byte) (*Part, error) {
+	m, err := c.answer(1, answer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
 	}
-	one := &Call{Items: 1}
-	parts := make([]*Call, len(answers))
-	for i := range parts {
-		parts[i] = one
+	m.Counts, m.Weights = nil, nil // for cutting
+	return &Part{m}, nil
+}
+
+// Size is about how many bytes it takes beside the answer.
+func (p *Part) Size() int {
+	const message, list, hole, span = 256, 192, 40, 16
+	n := message + len(p.message.Holes)*hole + len(p.message.Usage)*8 + len(p.message.Key)
+	for i := range p.message.Lists {
+		l := &p.message.Lists[i]
+		n += list + (len(l.Items)+len(l.Index))*span + (len(l.Rank)+len(l.Score))*8
 	}
-	return Join(c, parts, answers)
+	return n
+}
+
+// JoinParts makes one answer, to c, of the answers to its items, as Join does.
+func JoinParts(c *Call, parts []*Part) ([]byte, error) {
+	if len(parts) != c.Items || len(parts) == 0 {
+		return nil, fmt.Errorf("%w: %d answers to %d items", ErrMismatch, len(parts), c.Items)
+	}
+	j := c.joiner(len(parts))
+	for _, part := range parts {
+		if err := j.add(part.message, 1); err != nil {
+			return nil, err
+		}
+	}
+	return j.render(), nil
 }

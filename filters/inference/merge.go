@@ -127,7 +127,7 @@ func Join(c *Call, parts []*Call, answers [][]byte) ([]byte, error) {
 	if len(parts) == 0 || len(parts) != len(answers) {
 		return nil, fmt.Errorf("%w: %d answers to %d parts", ErrMismatch, len(answers), len(parts))
 	}
-	fill := wire.Fill{Pieces: make([]wire.Piece, len(parts)), ID: c.message.ID, Single: c.message.Single}
+	j := c.joiner(len(parts))
 	items := 0
 	for i, part := range parts {
 		message, err := c.answer(part.Items, answers[i])
@@ -135,20 +135,42 @@ func Join(c *Call, parts []*Call, answers [][]byte) ([]byte, error) {
 			return nil, fmt.Errorf("%w: part %d: %w", ErrMismatch, i, err)
 		}
 		items += part.Items
-		fill.Pieces[i] = wire.Piece{Message: message, To: part.Items}
-		first := fill.Pieces[0].Message
-		if message.Key != first.Key {
-			return nil, fmt.Errorf("%w: part %d is of another form than part 0", ErrMismatch, i)
-		}
-		if i == 0 {
-			fill.Usage = make([]int64, len(first.Usage))
-		}
-		for n, count := range message.Usage {
-			fill.Usage[n] += count
+		if err := j.add(message, part.Items); err != nil {
+			return nil, err
 		}
 	}
 	if items != c.Items {
 		return nil, fmt.Errorf("%w: the parts hold %d of %d items", ErrMismatch, items, c.Items)
 	}
-	return fill.Pieces[0].Message.Render(fill), nil
+	return j.render(), nil
 }
+
+// joiner joins answers that have been read.
+type joiner struct {
+	call *Call
+	fill wire.Fill
+}
+
+func (c *Call) joiner(parts int) *joiner {
+	return &joiner{c, wire.Fill{Pieces: make([]wire.Piece, 0, parts), ID: c.message.ID, Single: c.message.Single}}
+}
+
+func (j *joiner) add(m *wire.Message, items int) error {
+	n := len(j.fill.Pieces)
+	if m.Each != j.call.message.Each {
+		return fmt.Errorf("%w: part %d has %d results for each item, %d were asked for", ErrMismatch, n, m.Each, j.call.message.Each)
+	}
+	j.fill.Pieces = append(j.fill.Pieces, wire.Piece{Message: m, To: items})
+	if m.Key != j.fill.Pieces[0].Message.Key {
+		return fmt.Errorf("%w: part %d is of another form than part 0", ErrMismatch, n)
+	}
+	if n == 0 {
+		j.fill.Usage = make([]int64, len(m.Usage))
+	}
+	for i, count := range m.Usage {
+		j.fill.Usage[i] += count
+	}
+	return nil
+}
+
+func (j *joiner) render() []byte { return j.fill.Pieces[0].Message.Render(j.fill) }

@@ -5,6 +5,8 @@ import (
 	"github.com/fridaymesh/friday/filters"
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
+	"github.com/fridaymesh/friday/filters/jobs"
+	"github.com/fridaymesh/friday/filters/models"
 	"github.com/fridaymesh/friday/filters/stream"
 )
 
@@ -13,6 +15,8 @@ func Registry() *filters.Registry {
 	return filters.NewRegistry(
 		batch.Factory{},
 		cache.Factory{},
+		jobs.Factory{},
+		models.Factory{},
 		stream.Factory{},
 	)
 }

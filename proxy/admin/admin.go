@@ -27,6 +27,7 @@ func New(o Options) http.Handler {
 		{"/live", "200 while the process answers", get, live},
 		{"/logging", "the log level; POST ?level=debug|info|warn|error sets it", getOrPost, d.logging},
 		{"/metrics", "metrics in Prometheus' format", get, metrics.ServeHTTP},
+		{"/models", "the models that are looked after: state, error, in flight, held; as JSON", get, d.models},
 		{"/quitquitquit", "end the process after a drain", post, d.quit},
 		{"/ready", "200 while requests are taken, else 503 and why", get, d.ready},
 		{"/server_info", "version, state, uptime, node and options as JSON", get, d.serverInfo},

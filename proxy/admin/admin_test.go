@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/admin"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -82,7 +83,8 @@ func start(t *testing.T, public bool) (*process, string) {
 				p.note("drain")
 			}
 		},
-		Quit: func() { p.note("quit") },
+		Quit:   func() { p.note("quit") },
+		Models: func() []proxy.ModelStatus { return nil },
 		Purge: func(model string) int {
 			p.note("purge " + model)
 			return 7
@@ -389,12 +391,16 @@ func TestPage(t *testing.T) {
 	p, url := start(t, false)
 	p.metrics.BatchSize.WithLabelValues("llm", "a<b").Observe(4)
 	p.metrics.BatchSize.WithLabelValues("llm", "a<b").Observe(5)
+	p.metrics.JobsOldest.WithLabelValues().Set(90)
+	p.metrics.JobsOpen.WithLabelValues("in_progress").Set(3)
+	p.metrics.JobLines.WithLabelValues("completed").Add(1234)
+	p.metrics.JobLineFailures.WithLabelValues("b<c").Add(5)
 	resp, body := call(t, "GET", url+"/")
 	require.Equal(t, 200, resp.StatusCode)
 	require.Equal(t, "text/html; charset=UTF-8", resp.Header.Get("Content-Type"))
 	for _, want := range []string{
 		`<span class="good">LIVE</span>`, "v1.2.3", "n1", "10.0.0.1:8000", `<td class="n">40</td>`, "unhealthy",
-		"&lt;script&gt;alert(1)&lt;/script&gt;", "no endpoints", "a&lt;b", "4.50", `<a href="/config_dump">`, "prefers-color-scheme: dark",
+		"&lt;script&gt;alert(1)&lt;/script&gt;", "no endpoints", "a&lt;b", "4.50", "1m30s old", "<td>in_progress</td>", `<td class="n">1234</td>`, "b&lt;c", `<a href="/config_dump">`, "prefers-color-scheme: dark",
 	} {
 		require.Contains(t, body, want)
 	}

@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 // Options is where what the door shows comes from, and what it may set off. The
@@ -28,6 +30,8 @@ type Options struct {
 	// Purge drops what is cached of a model, of all where it is empty, and says how
 	// many answers that were.
 	Purge func(model string) int
+	// Models are what is known of the models that are looked after.
+	Models func() []proxy.ModelStatus
 	// Quit begins the end of the process, as SIGTERM does. It does not wait for it.
 	Quit func()
 

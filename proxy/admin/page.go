@@ -37,6 +37,7 @@ type pageData struct {
 	Uptime   string
 	Clusters []ClusterStatus
 	Batches  []batchMean
+	Jobs     *jobFigures
 	Entries  []entry
 }
 
@@ -54,6 +55,7 @@ func (d *door) page(w http.ResponseWriter, _ *http.Request) {
 		Uptime:   d.uptime(),
 		Clusters: d.o.Clusters(),
 		Batches:  d.batchMeans(),
+		Jobs:     d.jobFigures(),
 		Entries:  slices.DeleteFunc(slices.Clone(d.entries), func(e entry) bool { return !slices.Contains(e.methods, http.MethodGet) || e.Path == "/" }),
 	}
 	data.State, data.Reason = d.state()

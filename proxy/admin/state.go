@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 func live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "LIVE\n") }
@@ -60,6 +62,17 @@ type nodeJSON struct {
 	Cluster          string `json:"cluster"`
 	UserAgentName    string `json:"user_agent_name"`
 	UserAgentVersion string `json:"user_agent_version"`
+}
+
+// models shows the models that are looked after.
+func (d *door) models(w http.ResponseWriter, _ *http.Request) {
+	all := d.o.Models()
+	if all == nil {
+		all = []proxy.ModelStatus{}
+	}
+	writeJSON(w, struct {
+		Models []proxy.ModelStatus `json:"models"`
+	}{all})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -1,18 +1,24 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/http2"
+	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
 	"github.com/fridaymesh/friday/proxy/upstream"
@@ -34,12 +40,17 @@ type Builder struct {
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
 	secrets  tlscontext.Store
+
+	inForce atomic.Pointer[map[string]*router.Table[*route]] // by origin
 }
 
-// Defaults are for what a listener does not say.
+// Defaults are what the process says, for all listeners.
 type Defaults struct {
-	// MaxBodyBytes bounds a request's body; 0: 64 MiB.
+	// MaxBodyBytes bounds a request's body where a listener does not say it; 0: 64 MiB.
 	MaxBodyBytes int64
+	// StateDir and Trial are lent to filters: see [proxy.Env].
+	StateDir string
+	Trial    bool
 }
 
 // NewBuilder makes a Builder that holds nothing yet.
@@ -200,8 +211,13 @@ func (c *Change) Commit() {
 	c.b.secrets.Set(c.Snapshot.Resources.Secrets)
 	closeGone(c.b.log, c.b.clusters, c.clusters)
 	c.b.limits.keep(c.clusters)
-	closeGone(c.b.log, c.b.kept, c.kept)
 	c.commitCompiled()
+	for _, k := range c.kept {
+		if told, ok := k.(interface{ InForce() }); ok {
+			told.InForce()
+		}
+	}
+	closeGone(c.b.log, c.b.kept, c.kept)
 	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
 }
 
@@ -233,6 +249,20 @@ func (b *Builder) Purge(model string) int {
 		}
 	}
 	return n
+}
+
+// Models are what is known of models, by whatever is kept, in order.
+func (b *Builder) Models() []proxy.ModelStatus {
+	var all []proxy.ModelStatus
+	for _, k := range b.kept {
+		if m, ok := k.(interface{ Models() []proxy.ModelStatus }); ok {
+			all = append(all, m.Models()...)
+		}
+	}
+	slices.SortFunc(all, func(a, b proxy.ModelStatus) int {
+		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.Model, b.Model), strings.Compare(a.Version, b.Version))
+	})
+	return all
 }
 
 // Close lets go of everything.

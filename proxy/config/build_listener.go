@@ -70,7 +70,7 @@ func (c *Change) chain(l *Listener, chain *FilterChain, id string) (*ActiveChain
 			return nil, fmt.Errorf("route table %q: not found", chain.HTTP.RouteName)
 		}
 	}
-	compiled, err := c.compile(l, chain.HTTP, table)
+	compiled, err := c.compile(l, id, chain.HTTP, table)
 	if err != nil {
 		return nil, err
 	}

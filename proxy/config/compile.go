@@ -21,16 +21,20 @@ type compiler struct {
 	// built has the filters made so far, so that routes of equal configuration
 	// share one.
 	built map[builtKey]proxy.Filter
-	out   *compiled
+	// resumes are the names of the filters that have asked for the rest of their chains.
+	resumes map[string]bool
+	origin  string
+	out     *compiled
 }
 
 type builtKey struct {
-	name   string
-	config proxy.FilterConfig // a pointer, so equal means the same
+	name    string
+	config  proxy.FilterConfig // a pointer, so equal means the same
+	cluster string             // of filters that are made for one
 }
 
-func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
-	key := compiledKey{l.Name, h, t}
+func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
+	key := compiledKey{originOf(l, id), h, t}
 	if old := c.reusable(key); old != nil {
 		return c.reuse(key, old), nil
 	}
@@ -38,11 +42,16 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 		change: c,
 		http:   h,
 		env: proxy.Env{
-			Log:     c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
-			Metrics: c.b.registry,
+			Log:      c.b.log.With(zap.String(telemetry.FieldListener, l.Name)),
+			Metrics:  c.b.registry,
+			Origin:   key.origin,
+			StateDir: c.b.defaults.StateDir,
+			Trial:    c.b.defaults.Trial,
 		},
-		built: make(map[builtKey]proxy.Filter),
-		out:   newCompiled(c.clusters),
+		built:   make(map[builtKey]proxy.Filter),
+		resumes: make(map[string]bool),
+		origin:  key.origin,
+		out:     newCompiled(c.clusters),
 	}
 	cc.env.Picker, cc.env.Keep = cc.picker, cc.keep
 	hosts := make([]router.VirtualHost[*route], 0, len(t.VirtualHosts))
@@ -76,22 +85,25 @@ func (c *Change) compile(l *Listener, h *HTTP, t *RouteTable) (*router.Table[*ro
 }
 
 // chain composes the filters, each with the most specific of the overrides,
-// around last.
-func (cc *compiler) chain(last proxy.Handler, overrides ...map[string]Override) (proxy.Handler, error) {
-	filters := make([]proxy.Filter, 0, len(cc.http.Filters))
-	for i := range cc.http.Filters {
+// around last. The cluster is where it leads, empty where that is not known.
+func (cc *compiler) chain(cluster string, last proxy.Handler, overrides ...map[string]Override) (chained, error) {
+	out := chained{whole: last}
+	for i := range slices.Backward(cc.http.Filters) {
 		f := &cc.http.Filters[i]
 		config, disabled := f.effective(overrides)
 		if disabled {
 			continue
 		}
-		filter, err := cc.filter(f, config)
+		filter, err := cc.filter(f, config, cluster)
 		if err != nil {
-			return nil, err
+			return chained{}, err
 		}
-		filters = append(filters, filter)
+		if cc.resumes[f.Name] {
+			out.behind(f.Name)
+		}
+		out.whole = proxy.Chain(out.whole, filter)
 	}
-	return proxy.Chain(last, filters...), nil
+	return out, nil
 }
 
 // effective is a filter's configuration under overrides, the most specific first.
@@ -121,14 +133,28 @@ func (f *Filter) effective(overrides []map[string]Override) (config proxy.Filter
 	return config, disabled
 }
 
-func (cc *compiler) filter(f *Filter, config proxy.FilterConfig) (proxy.Filter, error) {
-	key := builtKey{f.Name, config}
+func (cc *compiler) filter(f *Filter, config proxy.FilterConfig, cluster string) (proxy.Filter, error) {
+	builder, bound := f.Factory.(proxy.ClusterBuilder)
+	if bound = bound && cluster != ""; !bound {
+		cluster = ""
+	}
+	key := builtKey{f.Name, config, cluster}
 	if b, ok := cc.built[key]; ok {
 		return b, nil
 	}
 	env := cc.env
 	env.Log = env.Log.Named(f.Name)
-	b, err := f.Factory.Build(config, env)
+	env.Rest = func() proxy.Handler {
+		cc.resumes[f.Name] = true
+		return &rest{b: cc.change.b, origin: cc.origin, filter: f.Name}
+	}
+	var b proxy.Filter
+	var err error
+	if bound {
+		b, err = builder.BuildFor(cluster, config, env)
+	} else {
+		b, err = f.Factory.Build(config, env)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("filter %q: %w", f.Name, err)
 	}

@@ -40,7 +40,7 @@ type target struct {
 	cluster string
 	header  string // that names the cluster
 	weight  uint32
-	chain   proxy.Handler
+	chained
 }
 
 // choose picks a target by weight.
@@ -110,7 +110,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 	}
 	if len(r.Clusters) == 0 {
 		chain, err := cc.own(r, t.levels(vh, r, nil), vh)
-		out.targets = []target{{chain: chain}}
+		out.targets = []target{{chained: chain}}
 		return out, err
 	}
 	for i := range r.Clusters {
@@ -123,12 +123,12 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 		if err != nil {
 			return nil, err
 		}
-		chain, err := cc.chain(last, wc.Overrides, r.Overrides, vh.Overrides)
+		chain, err := cc.chain(wc.Name, last, wc.Overrides, r.Overrides, vh.Overrides)
 		if err != nil {
 			return nil, err
 		}
-		chain = cc.pinned(chain, r, wc)
-		out.targets = append(out.targets, target{cluster: wc.Name, header: wc.Header, weight: wc.Weight, chain: chain})
+		chain.around(func(h proxy.Handler) proxy.Handler { return cc.pinned(h, r, wc) })
+		out.targets = append(out.targets, target{cluster: wc.Name, header: wc.Header, weight: wc.Weight, chained: chain})
 	}
 	if len(out.targets) > 1 && out.total == 0 {
 		return nil, errors.New("weighted clusters: the sum of the weights is 0")
@@ -146,7 +146,7 @@ func toHTTPS(_ context.Context, req *proxy.Request) (*proxy.Response, error) {
 }
 
 // own is the chain of a route that answers by itself.
-func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (proxy.Handler, error) {
+func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (chained, error) {
 	var last proxy.Handler
 	var err error
 	if r.Direct != nil {
@@ -155,9 +155,9 @@ func (cc *compiler) own(r *Route, levels []action.Headers, vh *VirtualHost) (pro
 		last, err = action.NewRedirect(r.Redirect, levels)
 	}
 	if err != nil {
-		return nil, err
+		return chained{}, err
 	}
-	return cc.chain(last, r.Overrides, vh.Overrides)
+	return cc.chain("", last, r.Overrides, vh.Overrides)
 }
 
 // levels are the header mutations that apply, in their order.

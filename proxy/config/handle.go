@@ -57,6 +57,14 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.secure != nil && action.Scheme(req) != "https" {
 		return r.secure.Handle(ctx, req)
 	}
+	if r.idle != nil && req.Caller != nil {
+		req.Caller.LimitIdle(*r.idle)
+	}
+	return r.limited(ctx, req, t.whole)
+}
+
+// limited runs h under the route's limits of time.
+func (r *route) limited(ctx context.Context, req *proxy.Request, h proxy.Handler) (*proxy.Response, error) {
 	timeout := r.timeout
 	if r.grpc != nil && proxy.IsGRPC(req.Header) {
 		timeout = r.grpcTimeout(req)
@@ -64,14 +72,8 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if req.Upgrade != "" { // a tunnel's time is not a request's
 		timeout = 0
 	}
-	if r.idle != nil && req.Caller != nil {
-		req.Caller.LimitIdle(*r.idle)
-	}
-	if req.Upgrade != "" { // a tunnel's time is not a request's
-		timeout = 0
-	}
 	if timeout <= 0 && r.duration <= 0 {
-		return t.chain.Handle(ctx, req)
+		return h.Handle(ctx, req)
 	}
 	l := &limit{ctx: ctx}
 	l.after(timeout, proxy.ErrTimeout)
@@ -79,7 +81,7 @@ func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Respons
 	if r.duration > 0 {
 		l.watch(req)
 	}
-	resp, err := t.chain.Handle(l.ctx, req) //nolint:contextcheck // it descends from ctx
+	resp, err := h.Handle(l.ctx, req) //nolint:contextcheck // it descends from ctx
 	if err != nil {
 		err = l.judge(err)
 		l.end()

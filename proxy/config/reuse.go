@@ -19,9 +19,9 @@ import (
 
 // compiledKey is what a table was compiled of, but for the clusters.
 type compiledKey struct {
-	listener string
-	http     *HTTP
-	table    *RouteTable
+	origin string
+	http   *HTTP
+	table  *RouteTable
 }
 
 // compiled is a table and what it depends on. It is immutable but for directory.
@@ -76,9 +76,12 @@ func (c *Change) reuse(key compiledKey, old *compiled) *router.Table[*route] {
 // commitCompiled points every table to the clusters in force.
 func (c *Change) commitCompiled() {
 	clusters := c.clusters
-	for _, t := range c.compiled {
+	inForce := make(map[string]*router.Table[*route], len(c.compiled))
+	for key, t := range c.compiled {
 		t.directory.clusters.Store(&clusters)
+		inForce[key.origin] = t.table
 	}
+	c.b.inForce.Store(&inForce)
 	c.b.compiled = c.compiled
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/listener"
 	"github.com/fridaymesh/friday/proxy/telemetry"
@@ -153,6 +154,13 @@ func (s *Server) Purge(model string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.builder.Purge(model)
+}
+
+// Models are what is known of the models that are looked after.
+func (s *Server) Models() []proxy.ModelStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.builder.Models()
 }
 
 // bind opens the addresses that nothing listens on yet.

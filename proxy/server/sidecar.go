@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,11 @@ func (c *Sidecar) state(s *Server, xds *client.Client) (ready bool, words string
 			return false, "PRE_INITIALIZING: the model server is not ready: " + err.Error()
 		}
 	}
+	for _, m := range s.Models() {
+		if m.Required && !m.Serving {
+			return false, "PRE_INITIALIZING: model " + m.Model + " is " + strings.TrimSpace(m.State+" "+m.LastError)
+		}
+	}
 	return true, words
 }
 
@@ -127,6 +133,7 @@ func (c *Sidecar) admin(s *Server, xds *client.Client, quit func()) admin.Option
 		Clusters:   func() []admin.ClusterStatus { return clusterStatus(s, c.Bootstrap.ADS != nil) },
 		Drain:      func(graceful bool) { c.drain(s, graceful) },
 		Purge:      s.Purge,
+		Models:     s.Models,
 		Quit:       quit,
 		Registry:   s.Registry(),
 		Level:      c.Level,

@@ -96,6 +96,54 @@ type Metrics struct {
 	CacheBytes *prometheus.GaugeVec
 	// CacheEvictions counts what had to go for want of room.
 	CacheEvictions *prometheus.CounterVec
+	// CacheSharedItems counts the items looked up in the shared store: hit, miss, late (not
+	// in time), failed, down (not asked for, because the store cannot be used).
+	CacheSharedItems *prometheus.CounterVec // address, result
+	// CacheSharedWrites counts the items to be written there: stored, failed, dropped.
+	CacheSharedWrites *prometheus.CounterVec // address, result
+	// CacheSharedSeconds is how long look-ups there took.
+	CacheSharedSeconds *prometheus.HistogramVec // address
+	// CacheSharedUp is 1 while the shared store is used.
+	CacheSharedUp *prometheus.GaugeVec // address
+
+	// ModelState is 1 for the state that a model is in.
+	ModelState *prometheus.GaugeVec // cluster, model, state
+	// ModelVersion is 1 for the version that answers.
+	ModelVersion *prometheus.GaugeVec // cluster, model, version
+	// ModelLoads counts the attempts to bring a model up, by result: ok, failed.
+	ModelLoads *prometheus.CounterVec // cluster, model, result
+	// ModelLoadSeconds is how long fetching, loading and warming took: phase.
+	ModelLoadSeconds *prometheus.HistogramVec // cluster, model, phase
+	// ModelUnloads counts the models unloaded, by why: idle, room, replaced, removed.
+	ModelUnloads *prometheus.CounterVec // cluster, model, reason
+	// ModelHeld is how many requests wait for a model.
+	ModelHeld *prometheus.GaugeVec // cluster
+	// ModelHoldSeconds is how long requests waited that went on.
+	ModelHoldSeconds *prometheus.HistogramVec // cluster, model
+	// ModelRefused counts the requests refused instead of held: requests, bytes, timeout, failed.
+	ModelRefused *prometheus.CounterVec // cluster, reason
+	// ModelReplayed counts the requests sent again because the server was not ready.
+	ModelReplayed *prometheus.CounterVec // cluster, model
+	// ModelFetched counts the bytes of sources that were fetched.
+	ModelFetched *prometheus.CounterVec // cluster, model
+
+	// JobsEnded counts the jobs that have ended: completed, failed, expired, cancelled.
+	JobsEnded *prometheus.CounterVec // status
+	// JobsOpen is how many jobs have not ended, by where they stand.
+	JobsOpen *prometheus.GaugeVec // status
+	// JobLines counts what became of attempts at lines: completed, failed, retried,
+	// stale (the lease had gone to somebody else), recovered (of a worker that is gone).
+	JobLines *prometheus.CounterVec // result
+	// JobLineFailures counts the lines that failed, by the last answer's status, or why there was none.
+	JobLineFailures *prometheus.CounterVec // reason
+	// JobLinesWaiting is how many lines have no result yet.
+	JobLinesWaiting *prometheus.GaugeVec
+	// JobLinesRunning is how many lines are being answered; JobLinesLimit how many may.
+	JobLinesRunning, JobLinesLimit *prometheus.GaugeVec
+	// JobsOldest is the age of the oldest job that has not ended.
+	JobsOldest *prometheus.GaugeVec
+	// JobsStoreErrors counts what the jobs' store has failed to do.
+	JobsStoreErrors *prometheus.CounterVec
 
 	// FirstChunk is from the request to the first chunk of a streamed answer.
 	FirstChunk *prometheus.HistogramVec // cluster, model
@@ -126,6 +174,11 @@ func fine() []float64 {
 	return []float64{
 		.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
 	}
+}
+
+// long resolves from 10 ms to half an hour, as loading a model needs.
+func long() []float64 {
+	return []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800}
 }
 
 // New makes the metrics, or finds them where reg has them already, so that
@@ -183,6 +236,30 @@ func New(reg prometheus.Registerer) *Metrics {
 		CacheSaved:     c("friday_cache_saved_seconds_total", "Time that the server took for what was answered from the cache.", "cluster"),
 		CacheBytes:     g("friday_cache_bytes", "Bytes that the cache holds."),
 		CacheEvictions: c("friday_cache_evictions_total", "Answers dropped from the cache to make room."),
+
+		CacheSharedItems:   c("friday_cache_shared_items_total", "Items looked up in the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedWrites:  c("friday_cache_shared_writes_total", "Items to be written to the cache's shared store, by what became of them.", "address", "result"),
+		CacheSharedSeconds: h("friday_cache_shared_seconds", "Time that a look-up in the cache's shared store took.", fine(), "address"),
+		CacheSharedUp:      g("friday_cache_shared_up", "1 while the cache's shared store is used.", "address"),
+		ModelState:         g("friday_model_state", "1 for the state that a model is in.", "cluster", "model", "state"),
+		ModelVersion:       g("friday_model_version_info", "1 for the version of a model that answers.", "cluster", "model", "version"),
+		ModelLoads:         c("friday_model_loads_total", "Attempts to bring a model up, by what became of them.", "cluster", "model", "result"),
+		ModelLoadSeconds:   h("friday_model_load_seconds", "Time that bringing a model up took, by phase: fetching, loading, warming.", long(), "cluster", "model", "phase"),
+		ModelUnloads:       c("friday_model_unloads_total", "Models unloaded, by why.", "cluster", "model", "reason"),
+		ModelHeld:          g("friday_model_held_requests", "Requests waiting for a model.", "cluster"),
+		ModelHoldSeconds:   h("friday_model_hold_seconds", "Time that requests waited for a model before they went on.", long(), "cluster", "model"),
+		ModelRefused:       c("friday_model_refused_total", "Requests refused instead of held, by why.", "cluster", "reason"),
+		ModelReplayed:      c("friday_model_replayed_total", "Requests sent again because the server was not ready.", "cluster", "model"),
+		ModelFetched:       c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
+		JobsEnded:          c("friday_jobs_total", "Jobs that have ended, by how.", "status"),
+		JobsOpen:           g("friday_jobs_open", "Jobs that have not ended, by where they stand.", "status"),
+		JobLines:           c("friday_job_lines_total", "Attempts at lines of jobs, by what became of them.", "result"),
+		JobLineFailures:    c("friday_job_line_failures_total", "Lines that failed, by the last answer's status, or why there was none.", "reason"),
+		JobLinesWaiting:    g("friday_job_lines_waiting", "Lines without a result yet."),
+		JobLinesRunning:    g("friday_job_lines_running", "Lines being answered."),
+		JobLinesLimit:      g("friday_job_lines_limit", "Lines that may be answered at once."),
+		JobsOldest:         g("friday_jobs_oldest_seconds", "Age of the oldest job that has not ended."),
+		JobsStoreErrors:    c("friday_jobs_store_errors_total", "What the jobs' store has failed to do."),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
 		ChunkGap:         h("friday_stream_chunk_gap_seconds", "Time between two chunks of a streamed answer.", fine(), "cluster", "model"),

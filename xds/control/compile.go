@@ -144,7 +144,7 @@ func (c *Compiler) accepted(out *Compiled) error {
 		return err
 	}
 	gather(&whole, parsed)
-	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{})
+	builder := config.NewBuilder(zap.NewNop(), prometheus.NewRegistry(), config.Defaults{Trial: true})
 	defer builder.Close()
 	change, err := builder.Build(&whole)
 	if err != nil {

@@ -107,7 +107,7 @@ func (r *Rules) Check() error {
 
 // String is the rules in words.
 func (r *Rules) String() string {
-	var alone []string
+	alone := make([]string, 0, len(r.Users)+len(r.Groups))
 	for _, id := range r.Users {
 		alone = append(alone, fmt.Sprint("uid ", id))
 	}

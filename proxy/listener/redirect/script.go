@@ -91,15 +91,14 @@ func IPTablesUndoScript() string {
 // multiports are lists of ports as one rule of iptables takes them: 15, of which a
 // range counts as two.
 func multiports(all []Ports) (lists []string) {
-	var words []string
-	room := mostInMultiport
+	words, room := make([]string, 0, len(all)), mostInMultiport
 	for _, p := range all {
 		word, size := p.String(), 1
 		if p.First != p.Last {
 			word, size = fmt.Sprintf("%d:%d", p.First, p.Last), portOfRange
 		}
 		if size > room {
-			lists, words, room = append(lists, strings.Join(words, ",")), nil, mostInMultiport
+			lists, words, room = append(lists, strings.Join(words, ",")), words[:0], mostInMultiport
 		}
 		words, room = append(words, word), room-size
 	}

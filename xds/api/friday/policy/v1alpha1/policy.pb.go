@@ -7,9 +7,11 @@
 package policyv1alpha1
 
 import (
-	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
-	v1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
-	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
+	v13 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	v12 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
+	v1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+	v11 "github.com/fridaymesh/friday/xds/api/friday/filters/http/models/v1"
+	v14 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -474,9 +476,11 @@ func (x *Server) GetIdleTimeout() *durationpb.Duration {
 
 type Filters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cache         *v1.Cache              `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
-	Batch         *v11.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
-	Stream        *v12.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Jobs          *v1.Jobs               `protobuf:"bytes,5,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Models        *v11.Models            `protobuf:"bytes,4,opt,name=models,proto3" json:"models,omitempty"`
+	Cache         *v12.Cache             `protobuf:"bytes,3,opt,name=cache,proto3" json:"cache,omitempty"`
+	Batch         *v13.Batch             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Stream        *v14.Stream            `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -511,21 +515,35 @@ func (*Filters) Descriptor() ([]byte, []int) {
 	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *Filters) GetCache() *v1.Cache {
+func (x *Filters) GetJobs() *v1.Jobs {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *Filters) GetModels() *v11.Models {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Filters) GetCache() *v12.Cache {
 	if x != nil {
 		return x.Cache
 	}
 	return nil
 }
 
-func (x *Filters) GetBatch() *v11.Batch {
+func (x *Filters) GetBatch() *v13.Batch {
 	if x != nil {
 		return x.Batch
 	}
 	return nil
 }
 
-func (x *Filters) GetStream() *v12.Stream {
+func (x *Filters) GetStream() *v14.Stream {
 	if x != nil {
 		return x.Stream
 	}
@@ -608,7 +626,7 @@ var File_friday_policy_v1alpha1_policy_proto protoreflect.FileDescriptor
 
 const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\n" +
-	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
+	"#friday/policy/v1alpha1/policy.proto\x12\x16friday.policy.v1alpha1\x1a(friday/filters/http/batch/v1/batch.proto\x1a(friday/filters/http/cache/v1/cache.proto\x1a&friday/filters/http/jobs/v1/jobs.proto\x1a*friday/filters/http/models/v1/models.proto\x1a*friday/filters/http/stream/v1/stream.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x01\n" +
 	"\x0fInferencePolicy\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\tR\n" +
 	"apiVersion\x12\x12\n" +
@@ -656,8 +674,10 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\fidle_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"3\n" +
 	"\rLoadBalancing\x12\x0f\n" +
 	"\vROUND_ROBIN\x10\x00\x12\x11\n" +
-	"\rLEAST_REQUEST\x10\x01\"\xbe\x01\n" +
-	"\aFilters\x129\n" +
+	"\rLEAST_REQUEST\x10\x01\"\xb4\x02\n" +
+	"\aFilters\x125\n" +
+	"\x04jobs\x18\x05 \x01(\v2!.friday.filters.http.jobs.v1.JobsR\x04jobs\x12=\n" +
+	"\x06models\x18\x04 \x01(\v2%.friday.filters.http.models.v1.ModelsR\x06models\x129\n" +
 	"\x05cache\x18\x03 \x01(\v2#.friday.filters.http.cache.v1.CacheR\x05cache\x129\n" +
 	"\x05batch\x18\x01 \x01(\v2#.friday.filters.http.batch.v1.BatchR\x05batch\x12=\n" +
 	"\x06stream\x18\x02 \x01(\v2%.friday.filters.http.stream.v1.StreamR\x06stream\"\x91\x02\n" +
@@ -700,9 +720,11 @@ var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
 	nil,                         // 12: friday.policy.v1alpha1.Selector.NodeMetadataEntry
 	nil,                         // 13: friday.policy.v1alpha1.Route.WeightsEntry
 	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
-	(*v1.Cache)(nil),            // 15: friday.filters.http.cache.v1.Cache
-	(*v11.Batch)(nil),           // 16: friday.filters.http.batch.v1.Batch
-	(*v12.Stream)(nil),          // 17: friday.filters.http.stream.v1.Stream
+	(*v1.Jobs)(nil),             // 15: friday.filters.http.jobs.v1.Jobs
+	(*v11.Models)(nil),          // 16: friday.filters.http.models.v1.Models
+	(*v12.Cache)(nil),           // 17: friday.filters.http.cache.v1.Cache
+	(*v13.Batch)(nil),           // 18: friday.filters.http.batch.v1.Batch
+	(*v14.Stream)(nil),          // 19: friday.filters.http.stream.v1.Stream
 }
 var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	2,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
@@ -720,18 +742,20 @@ var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
 	0,  // 12: friday.policy.v1alpha1.Server.load_balancing:type_name -> friday.policy.v1alpha1.Server.LoadBalancing
 	14, // 13: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
 	14, // 14: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
-	15, // 15: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
-	16, // 16: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
-	17, // 17: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
-	6,  // 18: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
-	14, // 19: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
-	13, // 20: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
-	5,  // 21: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	15, // 15: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
+	16, // 16: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
+	17, // 17: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
+	18, // 18: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
+	19, // 19: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
+	6,  // 20: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
+	14, // 21: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
+	13, // 22: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
+	5,  // 23: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_friday_policy_v1alpha1_policy_proto_init() }

@@ -231,12 +231,21 @@ type Cache struct {
 	// How long after its ttl an answer is given where the server fails: no answer, or a
 	// status of 500 and more. Default: not at all.
 	StaleIfError *durationpb.Duration `protobuf:"bytes,7,opt,name=stale_if_error,json=staleIfError,proto3" json:"stale_if_error,omitempty"`
-	// Not there yet: refused.
+	// Default: each Friday knows its own answers only.
 	Shared *Cache_Shared `protobuf:"bytes,8,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Passes everything through. For use in a route's override.
 	Disabled bool `protobuf:"varint,9,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// Default: OPENAI, TEI, COHERE, OPENAI_COMPLETIONS and OPENAI_CHAT.
-	Protocols     []Cache_Protocol `protobuf:"varint,10,rep,packed,name=protocols,proto3,enum=friday.filters.http.cache.v1.Cache_Protocol" json:"protocols,omitempty"`
+	Protocols []Cache_Protocol `protobuf:"varint,10,rep,packed,name=protocols,proto3,enum=friday.filters.http.cache.v1.Cache_Protocol" json:"protocols,omitempty"`
+	// How long after its ttl an answer is given at once while it is asked for anew behind
+	// the caller's back. Default: not at all.
+	StaleWhileRevalidate *durationpb.Duration `protobuf:"bytes,11,opt,name=stale_while_revalidate,json=staleWhileRevalidate,proto3" json:"stale_while_revalidate,omitempty"`
+	// How long after each other the events of a stream come that is given again; at most
+	// 10 s. Default: all at once.
+	ReplayGap *durationpb.Duration `protobuf:"bytes,12,opt,name=replay_gap,json=replayGap,proto3" json:"replay_gap,omitempty"`
+	// Writes what is kept to the folder of --state-dir when the process ends, and every five
+	// minutes, and begins with it after a restart.
+	Persist       bool `protobuf:"varint,13,opt,name=persist,proto3" json:"persist,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,16 +350,49 @@ func (x *Cache) GetProtocols() []Cache_Protocol {
 	return nil
 }
 
-// A store that several Fridays share.
+func (x *Cache) GetStaleWhileRevalidate() *durationpb.Duration {
+	if x != nil {
+		return x.StaleWhileRevalidate
+	}
+	return nil
+}
+
+func (x *Cache) GetReplayGap() *durationpb.Duration {
+	if x != nil {
+		return x.ReplayGap
+	}
+	return nil
+}
+
+func (x *Cache) GetPersist() bool {
+	if x != nil {
+		return x.Persist
+	}
+	return false
+}
+
+// A store that several Fridays share: one Redis or Valkey, or a cluster of them. What
+// this Friday does not know is looked up there before the server is asked, and what the
+// server answered is written there after its callers have it. It never fails a request:
+// what cannot be had from it in time is asked of the server.
 type Cache_Shared struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// host:port.
+	// host:port of the server, or of one node of a cluster.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Tls     bool   `protobuf:"varint,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	// What keys begin with.
+	// TLS with it. Default: none. {} trusts the system's roots.
+	Tls *Cache_TLS `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	// What keys begin with: up to 64 of letters, digits and -._:/. Fridays of equal prefix
+	// share. Default "friday:".
 	Prefix string `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// After which it is a miss.
-	Timeout       *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// After which a look-up is a miss. Default 10 ms; 1 ms to 1 s.
+	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// The user to log in as. Default: the server's default user.
+	Username string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
+	// A file with the password, read anew for each connection. White space at its end does
+	// not count.
+	PasswordFile string `protobuf:"bytes,6,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
+	// The database's number. Default 0; a cluster has no other.
+	Database      uint32 `protobuf:"varint,7,opt,name=database,proto3" json:"database,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,11 +434,11 @@ func (x *Cache_Shared) GetAddress() string {
 	return ""
 }
 
-func (x *Cache_Shared) GetTls() bool {
+func (x *Cache_Shared) GetTls() *Cache_TLS {
 	if x != nil {
 		return x.Tls
 	}
-	return false
+	return nil
 }
 
 func (x *Cache_Shared) GetPrefix() string {
@@ -413,11 +455,106 @@ func (x *Cache_Shared) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Cache_Shared) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Cache_Shared) GetPasswordFile() string {
+	if x != nil {
+		return x.PasswordFile
+	}
+	return ""
+}
+
+func (x *Cache_Shared) GetDatabase() uint32 {
+	if x != nil {
+		return x.Database
+	}
+	return 0
+}
+
+// TLS with a shared store. The files are read anew for each connection.
+type Cache_TLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The authorities to trust, in PEM. Default: the system's.
+	CaFile string `protobuf:"bytes,1,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
+	// Our certificate, with those that lead to its authority, and its key, in PEM: both or
+	// none.
+	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	KeyFile  string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// Who the server's certificate must be for. Default: the address's host.
+	ServerName    string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cache_TLS) Reset() {
+	*x = Cache_TLS{}
+	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cache_TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cache_TLS) ProtoMessage() {}
+
+func (x *Cache_TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cache_TLS.ProtoReflect.Descriptor instead.
+func (*Cache_TLS) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_cache_v1_cache_proto_rawDescGZIP(), []int{0, 1}
+}
+
+func (x *Cache_TLS) GetCaFile() string {
+	if x != nil {
+		return x.CaFile
+	}
+	return ""
+}
+
+func (x *Cache_TLS) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *Cache_TLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *Cache_TLS) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
 var File_friday_filters_http_cache_v1_cache_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_cache_v1_cache_proto_rawDesc = "" +
 	"\n" +
-	"(friday/filters/http/cache/v1/cache.proto\x12\x1cfriday.filters.http.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xd8\a\n" +
+	"(friday/filters/http/cache/v1/cache.proto\x12\x1cfriday.filters.http.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xfc\n" +
+	"\n" +
 	"\x05Cache\x129\n" +
 	"\tmax_bytes\x18\x01 \x01(\v2\x1c.google.protobuf.UInt64ValueR\bmaxBytes\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12Q\n" +
@@ -429,12 +566,25 @@ const file_friday_filters_http_cache_v1_cache_proto_rawDesc = "" +
 	"\x06shared\x18\b \x01(\v2*.friday.filters.http.cache.v1.Cache.SharedR\x06shared\x12\x1a\n" +
 	"\bdisabled\x18\t \x01(\bR\bdisabled\x12J\n" +
 	"\tprotocols\x18\n" +
-	" \x03(\x0e2,.friday.filters.http.cache.v1.Cache.ProtocolR\tprotocols\x1a\x81\x01\n" +
+	" \x03(\x0e2,.friday.filters.http.cache.v1.Cache.ProtocolR\tprotocols\x12O\n" +
+	"\x16stale_while_revalidate\x18\v \x01(\v2\x19.google.protobuf.DurationR\x14staleWhileRevalidate\x128\n" +
+	"\n" +
+	"replay_gap\x18\f \x01(\v2\x19.google.protobuf.DurationR\treplayGap\x12\x18\n" +
+	"\apersist\x18\r \x01(\bR\apersist\x1a\x87\x02\n" +
 	"\x06Shared\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
-	"\x03tls\x18\x02 \x01(\bR\x03tls\x12\x16\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
+	"\x03tls\x18\x02 \x01(\v2'.friday.filters.http.cache.v1.Cache.TLSR\x03tls\x12\x16\n" +
 	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x123\n" +
-	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\".\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1a\n" +
+	"\busername\x18\x05 \x01(\tR\busername\x12#\n" +
+	"\rpassword_file\x18\x06 \x01(\tR\fpasswordFile\x12\x1a\n" +
+	"\bdatabase\x18\a \x01(\rR\bdatabase\x1aw\n" +
+	"\x03TLS\x12\x17\n" +
+	"\aca_file\x18\x01 \x01(\tR\x06caFile\x12\x1b\n" +
+	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
+	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x12\x1f\n" +
+	"\vserver_name\x18\x04 \x01(\tR\n" +
+	"serverName\".\n" +
 	"\vDeterminism\x12\n" +
 	"\n" +
 	"\x06STRICT\x10\x00\x12\n" +
@@ -473,32 +623,36 @@ func file_friday_filters_http_cache_v1_cache_proto_rawDescGZIP() []byte {
 }
 
 var file_friday_filters_http_cache_v1_cache_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_friday_filters_http_cache_v1_cache_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_friday_filters_http_cache_v1_cache_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_friday_filters_http_cache_v1_cache_proto_goTypes = []any{
 	(Cache_Determinism)(0),         // 0: friday.filters.http.cache.v1.Cache.Determinism
 	(Cache_Usage)(0),               // 1: friday.filters.http.cache.v1.Cache.Usage
 	(Cache_Protocol)(0),            // 2: friday.filters.http.cache.v1.Cache.Protocol
 	(*Cache)(nil),                  // 3: friday.filters.http.cache.v1.Cache
 	(*Cache_Shared)(nil),           // 4: friday.filters.http.cache.v1.Cache.Shared
-	(*wrapperspb.UInt64Value)(nil), // 5: google.protobuf.UInt64Value
-	(*durationpb.Duration)(nil),    // 6: google.protobuf.Duration
-	(*wrapperspb.BoolValue)(nil),   // 7: google.protobuf.BoolValue
+	(*Cache_TLS)(nil),              // 5: friday.filters.http.cache.v1.Cache.TLS
+	(*wrapperspb.UInt64Value)(nil), // 6: google.protobuf.UInt64Value
+	(*durationpb.Duration)(nil),    // 7: google.protobuf.Duration
+	(*wrapperspb.BoolValue)(nil),   // 8: google.protobuf.BoolValue
 }
 var file_friday_filters_http_cache_v1_cache_proto_depIdxs = []int32{
-	5, // 0: friday.filters.http.cache.v1.Cache.max_bytes:type_name -> google.protobuf.UInt64Value
-	6, // 1: friday.filters.http.cache.v1.Cache.ttl:type_name -> google.protobuf.Duration
-	0, // 2: friday.filters.http.cache.v1.Cache.determinism:type_name -> friday.filters.http.cache.v1.Cache.Determinism
-	1, // 3: friday.filters.http.cache.v1.Cache.usage:type_name -> friday.filters.http.cache.v1.Cache.Usage
-	7, // 4: friday.filters.http.cache.v1.Cache.coalesce:type_name -> google.protobuf.BoolValue
-	6, // 5: friday.filters.http.cache.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
-	4, // 6: friday.filters.http.cache.v1.Cache.shared:type_name -> friday.filters.http.cache.v1.Cache.Shared
-	2, // 7: friday.filters.http.cache.v1.Cache.protocols:type_name -> friday.filters.http.cache.v1.Cache.Protocol
-	6, // 8: friday.filters.http.cache.v1.Cache.Shared.timeout:type_name -> google.protobuf.Duration
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	6,  // 0: friday.filters.http.cache.v1.Cache.max_bytes:type_name -> google.protobuf.UInt64Value
+	7,  // 1: friday.filters.http.cache.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	0,  // 2: friday.filters.http.cache.v1.Cache.determinism:type_name -> friday.filters.http.cache.v1.Cache.Determinism
+	1,  // 3: friday.filters.http.cache.v1.Cache.usage:type_name -> friday.filters.http.cache.v1.Cache.Usage
+	8,  // 4: friday.filters.http.cache.v1.Cache.coalesce:type_name -> google.protobuf.BoolValue
+	7,  // 5: friday.filters.http.cache.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
+	4,  // 6: friday.filters.http.cache.v1.Cache.shared:type_name -> friday.filters.http.cache.v1.Cache.Shared
+	2,  // 7: friday.filters.http.cache.v1.Cache.protocols:type_name -> friday.filters.http.cache.v1.Cache.Protocol
+	7,  // 8: friday.filters.http.cache.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
+	7,  // 9: friday.filters.http.cache.v1.Cache.replay_gap:type_name -> google.protobuf.Duration
+	5,  // 10: friday.filters.http.cache.v1.Cache.Shared.tls:type_name -> friday.filters.http.cache.v1.Cache.TLS
+	7,  // 11: friday.filters.http.cache.v1.Cache.Shared.timeout:type_name -> google.protobuf.Duration
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_friday_filters_http_cache_v1_cache_proto_init() }
@@ -512,7 +666,7 @@ func file_friday_filters_http_cache_v1_cache_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_friday_filters_http_cache_v1_cache_proto_rawDesc), len(file_friday_filters_http_cache_v1_cache_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

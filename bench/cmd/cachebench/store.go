@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/load"
+	"github.com/fridaymesh/friday/bench/realserver"
+	"github.com/fridaymesh/friday/bench/report"
+	"github.com/fridaymesh/friday/bench/sidecar"
+)
+
+// storeServer is what answers take where nothing is known: 5 ms, as many at once as come.
+var storeServer = []string{"--fixed", "5ms", "--accelerators", "512"} //nolint:gochecknoglobals // a constant
+
+// store compares three ways for texts of which none is known, at moments at random: no
+// cache, a shared store, and one that is killed and begun again every second.
+func (b *bench) store(ctx context.Context) error {
+	redis, err := realserver.PrepareRedis(ctx, func(line string) { b.say("%s", line) })
+	if errors.Is(err, realserver.ErrUnavailable) {
+		b.say("left out: %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	upstream, err := b.server(ctx, storeServer...)
+	if err != nil {
+		return err
+	}
+	running, err := redis.Start(ctx, b.group, "")
+	if err != nil {
+		return err
+	}
+	plain, err := b.plain(ctx, upstream)
+	if err != nil {
+		return err
+	}
+	cached, err := b.cached(ctx, upstream, fmt.Sprintf(`{"shared":{"address":%q}}`, running.Address))
+	if err != nil {
+		return err
+	}
+	k := &killer{bench: b, program: redis, server: running}
+	var none, well, killed seen
+	for round := range b.rounds {
+		o := load.Options{
+			Workload: load.Embeddings{Items: 1}, Concurrency: 512, Rate: b.rate, Duration: b.cell,
+			First: uint64(2*round+1) << 32, // #nosec G115 -- not negative
+		}
+		if err := none.once(ctx, plain, o); err != nil {
+			return fmt.Errorf("no cache: %w", err)
+		}
+		if err := b.up(ctx, cached); err != nil {
+			return err
+		}
+		if err := well.once(ctx, cached, o); err != nil {
+			return fmt.Errorf("a store: %w", err)
+		}
+		o.First += 1 << 32 // unknown ones
+		stop := k.begin(ctx)
+		err := killed.once(ctx, cached, o)
+		if err := errors.Join(err, stop()); err != nil {
+			return fmt.Errorf("a store that is killed: %w", err)
+		}
+	}
+	version, err := redis.Version(ctx)
+	if err != nil {
+		return err
+	}
+	t := &report.Table{
+		Title: fmt.Sprintf("\nA shared store (%.30s), %.0f requests a second at random moments, none known, medians of %d rounds of %v each", version, b.rate, b.rounds, b.cell),
+		Head:  []string{"way", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "p99 to no cache, ms", "errors"},
+	}
+	more := func(s *seen) []string {
+		return []string{fmt.Sprintf("%+.2f", (median(s.p99)-median(none.p99))/float64(time.Millisecond)), "0"}
+	}
+	none.row(t, "no cache", more(&none)...)
+	well.row(t, "a store", more(&well)...)
+	killed.row(t, fmt.Sprintf("a store killed %d times", k.killed), more(&killed)...)
+	b.say("%s", t)
+	return nil
+}
+
+// up waits until the store is used.
+func (b *bench) up(ctx context.Context, s *sidecar.Sidecar) error {
+	return s.Await(ctx, time.Minute, func(ctx context.Context) error {
+		v, err := metric(ctx, s, "friday_cache_shared_up")
+		if err == nil && v != 1 {
+			err = errors.New("the shared store is not used")
+		}
+		return err
+	})
+}
+
+// killer kills a store and begins it again.
+type killer struct {
+	*bench
+	program *realserver.Redis
+	server  *realserver.Server
+	killed  int
+}
+
+// begin does it every second until what it returns is called; then the store runs.
+func (k *killer) begin(ctx context.Context) (stop func() error) {
+	ended := make(chan struct{})
+	var trouble error
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+			k.server.Kill()
+			k.killed++
+			if k.server, trouble = k.program.Start(ctx, k.group, k.server.Address); trouble != nil {
+				return
+			}
+		}
+	})
+	return func() error {
+		close(ended)
+		running.Wait()
+		return trouble
+	}
+}

@@ -1,0 +1,136 @@
+package shared
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Item is something to be written.
+type Item struct {
+	Key Key
+	// Life is how long it is to be found.
+	Life time.Duration
+	// Size is about how many bytes Append makes.
+	Size int
+	// Append writes it; it is called later, and once at the most.
+	Append func(dst []byte) []byte
+}
+
+const (
+	// maxQueue and maxQueued bound what waits to be written, in calls and in bytes.
+	maxQueue  = 1024
+	maxQueued = 16 << 20
+	// pipeline is how many items are sent before their answers are waited for.
+	pipeline = 256
+	// writePatience is how long the server may take for them.
+	writePatience = 2 * time.Second
+)
+
+type write struct {
+	model string
+	stamp Stamp
+	items []Item
+	size  int64
+}
+
+// Set has items written under the stamp that the look-up for them returned. It does not
+// wait: where there is no room, or no server, they are dropped.
+func (s *Store) Set(model string, stamp Stamp, items []Item) {
+	w := write{model: model, stamp: stamp, items: items}
+	for i := range items {
+		w.size += int64(items[i].Size)
+	}
+	if stamp.known && s.link.Load() != nil {
+		if s.queued.Add(w.size) <= maxQueued {
+			select {
+			case s.writes <- w:
+				return
+			default:
+			}
+		}
+		s.queued.Add(-w.size)
+	}
+	s.meters.dropped.Add(float64(len(items)))
+}
+
+// write writes what is queued.
+func (s *Store) write() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case w := <-s.writes:
+			s.queued.Add(-w.size)
+			s.put(w)
+		}
+	}
+}
+
+func (s *Store) put(w write) {
+	l := s.usable()
+	if l == nil {
+		s.meters.dropped.Add(float64(len(w.items)))
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, writePatience)
+	defer cancel()
+	if !w.stamp.whole() {
+		ok, err := l.complete(ctx, w.model, &w.stamp)
+		if err != nil {
+			l.judge(err)
+		}
+		if !ok {
+			s.meters.dropped.Add(float64(len(w.items)))
+			return
+		}
+	}
+	for len(w.items) > 0 {
+		some := w.items[:min(len(w.items), pipeline)]
+		w.items = w.items[len(some):]
+		commands := make([]rueidis.Completed, len(some))
+		for i := range some {
+			value := some[i].Append(nil)
+			commands[i] = l.client.B().Set().Key(s.name(&some[i].Key, w.stamp)).
+				Value(rueidis.BinaryString(value)).Px(some[i].Life).Build()
+		}
+		for _, r := range l.client.DoMulti(ctx, commands...) {
+			if err := r.Error(); err != nil {
+				s.meters.unstored.Inc()
+				if _, refused := rueidis.IsRedisErr(err); !refused { // a store that is full is good to read
+					l.judge(err)
+				}
+				continue
+			}
+			s.meters.stored.Inc()
+		}
+	}
+}
+
+// complete puts the marks that were not there. It is false where somebody has purged
+// since.
+func (l *link) complete(ctx context.Context, model string, stamp *Stamp) (bool, error) {
+	for _, m := range []struct {
+		model string
+		mark  *string
+	}{{"", &stamp.all}, {model, &stamp.model}} {
+		if *m.mark != "" {
+			continue
+		}
+		key, mark := l.store.markKey(m.model), newMark(firstMark)
+		err := l.client.Do(ctx, l.client.B().Set().Key(key).Value(mark).Nx().Px(markLife).Build()).Error()
+		if rueidis.IsRedisNil(err) { // somebody else was first
+			mark, err = l.client.Do(ctx, l.client.B().Get().Key(key).Build()).ToString()
+		}
+		if err != nil {
+			return false, err
+		}
+		l.store.saw(key, m.model, mark)
+		if _, purged := purgedAt(mark); purged {
+			return false, nil
+		}
+		*m.mark = mark
+	}
+	return true, nil
+}

@@ -1,0 +1,94 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	jobsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+	"github.com/fridaymesh/friday/xds/api/settings"
+)
+
+// The defaults of [jobsv1.Jobs], and what bounds its fields.
+const (
+	defaultAttempts     = 5
+	maxAttempts         = 100
+	defaultRetention    = 720 * time.Hour
+	minRetention        = time.Hour
+	maxConcurrency      = 4096
+	defaultTenantHeader = "authorization"
+)
+
+// Config is a parsed [jobsv1.Jobs] with the defaults filled in. It is immutable.
+type Config struct {
+	// SQLitePath is the store's file; empty: jobs.db where the process keeps files.
+	SQLitePath string
+	// Concurrency is how many lines run at once; 0: found by trying.
+	Concurrency int
+	MaxAttempts int
+	Retention   time.Duration
+	// TenantHeader is in lower case.
+	TenantHeader string
+	Disabled     bool
+}
+
+// parse is the factory's Parse on the message itself.
+func parse(m *jobsv1.Jobs) (*Config, error) {
+	if err := settings.RefuseUnknown(m.ProtoReflect()); err != nil {
+		return nil, err
+	}
+	c := &Config{
+		SQLitePath: m.GetStore().GetSqlitePath(), MaxAttempts: defaultAttempts, TenantHeader: defaultTenantHeader, Disabled: m.GetDisabled(),
+	}
+	switch kind := m.GetStore().GetKind().(type) {
+	case *jobsv1.Jobs_Store_PostgresDsnFile:
+		return nil, fmt.Errorf("store.postgres_dsn_file: %q: PostgreSQL is not supported yet: use sqlite_path", kind.PostgresDsnFile)
+	case *jobsv1.Jobs_Store_SqlitePath:
+		if kind.SqlitePath == "" || strings.ContainsAny(kind.SqlitePath, "\x00?#") {
+			return nil, fmt.Errorf("store.sqlite_path: %q: must be the path of a file, without ? and #", kind.SqlitePath)
+		}
+	}
+	if f := m.GetWebhookSecretFile(); f != "" {
+		return nil, fmt.Errorf("webhook_secret_file: %q: webhooks are not supported yet: poll for the status", f)
+	}
+	if v := m.GetConcurrency(); v != nil {
+		if v.GetValue() < 1 || v.GetValue() > maxConcurrency {
+			return nil, fmt.Errorf("concurrency: %d: must be 1 to %d", v.GetValue(), maxConcurrency)
+		}
+		c.Concurrency = int(v.GetValue())
+	}
+	if n := m.GetMaxAttempts(); n > 0 {
+		if n > maxAttempts {
+			return nil, fmt.Errorf("max_attempts: %d: must be at most %d", n, maxAttempts)
+		}
+		c.MaxAttempts = int(n)
+	}
+	var err error
+	if c.Retention, err = settings.Duration("retention", m.GetRetention(), defaultRetention); err != nil {
+		return nil, err
+	}
+	if c.Retention < minRetention {
+		return nil, fmt.Errorf("retention: %v: must be at least %v", c.Retention, minRetention)
+	}
+	if h := m.GetTenantHeader(); h != "" {
+		if !httpguts.ValidHeaderFieldName(h) {
+			return nil, fmt.Errorf("tenant_header: %q: not a header name", h)
+		}
+		c.TenantHeader = strings.ToLower(h)
+	}
+	return c, nil
+}
+
+// path is the store's file.
+func (c *Config) path(stateDir string) (string, error) {
+	switch {
+	case c.SQLitePath != "":
+		return c.SQLitePath, nil
+	case stateDir == "":
+		return "", errors.New("store: sqlite_path is needed, since the process runs without --state-dir")
+	}
+	return strings.TrimSuffix(stateDir, "/") + "/jobs.db", nil
+}

@@ -1,0 +1,131 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fridaymesh/friday/proxy"
+	jobsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+)
+
+const (
+	// Name is the filter's name in a chain.
+	Name = "friday.filters.http.jobs"
+	// TypeURL is the type of its configuration.
+	TypeURL = "type.googleapis.com/friday.filters.http.jobs.v1.Jobs"
+)
+
+// Factory declares the filter.
+type Factory struct{}
+
+var _ proxy.Factory = Factory{}
+
+// TypeURL is [TypeURL].
+func (Factory) TypeURL() string { return TypeURL }
+
+// Parse reads a [jobsv1.Jobs] into a [*Config]; a nil config is one with nothing set.
+// Errors name the field and the value.
+func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
+	m := new(jobsv1.Jobs)
+	if config != nil {
+		if config.MessageName() != m.ProtoReflect().Descriptor().FullName() {
+			return nil, fmt.Errorf("type_url: %q: must be %q", config.GetTypeUrl(), TypeURL)
+		}
+		if err := proto.Unmarshal(config.GetValue(), m); err != nil {
+			return nil, fmt.Errorf("value: not a %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+		}
+	}
+	c, err := parse(m)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Build makes the filter of one route's configuration. Those of one file share its store.
+func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
+	c, ok := config.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
+	}
+	rest := env.Rest()
+	if c.Disabled || env.Trial {
+		return &filter{config: c}, nil
+	}
+	path, err := c.path(env.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := env.Keep(Name+" "+path, func() (io.Closer, error) { return newState(env, path), nil })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Name, err)
+	}
+	s, ok := kept.(*state)
+	if !ok {
+		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
+	}
+	s.serve(env.Origin, rest, c.Concurrency)
+	return &filter{config: c, state: s, origin: env.Origin}, nil
+}
+
+// filter is one route's. It is immutable; what changes is in the state.
+type filter struct {
+	config *Config
+	state  *state
+	origin string
+}
+
+var _ proxy.Filter = (*filter)(nil)
+
+// Handle answers what is of the API, takes in what nobody waits for, and lets everything
+// else pass.
+func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	if f.config.Disabled || req.Upgrade != "" {
+		return next.Handle(ctx, req)
+	}
+	if r := route(req.Header.RequestURI()); r.kind != none && !req.Header.IsOptions() {
+		return f.api(ctx, req, r)
+	}
+	if req.Header.IsPost() && !proxy.IsGRPC(req.Header) {
+		if resp, err := f.async(ctx, req); resp != nil || err != nil {
+			return resp, err
+		}
+	}
+	return f.pass(ctx, req, next)
+}
+
+// pass counts the request while it is being answered: lines give way to it.
+func (f *filter) pass(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	f.state.live.Add(1)
+	resp, err := next.Handle(ctx, req)
+	if err != nil {
+		f.state.live.Add(-1)
+		return nil, err
+	}
+	if _, whole := resp.Body.(*proxy.BytesBody); whole || resp.Body.Len() == 0 {
+		f.state.live.Add(-1)
+		return resp, nil
+	}
+	resp.Body = &liveBody{Body: resp.Body, live: &f.state.live}
+	return resp, nil
+}
+
+// liveBody is an answer that counts until its end.
+type liveBody struct {
+	proxy.Body
+
+	live *atomic.Int64
+	over atomic.Bool
+}
+
+func (b *liveBody) Close() error {
+	if b.over.CompareAndSwap(false, true) {
+		b.live.Add(-1)
+	}
+	return b.Body.Close()
+}
