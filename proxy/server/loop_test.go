@@ -60,7 +60,7 @@ func TestLoop(t *testing.T) {
 	status, text := get(from(own, server))
 	require.Equal(t, http.StatusLoopDetected, status, text)
 	require.Contains(t, text, "--uid")
-	require.EqualValues(t, 1, value(t, h.metrics.Failures.WithLabelValues("", "LP")))
+	require.Equal(t, 1, value(t, h.metrics.Failures.WithLabelValues("", "LP")))
 	status, text = get(from("127.0.0.1:1", server))
 	require.Equal(t, 200, status, "another's: %s", text)
 
@@ -71,7 +71,7 @@ func TestLoop(t *testing.T) {
 	_, br = raw(t, h.address(), from(own, address))
 	_, err = br.ReadByte()
 	require.Error(t, err)
-	require.EqualValues(t, 1, value(t, h.metrics.DownstreamRefused.WithLabelValues("in", refusedLoop)))
+	require.Equal(t, 1, value(t, h.metrics.DownstreamRefused.WithLabelValues("in", refusedLoop)))
 }
 
 func portOf(t *testing.T, address string) uint16 {
