@@ -119,7 +119,7 @@ func (f *manifestFlags) read() ([]byte, error) {
 	if f.file == "-" {
 		return io.ReadAll(f.in)
 	}
-	return os.ReadFile(f.file)
+	return os.ReadFile(f.file) // #nosec G304 -- the file that was asked for
 }
 
 // document prints the n-th document: as it was written where nothing changes.
@@ -171,7 +171,7 @@ func decode(doc []byte) (map[string]any, error) {
 
 // object changes one object, or the items of a list of them.
 func (f *manifestFlags) object(object map[string]any, change inject.Change) (after map[string]any, changed bool, err error) {
-	items, _ := object["items"].([]any) //nolint:errcheck // nil where there are none
+	items, _ := object["items"].([]any) // nil where there are none
 	if object["kind"] != "List" {
 		r, err := inject.Manifest(object, change)
 		if err != nil {
@@ -222,8 +222,8 @@ func (f *manifestFlags) tell(object map[string]any, r inject.Result) {
 
 // title is kind and name, as kubectl has them.
 func title(object map[string]any) string {
-	kind, _ := object["kind"].(string)                 //nolint:errcheck // empty where there is none
-	metadata, _ := object["metadata"].(map[string]any) //nolint:errcheck // as above
+	kind, _ := object["kind"].(string)                 // empty where there is none
+	metadata, _ := object["metadata"].(map[string]any) // as above
 	for _, key := range []string{"name", "generateName"} {
 		if name, ok := metadata[key].(string); ok {
 			return strings.ToLower(kind) + "/" + name

@@ -68,7 +68,7 @@ func grow(m tree, key string) tree {
 
 // objects are the objects of the list at key.
 func objects(m tree, key string) []tree {
-	list, _ := m[key].([]any) //nolint:errcheck // nil where there is none
+	list, _ := m[key].([]any) // nil where there is none
 	var out []tree
 	for _, item := range list {
 		if o, ok := item.(tree); ok {
@@ -80,7 +80,7 @@ func objects(m tree, key string) []tree {
 
 // push appends to the list at key.
 func push(m tree, key string, item tree) {
-	list, _ := m[key].([]any) //nolint:errcheck // nil where there is none
+	list, _ := m[key].([]any) // nil where there is none
 	m[key] = append(slices.Clone(list), item)
 }
 
@@ -101,7 +101,7 @@ func drop(m tree, key string, names []string) {
 
 // text is the text at key; empty where there is none.
 func text(m tree, key string) string {
-	s, _ := m[key].(string) //nolint:errcheck // empty where there is none
+	s, _ := m[key].(string) // empty where there is none
 	return s
 }
 

@@ -137,10 +137,10 @@ func nameOf(q *admissionv1.AdmissionRequest, pod map[string]any) string {
 	if q.Name != "" {
 		return q.Name
 	}
-	metadata, _ := pod["metadata"].(map[string]any) //nolint:errcheck // empty where there is none
-	name, _ := metadata["name"].(string)            //nolint:errcheck // as above
+	metadata, _ := pod["metadata"].(map[string]any) // empty where there is none
+	name, _ := metadata["name"].(string)            // as above
 	if name == "" {
-		name, _ = metadata["generateName"].(string) //nolint:errcheck // as above
+		name, _ = metadata["generateName"].(string) // as above
 	}
 	return name
 }

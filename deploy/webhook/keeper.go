@@ -171,9 +171,9 @@ func (k *Keeper) bundle(ctx context.Context) (certificate.Bundle, error) {
 }
 
 func unpack(secret *unstructured.Unstructured) certificate.Bundle {
-	data, _, _ := unstructured.NestedStringMap(secret.Object, "data") //nolint:errcheck // what cannot be read is replaced
+	data, _, _ := unstructured.NestedStringMap(secret.Object, "data") // what cannot be read is replaced
 	member := func(key string) []byte {
-		b, _ := base64.StdEncoding.DecodeString(data[key]) //nolint:errcheck // as above
+		b, _ := base64.StdEncoding.DecodeString(data[key]) // as above
 		return b
 	}
 	return certificate.Bundle{
@@ -198,7 +198,7 @@ func (k *Keeper) publish(ctx context.Context, authorities []byte) error {
 		if !ok {
 			continue
 		}
-		if has, _, _ := unstructured.NestedString(h, "clientConfig", "caBundle"); has == want { //nolint:errcheck // empty where there is none
+		if has, _, _ := unstructured.NestedString(h, "clientConfig", "caBundle"); has == want { // empty where there is none
 			continue
 		}
 		if err := unstructured.SetNestedField(h, want, "clientConfig", "caBundle"); err != nil {

@@ -22,7 +22,7 @@ const serviceField = "service"
 
 // document is the policy as a folder would have it: services are their endpoints.
 func (s *Source) document(u *unstructured.Unstructured) (map[string]any, policy.Problems) {
-	spec, _, _ := unstructured.NestedMap(u.Object, "spec") //nolint:errcheck // the schema says that it is one
+	spec, _, _ := unstructured.NestedMap(u.Object, "spec") // the schema says that it is one
 	doc := map[string]any{
 		"apiVersion": policy.APIVersion, "kind": policy.Kind,
 		"metadata": map[string]any{"name": u.GetName(), "namespace": u.GetNamespace()},
@@ -57,7 +57,7 @@ func (s *Source) document(u *unstructured.Unstructured) (map[string]any, policy.
 		m["endpoints"] = endpoints
 	}
 	resolve("spec.server", spec["server"])
-	servers, _ := spec["servers"].(map[string]any) //nolint:errcheck // nil where there are none
+	servers, _ := spec["servers"].(map[string]any) // nil where there are none
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		resolve("spec.servers["+strconv.Quote(name)+"]", servers[name])
 	}
