@@ -24,7 +24,7 @@ import (
 // batched is number n of a series of configurations of one model behind the batcher:
 // timeouts, a second cluster, the endpoints of another, and the batcher's own settings
 // change.
-func batched(t *testing.T, n int, listen, server string) []proto.Message {
+func batched(t testing.TB, n int, listen, server string) []proto.Message {
 	t.Helper()
 	routes := xdstest.Routes("r", "model")
 	routes.GetVirtualHosts()[0].GetRoutes()[0].GetRoute().Timeout = durationpb.New(time.Duration(60+n%7) * time.Second)

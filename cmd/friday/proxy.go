@@ -56,6 +56,8 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
+	fs.StringVar(&f.XDSCA, "xds-ca", "", "`FILE` (PEM) of the roots that the control plane's certificate must lead to: it is spoken to in TLS (default: in plain text)")
+	fs.StringVar(&f.XDSToken, "xds-token-file", "", "`FILE` with the token by which this sidecar gets its certificate from the control plane, beside --xds-ca (default none)")
 	fs.StringVar(&f.NodeID, "node-id", "", "`ID` by which the control plane knows this sidecar (default the host's name)")
 	fs.StringVar(&f.NodeCluster, "node-cluster", "", "`CLUSTER` that this sidecar is one of")
 	fs.StringVar(&f.config, "config", "", "Envoy bootstrap `FILE`, YAML or JSON, in place of --upstream and --xds")
@@ -151,6 +153,10 @@ func (f *proxyFlags) check() error {
 		return cli.Usagef("--listen, --timeout and --hold-timeout go with --upstream or --mode redirect")
 	case f.Upstream == "" && f.healthPath != "":
 		return cli.Usagef("--health-path goes with --upstream")
+	case f.XDS == "" && (f.XDSCA != "" || f.XDSToken != ""):
+		return cli.Usagef("--xds-ca and --xds-token-file go with --xds")
+	case f.XDSToken != "" && f.XDSCA == "":
+		return cli.Usagef("--xds-token-file goes with --xds-ca: in plain text a token is everybody's")
 	case f.healthPath != "" && f.healthPath[0] != '/':
 		return cli.Usagef("--health-path %q: must begin with /", f.healthPath)
 	case f.drainTimeout <= 0:
@@ -172,6 +178,11 @@ func (f *proxyFlags) load(ctx context.Context, parser *resource.Parser) (*bootst
 	}
 	if f.Admin == "" {
 		f.Admin = defaultAdmin
+	}
+	if f.XDSCA != "" {
+		if err := cli.NeedPath("--xds-ca", f.XDSCA); err != nil {
+			return nil, err
+		}
 	}
 	src, err := f.Bootstrap(ctx)
 	if _, unknown := errors.AsType[*net.DNSError](err); err != nil && !unknown {

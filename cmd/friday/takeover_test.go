@@ -234,6 +234,12 @@ func TestDrainDelay(t *testing.T) {
 		return resp
 	}
 	require.False(t, ask().Close)
+	metrics := func() string {
+		b, err := process.Get(t.Context(), "http://"+admin+"/metrics")
+		require.NoError(t, err)
+		return string(b)
+	}
+	require.Contains(t, metrics(), "\nfriday_ready 1\n")
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGTERM))
 	require.Eventually(t, func() bool {
 		r, err := http.Get("http://" + admin + "/ready")
@@ -243,6 +249,7 @@ func TestDrainDelay(t *testing.T) {
 		defer r.Body.Close()
 		return r.StatusCode == http.StatusServiceUnavailable
 	}, patience, 5*time.Millisecond)
+	require.Contains(t, metrics(), "\nfriday_ready 0\n")
 	require.True(t, ask().Close)
 	got, err := post(http.DefaultClient, "http://"+listen, "who comes now")
 	require.NoError(t, err)

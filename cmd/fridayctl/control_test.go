@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +20,7 @@ func TestControlUsedWrongly(t *testing.T) {
 		"one node at a time":                      {"dump", "a", "b"},
 		"one route at a time":                     {"shift", "a", "b"},
 		"--abort and --to exclude each other":     {"shift", "a", "--abort", "--to", "b=1"},
+		"the sidecar's --node-id is needed":       {"token"},
 		"a route is needed":                       {"shift", "--to", "b=1"},
 		"--to is missing":                         {"shift", "a"},
 		`"b" is not SERVER=PERCENT`:               {"shift", "a", "--to", "b"},
@@ -37,6 +39,31 @@ func TestControlUsedWrongly(t *testing.T) {
 		code, _, errs := fridayctl(t, args...)
 		require.Equal(t, 2, code, "%v: %s", args, errs)
 		require.Contains(t, errs, says)
+	}
+}
+
+// What fridayd makes for a new sidecar is printed as its files want it.
+func TestTokenAndRoots(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch r.Method + " " + r.URL.Path + " " + string(body) {
+		case `POST /token {"node":"pod-1","node_cluster":"vision","life_seconds":60}`:
+			_, _ = w.Write([]byte(`{"token": "friday-x", "expires": "2030-01-01T00:00:00Z"}`))
+		case "GET /roots ":
+			_, _ = w.Write([]byte("-----BEGIN CERTIFICATE-----\n"))
+		default:
+			http.Error(w, "what is "+string(body), http.StatusBadRequest)
+		}
+	}))
+	defer srv.Close()
+	for want, args := range map[string][]string{
+		"friday-x\n":                    {"token", "pod-1", "--node-cluster", "vision", "--life", "1m"},
+		`"expires": "2030-01-01`:        {"token", "pod-1", "--node-cluster", "vision", "--life", "1m", "-o", "json"},
+		"-----BEGIN CERTIFICATE-----\n": {"roots"},
+	} {
+		code, out, errs := fridayctl(t, append(args, "--control", hostOf(srv.URL))...)
+		require.Equal(t, 0, code, errs)
+		require.Contains(t, out, want)
 	}
 }
 

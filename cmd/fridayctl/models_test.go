@@ -201,26 +201,32 @@ func TestModelsUnderLoad(t *testing.T) {
 	require.Equal(t, 1, server.Answers("m"), "it was warmed")
 
 	m.ctl(0, "models", "--sidecar", m.admin)
+	var released time.Time
 	got := m.asking(func() {
 		m.want("2")
 		m.awaitServing("2")
 		m.ctl(0, "rollback")
 		m.awaitServing("1")
 		require.Equal(t, 2, server.Count("load m"), "an instant return loads nothing")
+		released = time.Now()
 		m.ctl(0, "rollback", "--release")
 		m.awaitServing("2")
 	})
 	require.Positive(t, got["1"])
 	require.Positive(t, got["2"])
 	require.Len(t, got, 2)
-	calls, answers := server.Calls(), server.Answers("m")
+	loads, answers := server.Count("load m"), server.Answers("m") // the old one may still be unloaded
 
-	// kill -9, and what was is known.
+	// kill -9, and what was is known: once it is written, which is done beside serving.
+	require.Eventually(t, func() bool {
+		file, err := os.Stat(filepath.Join(m.state, "xds.pb"))
+		return err == nil && file.ModTime().After(released)
+	}, patience, 20*time.Millisecond)
 	require.NoError(t, syscall.Kill(m.sidecar.PID(), syscall.SIGKILL))
 	<-m.sidecar.Done()
 	m.launch()
 	m.awaitReady()
-	require.Equal(t, calls, server.Calls())
+	require.Equal(t, loads, server.Count("load m"), "it is loaded")
 	require.Equal(t, answers, server.Answers("m"), "it is warm")
 	version, err := askVersion(http.DefaultClient, m.listen)
 	http.DefaultClient.CloseIdleConnections()

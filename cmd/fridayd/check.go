@@ -8,6 +8,7 @@ import (
 	"github.com/fridaymesh/friday/cmd/internal/cli"
 	"github.com/fridaymesh/friday/filters/standard"
 	"github.com/fridaymesh/friday/xds/control"
+	"github.com/fridaymesh/friday/xds/control/ca"
 )
 
 func checkCommand() cli.Command {
@@ -31,7 +32,7 @@ func checkCommand() cli.Command {
 
 // check goes as far as a start does, short of serving, and names each file.
 func check(paths []string) error {
-	policies, err := control.Check(control.NewCompiler(standard.Registry()), paths...)
+	policies, err := control.Check(control.NewCompiler(standard.Registry(), ca.DefaultDomain), paths...)
 	if err != nil {
 		return &cli.Findings{Err: err}
 	}

@@ -12,11 +12,12 @@ import (
 
 	"github.com/fridaymesh/friday/filters/standard"
 	"github.com/fridaymesh/friday/xds/control"
+	"github.com/fridaymesh/friday/xds/control/ca"
 )
 
 // The example policies are right, and go together.
 func TestExamples(t *testing.T) {
-	list, err := control.Check(control.NewCompiler(standard.Registry()), filepath.Join("..", "..", "deploy", "policies"))
+	list, err := control.Check(control.NewCompiler(standard.Registry(), ca.DefaultDomain), filepath.Join("..", "..", "deploy", "policies"))
 	require.NoError(t, err)
 	require.NotEmpty(t, list)
 }
@@ -38,7 +39,7 @@ func TestDocumentation(t *testing.T) {
 	for i, policy := range found {
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
 		write(t, file, policy)
-		list, err := control.Check(control.NewCompiler(standard.Registry()), file)
+		list, err := control.Check(control.NewCompiler(standard.Registry(), ca.DefaultDomain), file)
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 	}

@@ -39,6 +39,7 @@ type serveFlags struct {
 	tlsKey     string
 	clientCA   string
 	logLevel   string
+	identity   identityFlags
 }
 
 func serveCommand() cli.Command {
@@ -56,6 +57,7 @@ func serveCommand() cli.Command {
 			fs.StringVar(&f.tlsKey, "tls-key", "", "the certificate's key `FILE` (PEM)")
 			fs.StringVar(&f.clientCA, "client-ca", "", "`FILE` (PEM) of the roots that a sidecar's certificate must lead to (default: none is asked for)")
 			f.webhook.declare(fs)
+			f.identity.declare(fs)
 			fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 		},
 		Run: func(ctx context.Context, _ []string) error {
@@ -64,6 +66,9 @@ func serveCommand() cli.Command {
 				return cli.Usagef("--log-level %q: %v", f.logLevel, err)
 			}
 			if err := f.check(); err != nil {
+				return err
+			}
+			if err := f.identity.check(f.clientCA); err != nil {
 				return err
 			}
 			return f.serve(ctx, newLog(level))
@@ -103,7 +108,15 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := control.NewMetrics(registry)
-	xds := control.NewServer(log, metrics)
+	gate, tokens, err := f.identity.gate(log)
+	if err != nil {
+		return err
+	}
+	domain := ""
+	if gate != nil {
+		domain = gate.Authority.Domain()
+	}
+	xds := control.NewServer(gate, log, metrics)
 	store, skipped, err := history.Open(f.history)
 	if err != nil {
 		return fmt.Errorf("--history: %w", err)
@@ -112,7 +125,7 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	for _, fault := range skipped {
 		log.Warn("a version of the history cannot be read and is left aside", zap.Error(fault))
 	}
-	compiler := control.NewCompiler(standard.Registry())
+	compiler := control.NewCompiler(standard.Registry(), domain)
 	rollout, err := control.NewRollout(compiler, xds, store, control.Scraper{}, log, metrics)
 	if err != nil {
 		return fmt.Errorf("--history: %w", err)
@@ -141,7 +154,7 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	admin := control.Admin{
 		Ready:    func() bool { return ctx.Err() == nil && policies.Ready() && hook.ready() },
 		Policies: func() []control.PolicyStatus { return rollout.Policies(policies.Status()) },
-		Nodes:    xds, Rollout: rollout, Registry: registry,
+		Nodes:    xds, Rollout: rollout, Registry: registry, Tokens: tokens,
 	}
 	g.Go(func() error {
 		// Who is asked before it knows would tell sidecars that there is nothing.

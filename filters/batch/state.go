@@ -106,6 +106,7 @@ func (s *state) newGroup(key groupKey, c *Config, e *entry) *group {
 	if b == nil {
 		b = &budget{maxItems: int64(c.MaxQueuedItems), gauge: s.metrics.BatchQueued.WithLabelValues(cluster)}
 		s.budgets[bk] = b
+		s.metrics.BatchQueuedLimit.WithLabelValues(cluster).Set(float64(c.MaxQueuedItems))
 	}
 	m.groups++
 	b.groups++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,18 +57,15 @@ func (w *worker) careFor(st *store.Store) {
 // tend does what a job needs. Where the store fails, it is tried again once the lease has
 // run out.
 func (w *worker) tend(c *store.Care) {
-	var err error
-	switch j := &c.Job; {
-	case j.Status == store.Validating:
-		err = w.validate(c)
-	case j.Status == store.Finalizing:
-		err = w.finalize(c, j.Outcome)
-	case j.Status == store.Cancelling:
-		err = w.finalize(c, store.Cancelled)
-	case j.Total > j.Completed+j.Failed:
-		err = w.finalize(c, store.Expired)
-	default:
-		err = w.finalize(c, store.Completed)
+	ctx, cancel := context.WithCancel(w.ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() { w.holdCare(ctx, cancel, c) })
+	err := w.tendTo(ctx, c)
+	lost := ctx.Err() != nil && w.ctx.Err() == nil
+	cancel()
+	beating.Wait()
+	if lost {
+		err = store.ErrStale
 	}
 	switch {
 	case err == nil, errors.Is(err, store.ErrStale):
@@ -80,9 +78,42 @@ func (w *worker) tend(c *store.Care) {
 	}
 }
 
+func (w *worker) tendTo(ctx context.Context, c *store.Care) error {
+	switch j := &c.Job; {
+	case j.Status == store.Validating:
+		return w.validate(ctx, c)
+	case j.Status == store.Finalizing:
+		return w.finalize(ctx, c, j.Outcome)
+	case j.Status == store.Cancelling:
+		return w.finalize(ctx, c, store.Cancelled)
+	case j.Total > j.Completed+j.Failed:
+		return w.finalize(ctx, c, store.Expired)
+	default:
+		return w.finalize(ctx, c, store.Completed)
+	}
+}
+
+// holdCare lengthens the lease for as long as the care takes: a large file is read for
+// longer than a lease lasts. Where it has been lost, it ends the care.
+func (w *worker) holdCare(ctx context.Context, lost context.CancelFunc, c *store.Care) {
+	tick := time.NewTicker(w.lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := c.Hold(ctx); errors.Is(err, store.ErrStale) {
+				lost()
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // validate reads the whole file before any line is taken in.
-func (w *worker) validate(c *store.Care) error {
-	f, content, err := c.Input(w.ctx)
+func (w *worker) validate(ctx context.Context, c *store.Care) error {
+	f, content, err := c.Input(ctx)
 	var problems []problem
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -95,12 +126,12 @@ func (w *worker) validate(c *store.Care) error {
 		}
 	}
 	if len(problems) > 0 {
-		return w.refuse(c, problems)
+		return w.refuse(ctx, c, problems)
 	}
-	if err := c.Empty(w.ctx); err != nil {
+	if err := c.Empty(ctx); err != nil {
 		return err
 	}
-	_, content, err = c.Input(w.ctx)
+	_, content, err = c.Input(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,14 +147,14 @@ func (w *worker) validate(c *store.Care) error {
 		}
 		lines = append(lines, l)
 		if size += len(l.Body); len(lines) >= addedLines || size >= addedBytes {
-			if err := c.AddLines(w.ctx, lines); err != nil {
+			if err := c.AddLines(ctx, lines); err != nil {
 				return err
 			}
 			lines, size = lines[:0], 0
 		}
 	}
 	w.log.Info("job begins", zap.String("job", c.Job.ID), zap.Int64("lines", in.count), zap.Int64("bytes", f.Bytes))
-	if err := c.Begin(w.ctx, lines, in.count, time.Now()); err != nil {
+	if err := c.Begin(ctx, lines, in.count, time.Now()); err != nil {
 		return err
 	}
 	w.care() // it may have been cancelled meanwhile
@@ -152,12 +183,12 @@ func check(content io.Reader, endpoint string) ([]problem, error) {
 	return in.problems, nil
 }
 
-func (w *worker) refuse(c *store.Care, problems []problem) error {
+func (w *worker) refuse(ctx context.Context, c *store.Care, problems []problem) error {
 	text, err := json.Marshal(problems)
 	if err != nil {
 		return err
 	}
-	if err := c.Refuse(w.ctx, text, time.Now()); err != nil {
+	if err := c.Refuse(ctx, text, time.Now()); err != nil {
 		return err
 	}
 	w.ended(c, store.Failed)
@@ -170,16 +201,16 @@ func (w *worker) ended(c *store.Care, status store.Status) {
 }
 
 // finalize puts a job's output together. Before that nothing of it runs any more.
-func (w *worker) finalize(c *store.Care, outcome store.Status) error {
-	if err := c.Close(w.ctx, outcome, time.Now()); err != nil {
+func (w *worker) finalize(ctx context.Context, c *store.Care, outcome store.Status) error {
+	if err := c.Close(ctx, outcome, time.Now()); err != nil {
 		return err
 	}
 	w.drop(c.Job.Seq)
 	var output, problems *store.Upload
 	if c.Job.Kind == store.Batch {
-		output, problems = c.Write(w.ctx, newID("file-")), c.Write(w.ctx, newID("file-"))
+		output, problems = c.Write(ctx, newID("file-")), c.Write(ctx, newID("file-"))
 		for after := int64(0); ; {
-			lines, err := c.Outputs(w.ctx, after, outputLines)
+			lines, err := c.Outputs(ctx, after, outputLines)
 			if err != nil {
 				return err
 			}
@@ -195,15 +226,12 @@ func (w *worker) finalize(c *store.Care, outcome store.Status) error {
 					return err
 				}
 			}
-			if after = lines[len(lines)-1].N; after >= c.Job.Total {
+			if after = lines[len(lines)-1].N; len(lines) < outputLines {
 				break
-			}
-			if err := c.Hold(w.ctx); err != nil {
-				return err
 			}
 		}
 	}
-	if err := c.End(w.ctx, output, problems, time.Now()); err != nil {
+	if err := c.End(ctx, output, problems, time.Now()); err != nil {
 		return err
 	}
 	w.ended(c, outcome)

@@ -183,7 +183,7 @@ func (h *house) await(id, status string, headers ...string) map[string]any {
 		}
 		require.False(h.t, ended(b["status"]), "%v", b)
 		require.True(h.t, time.Now().Before(end), "not %s in time: %v", status, b)
-		time.Sleep(5 * time.Millisecond) // between two questions
+		time.Sleep(20 * time.Millisecond) // between two questions
 	}
 }
 

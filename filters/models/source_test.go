@@ -75,7 +75,7 @@ func TestGRPCIsPinned(t *testing.T) {
 		seen := make(chan ask, 1)
 		r.next = proxy.HandlerFunc(func(_ context.Context, req *proxy.Request) (*proxy.Response, error) {
 			whole := req.Body.(*proxy.BytesBody)
-			require.EqualValues(t, len(whole.Bytes()), req.Header.ContentLength())
+			require.Equal(t, len(whole.Bytes()), req.Header.ContentLength())
 			a, _ := readMessage(whole.Bytes())
 			seen <- a
 			return filtertest.Answer(200, "application/grpc", ""), nil

@@ -33,8 +33,8 @@ type Builder struct {
 	defaults Defaults
 	own      *upstream.Own
 
-	clusters map[string]*cluster.Cluster
-	configs  map[string]*cluster.Config
+	clusters map[string]*cluster.Cluster // never changed: another map takes its place
+	configs  []*cluster.Config           // of the snapshot in force, in its order
 	kept     map[string]io.Closer
 	limits   connectionLimits
 	compiled map[compiledKey]*compiled
@@ -65,7 +65,6 @@ func NewBuilder(log *zap.Logger, registry prometheus.Registerer, defaults Defaul
 		defaults: defaults,
 		own:      upstream.NewOwn(),
 		clusters: make(map[string]*cluster.Cluster),
-		configs:  make(map[string]*cluster.Config),
 		kept:     make(map[string]io.Closer),
 	}
 }
@@ -80,7 +79,7 @@ type Change struct {
 
 	b        *Builder
 	clusters map[string]*cluster.Cluster
-	configs  map[string]*cluster.Config
+	retuned  []*cluster.Config // of clusters that stay
 	kept     map[string]io.Closer
 	compiled map[compiledKey]*compiled
 	servers  map[string]*tlscontext.Server
@@ -91,17 +90,12 @@ type Change struct {
 func (b *Builder) Build(r *Resources) (*Change, error) {
 	c := &Change{
 		b:        b,
-		clusters: make(map[string]*cluster.Cluster, len(r.Clusters)),
-		configs:  make(map[string]*cluster.Config, len(r.Clusters)),
 		kept:     make(map[string]io.Closer),
 		compiled: make(map[compiledKey]*compiled),
 		servers:  make(map[string]*tlscontext.Server),
 	}
+	errs := c.addClusters(r.Clusters)
 	c.Snapshot = &Snapshot{Resources: r, Listeners: make(map[string]*ActiveListener, len(r.Listeners)), Clusters: c.clusters}
-	var errs []error
-	for _, cfg := range r.Clusters {
-		errs = append(errs, c.addCluster(cfg))
-	}
 	addresses := make(map[string]string, len(r.Listeners))
 	for _, l := range r.Listeners {
 		for _, address := range append([]string{l.Address}, l.More...) {
@@ -120,21 +114,62 @@ func (b *Builder) Build(r *Resources) (*Change, error) {
 	return c, nil
 }
 
-func (c *Change) addCluster(cfg *cluster.Config) error {
+// addClusters finds or makes the cluster of each. Most pushes change a few of many
+// and add none: then the snapshot has the map of the one before.
+func (c *Change) addClusters(all []*cluster.Config) (errs []error) {
+	if sameNames(all, c.b.configs) {
+		c.clusters = c.b.clusters
+		for i, cfg := range all {
+			if cfg != c.b.configs[i] {
+				errs = append(errs, c.check(cfg))
+				c.retuned = append(c.retuned, cfg)
+			}
+		}
+		return errs
+	}
+	c.clusters = make(map[string]*cluster.Cluster, len(all))
+	before := make(map[string]*cluster.Config, len(c.b.configs))
+	for _, cfg := range c.b.configs {
+		before[cfg.Name] = cfg
+	}
+	for _, cfg := range all {
+		errs = append(errs, c.addCluster(cfg, before[cfg.Name]))
+	}
+	return errs
+}
+
+// sameNames says that two lists have the same names in the same order.
+func sameNames(a, b []*cluster.Config) bool {
+	return slices.EqualFunc(a, b, func(x, y *cluster.Config) bool { return x == y || x.Name == y.Name })
+}
+
+func (c *Change) addCluster(cfg, before *cluster.Config) error {
 	if _, ok := c.clusters[cfg.Name]; ok {
 		return fmt.Errorf("cluster %q: defined twice", cfg.Name)
 	}
+	if cfg != before {
+		if err := c.check(cfg); err != nil {
+			return err
+		}
+	}
+	living, ok := c.b.clusters[cfg.Name]
+	switch {
+	case !ok:
+		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
+	case cfg != before:
+		c.retuned = append(c.retuned, cfg)
+	}
+	c.clusters[cfg.Name] = living
+	return nil
+}
+
+// check looks at what a cluster's TLS names.
+func (c *Change) check(cfg *cluster.Config) error {
 	for _, u := range contexts(cfg) {
 		if err := u.Check(&c.b.secrets); err != nil {
 			return fmt.Errorf("cluster %q: TLS: %w", cfg.Name, err)
 		}
 	}
-	living, ok := c.b.clusters[cfg.Name]
-	if !ok {
-		living = cluster.New(cfg, c.b.dial, c.b.log, c.b.metrics)
-	}
-	c.clusters[cfg.Name] = living
-	c.configs[cfg.Name] = cfg
 	return nil
 }
 
@@ -202,15 +237,15 @@ func (c *Change) keep(name string, build func() (io.Closer, error)) (io.Closer, 
 // Commit puts the change in force: clusters that stay are re-tuned in place, and
 // what the snapshot does not name any more is let go of.
 func (c *Change) Commit() {
-	for name, cl := range c.clusters {
-		if c.b.clusters[name] == cl && c.b.configs[name] != c.configs[name] {
-			cl.Update(c.configs[name])
-			c.b.limits.of(c.configs[name])
-		}
+	for _, cfg := range c.retuned {
+		c.clusters[cfg.Name].Update(cfg)
+		c.b.limits.of(cfg)
 	}
 	c.b.secrets.Set(c.Snapshot.Resources.Secrets)
-	closeGone(c.b.log, c.b.clusters, c.clusters)
-	c.b.limits.keep(c.clusters)
+	if !sameNames(c.b.configs, c.Snapshot.Resources.Clusters) {
+		closeGone(c.b.log, c.b.clusters, c.clusters)
+		c.b.limits.keep(c.clusters)
+	}
 	c.commitCompiled()
 	for _, k := range c.kept {
 		if told, ok := k.(interface{ InForce() }); ok {
@@ -218,7 +253,7 @@ func (c *Change) Commit() {
 		}
 	}
 	closeGone(c.b.log, c.b.kept, c.kept)
-	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.configs, c.kept, c.servers
+	c.b.clusters, c.b.configs, c.b.kept, c.b.servers = c.clusters, c.Snapshot.Resources.Clusters, c.kept, c.servers
 }
 
 // Abort lets go of what was made for the change.
@@ -269,7 +304,7 @@ func (b *Builder) Models() []proxy.ModelStatus {
 func (b *Builder) Close() {
 	closeGone(b.log, b.clusters, nil)
 	closeGone(b.log, b.kept, nil)
-	clear(b.clusters)
+	b.clusters, b.configs = map[string]*cluster.Cluster{}, nil
 	clear(b.kept)
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fridaymesh/friday/proxy/listener/takeover"
+	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/xds/client"
 )
 
@@ -45,6 +46,10 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	l.xds = c.client(l.s)
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
+	telemetry.RegisterReady(l.s.Registry(), func() bool { //nolint:contextcheck // the probe has a timeout of its own
+		ready, _ := c.state(l.s, l.xds)
+		return ready
+	})
 	if err := l.open(ctx, quit); err != nil { //nolint:contextcheck // the probe has a timeout of its own
 		return err
 	}

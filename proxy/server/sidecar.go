@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -58,23 +59,40 @@ func (c *Sidecar) client(s *Server) *client.Client {
 		Needs:     c.Bootstrap.Needs,
 	}
 	for name, t := range c.Bootstrap.Servers {
-		o.Servers[name] = targets(t)
+		o.Servers[name] = targets(t, nil)
 	}
-	if c.Bootstrap.ADS != nil {
-		o.Targets, o.Delta = targets(c.Bootstrap.ADS.Targets), c.Bootstrap.ADS.Delta
+	if ads := c.Bootstrap.ADS; ads != nil {
+		if slices.ContainsFunc(ads.Targets, func(t bootstrap.Target) bool { return t.Token != nil }) {
+			o.Identity = client.NewIdentity(c.kept("identity.pb"))
+		}
+		o.Targets, o.Delta = targets(ads.Targets, o.Identity), ads.Delta
 	}
-	if c.StateDir != "" {
-		o.StateFile = filepath.Join(c.StateDir, "xds.pb")
-	}
+	o.StateFile = c.kept("xds.pb")
 	return client.New(o)
 }
 
-func targets(all []bootstrap.Target) []client.Target {
+// kept is where a file is that outlives the process; empty: nowhere.
+func (c *Sidecar) kept(name string) string {
+	if c.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(c.StateDir, name)
+}
+
+// targets are for the client. Who has an identity shows it.
+func targets(all []bootstrap.Target, identity *client.Identity) []client.Target {
 	out := make([]client.Target, len(all))
 	for i, t := range all {
 		out[i] = client.Target{URI: t.URI, Metadata: t.Metadata}
+		if t.Token != nil {
+			out[i].Token = t.Token.Header
+		}
 		if t.TLS != nil {
-			out[i].TLS = t.TLS.Config()
+			own := *t.TLS
+			if identity != nil {
+				own.Issued = identity.Issued
+			}
+			out[i].TLS = own.Config()
 		}
 	}
 	return out

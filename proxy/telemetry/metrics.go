@@ -78,6 +78,8 @@ type Metrics struct {
 	BatchAside *prometheus.GaugeVec // cluster, model
 	// BatchQueued is how many items wait.
 	BatchQueued *prometheus.GaugeVec // cluster
+	// BatchQueuedLimit is how many may.
+	BatchQueuedLimit *prometheus.GaugeVec // cluster
 	// BatchFallback counts the requests that were batched and had to be sent
 	// again in smaller parts, by why.
 	BatchFallback *prometheus.CounterVec // cluster, reason
@@ -167,6 +169,8 @@ type Metrics struct {
 	XDSVersion *prometheus.GaugeVec // type, version
 	// XDSConnected is 1 while a stream to a control plane is open.
 	XDSConnected *prometheus.GaugeVec // target
+	// IdentityEnds is when the certificate ends that the control plane has issued.
+	IdentityEnds *prometheus.GaugeVec
 }
 
 // fine resolves from 100 µs to a minute, as an inference needs.
@@ -179,6 +183,19 @@ func fine() []float64 {
 // long resolves from 10 ms to half an hour, as loading a model needs.
 func long() []float64 {
 	return []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800}
+}
+
+// RegisterReady adds friday_ready, which asks at each scrape.
+func RegisterReady(reg prometheus.Registerer, ready func() bool) {
+	reg.MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "friday_ready", Help: "1 while /ready answers 200."},
+		func() float64 {
+			if ready() {
+				return 1
+			}
+			return 0
+		},
+	))
 }
 
 // New makes the metrics, or finds them where reg has them already, so that
@@ -221,15 +238,16 @@ func New(reg prometheus.Registerer) *Metrics {
 		HealthChecks: c("friday_health_checks_total", "Active health checks, by result.", "cluster", "result"),
 		Resolutions:  c("friday_dns_resolutions_total", "Lookups of endpoints' names, by result.", "cluster", "result"),
 
-		BatchSize:     h("friday_batch_size", "Items in an upstream call of the batcher.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 1024}, "cluster", "model"),
-		BatchWait:     h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),
-		BatchDispatch: c("friday_batch_dispatch_total", "Upstream calls of the batcher, by why they were sent just then.", "cluster", "reason"),
-		BatchModel:    g("friday_batch_model_seconds", "Learned service time: term a is fixed, term b is per item.", "cluster", "model", "term"),
-		BatchLimit:    g("friday_batch_in_flight_limit", "Calls at once that the batcher gives an endpoint; 0: any number.", "cluster", "model"),
-		BatchAside:    g("friday_batch_aside", "1 while the batcher stands aside, because batching does not pay.", "cluster", "model"),
-		BatchQueued:   g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
-		BatchFallback: c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
-		BatchUsage:    c("friday_batch_usage_total", "Requests that got a share of a call's token usage, by how it was found.", "cluster", "kind"),
+		BatchSize:        h("friday_batch_size", "Items in an upstream call of the batcher.", []float64{1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 1024}, "cluster", "model"),
+		BatchWait:        h("friday_batch_wait_seconds", "Time that a request waited in the batcher.", fine(), "cluster", "model"),
+		BatchDispatch:    c("friday_batch_dispatch_total", "Upstream calls of the batcher, by why they were sent just then.", "cluster", "reason"),
+		BatchModel:       g("friday_batch_model_seconds", "Learned service time: term a is fixed, term b is per item.", "cluster", "model", "term"),
+		BatchLimit:       g("friday_batch_in_flight_limit", "Calls at once that the batcher gives an endpoint; 0: any number.", "cluster", "model"),
+		BatchAside:       g("friday_batch_aside", "1 while the batcher stands aside, because batching does not pay.", "cluster", "model"),
+		BatchQueued:      g("friday_batch_queued_items", "Items waiting in the batcher.", "cluster"),
+		BatchQueuedLimit: g("friday_batch_queued_items_limit", "Items that may wait in the batcher.", "cluster"),
+		BatchFallback:    c("friday_batch_fallback_total", "Batches sent again in smaller parts, by why.", "cluster", "reason"),
+		BatchUsage:       c("friday_batch_usage_total", "Requests that got a share of a call's token usage, by how it was found.", "cluster", "kind"),
 
 		CacheLookups:   c("friday_cache_lookups_total", "Requests that the cache has looked at, by what became of them.", "cluster", "result"),
 		CacheItems:     c("friday_cache_items_total", "Items that the cache was asked for, by where they came from.", "cluster", "result"),
@@ -272,6 +290,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
 		XDSVersion:   g("friday_xds_version_info", "1 for the version in force.", "type", "version"),
 		XDSConnected: g("friday_xds_connected", "1 while a stream to the control plane is open.", "target"),
+		IdentityEnds: g("friday_identity_end_timestamp_seconds", "When the certificate ends that the control plane has issued."),
 	}
 }
 

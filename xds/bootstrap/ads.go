@@ -33,6 +33,8 @@ type Target struct {
 	TLS *TLS
 	// Metadata goes with every stream, as key and value in turn.
 	Metadata []string
+	// Token goes with every stream, too; nil: none.
+	Token *Token
 }
 
 // ads reads dynamic_resources. Listeners and clusters both come by ADS, or
@@ -105,6 +107,7 @@ func (c *compiler) google(at string, service *corev3.GrpcService, g *corev3.Grpc
 		t.TLS.Key = c.source(at+".channel_credentials.ssl_credentials.private_key", ssl.GetPrivateKey())
 		c.checkTLS(at+".channel_credentials.ssl_credentials", t.TLS)
 	}
+	t.Token = c.token(at, g, t.TLS != nil)
 	return []Target{t}
 }
 

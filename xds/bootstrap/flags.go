@@ -42,6 +42,11 @@ type Flags struct {
 	Mode Mode
 	// XDS is the control plane: host:port.
 	XDS string
+	// XDSCA is a file of the roots that the control plane's certificate must lead to;
+	// empty: it is spoken to in plain text. XDSToken is a file with a token by which
+	// the sidecar proves who it is, until it has a certificate of the control plane's;
+	// empty: none. Both beside XDS, and the token beside the roots.
+	XDSCA, XDSToken string
 	// NodeID is what the control plane knows the sidecar by. Default: the host's
 	// name. NodeCluster is what it is one of.
 	NodeID, NodeCluster string

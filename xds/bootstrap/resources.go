@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	credentialv3 "github.com/envoyproxy/go-control-plane/envoy/config/grpc_credential/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -124,10 +126,15 @@ func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 	}
 	host, port, secure, err := server(f.XDS)
 	if err == nil && secure {
-		err = errors.New("https is not supported here: a bootstrap file can say it")
+		err = errors.New("write HOST:PORT; --xds-ca has it spoken to in TLS")
 	}
 	if err != nil {
 		return fmt.Errorf("--xds %q: %w", f.XDS, err)
+	}
+	if f.XDSCA != "" {
+		service, err := secureService(net.JoinHostPort(host, strconv.FormatUint(uint64(port), 10)), f.XDSCA, f.XDSToken)
+		b.DynamicResources = dynamic(service)
+		return err
 	}
 	kind := clusterv3.Cluster_STRICT_DNS
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -151,20 +158,57 @@ func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 		LoadAssignment:                assignment(xdsName, port, host),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: options},
 	}}}
+	b.DynamicResources = dynamic(&corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+		EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsName},
+	}})
+	return nil
+}
+
+// dynamic has everything come over ADS from a service.
+func dynamic(service *corev3.GrpcService) *bootstrapv3.Bootstrap_DynamicResources {
 	ads := &corev3.ConfigSource{
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 	}
-	b.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
+	return &bootstrapv3.Bootstrap_DynamicResources{
 		LdsConfig: ads, CdsConfig: ads,
 		AdsConfig: &corev3.ApiConfigSource{
 			ApiType: corev3.ApiConfigSource_GRPC, TransportApiVersion: corev3.ApiVersion_V3,
-			GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: xdsName},
-			}}},
+			GrpcServices: []*corev3.GrpcService{service},
 		},
 	}
-	return nil
+}
+
+// secureService is a gRPC server in TLS, whose certificate must lead to the roots of
+// a file, with a file's token where there is one.
+func secureService(target, roots, token string) (*corev3.GrpcService, error) {
+	file := func(path string) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+	}
+	g := &corev3.GrpcService_GoogleGrpc{
+		TargetUri: target, StatPrefix: xdsName,
+		ChannelCredentials: &corev3.GrpcService_GoogleGrpc_ChannelCredentials{
+			CredentialSpecifier: &corev3.GrpcService_GoogleGrpc_ChannelCredentials_SslCredentials{
+				SslCredentials: &corev3.GrpcService_GoogleGrpc_SslCredentials{RootCerts: file(roots)},
+			},
+		},
+	}
+	if token != "" {
+		config, err := anypb.New(&credentialv3.FileBasedMetadataConfig{SecretData: file(token), HeaderPrefix: "Bearer "})
+		if err != nil {
+			return nil, err
+		}
+		g.CredentialsFactoryName = fileBased
+		g.CallCredentials = []*corev3.GrpcService_GoogleGrpc_CallCredentials{{
+			CredentialSpecifier: &corev3.GrpcService_GoogleGrpc_CallCredentials_FromPlugin{
+				FromPlugin: &corev3.GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin{
+					Name:       fileBased,
+					ConfigType: &corev3.GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin_TypedConfig{TypedConfig: config},
+				},
+			},
+		}}
+	}
+	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_GoogleGrpc_{GoogleGrpc: g}}, nil
 }
 
 func assignment(name string, port uint32, hosts ...string) *endpointv3.ClusterLoadAssignment {

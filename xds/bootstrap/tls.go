@@ -28,6 +28,10 @@ type TLS struct {
 	// Names, where there are any, take the place of the check of the server's name:
 	// one of them must be in its certificate, as DNS name or URI.
 	Names []string
+	// Issued, where not nil, is what the control plane has given the sidecar so far:
+	// its own certificate, shown where Cert is empty, and roots to be trusted beside
+	// CA, in PEM. Either may be nil.
+	Issued func() (own *tls.Certificate, roots []byte)
 }
 
 // Source is PEM, in a file or in place.
@@ -51,7 +55,15 @@ var errName = errors.New("the server's certificate has none of the names expecte
 // Config is for a connection to the server.
 func (t *TLS) Config() *tls.Config {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if !t.Cert.empty() {
+	switch {
+	case t.Cert.empty() && t.Issued != nil:
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if own, _ := t.Issued(); own != nil {
+				return own, nil
+			}
+			return &tls.Certificate{}, nil
+		}
+	case !t.Cert.empty():
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			cert, err := t.Cert.read()
 			if err != nil {
@@ -86,6 +98,10 @@ func (t *TLS) verify(state tls.ConnectionState) error {
 		options.Roots = x509.NewCertPool()
 		if !options.Roots.AppendCertsFromPEM(pem) {
 			return errors.New("no certificates in the trusted CA")
+		}
+		if t.Issued != nil {
+			_, roots := t.Issued()
+			options.Roots.AppendCertsFromPEM(roots)
 		}
 	}
 	leaf := state.PeerCertificates[0]

@@ -64,7 +64,7 @@ func New(opts Options) *Client {
 		c.returnAfter = returnAfter
 	}
 	s := newState(opts.Parser, opts.Static)
-	s.needs = opts.Needs
+	s.needs = append(slices.Clip(opts.Needs), opts.Identity.needs()...)
 	s.reachable = make(map[string]bool, len(opts.Servers))
 	for name := range opts.Servers {
 		s.reachable[name] = true
@@ -80,6 +80,7 @@ func New(opts Options) *Client {
 func (c *Client) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	c.recall()
 	if len(c.opts.Targets) > 0 && c.opts.StateFile != "" {
 		wg.Go(func() { c.keep(ctx) })
 		c.restore()
@@ -106,6 +107,21 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	return nil
+}
+
+// recall takes the identity of before a restart.
+func (c *Client) recall() {
+	if c.opts.Identity == nil || c.opts.Identity.file == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.state.Load().clone()
+	if err := c.opts.Identity.restore(next); err != nil {
+		c.log.Error("the identity of before cannot be read", zap.String("file", c.opts.Identity.file), zap.Error(err))
+		return
+	}
+	c.commit(next)
 }
 
 func allKinds(yield func(kind) bool) {
@@ -220,6 +236,7 @@ func (c *Client) commit(s *state) {
 			c.versions[k] = v
 		}
 	}
+	c.identify(s)
 	c.serve(s)
 	c.wake()
 }

@@ -129,12 +129,16 @@ func (f *feed) stream(ctx context.Context, at int) (received bool, err error) {
 	t := f.targets[at]
 	// A connection for each attempt: the name is resolved anew, and gRPC's own
 	// back-off does not add itself to ours.
+	outgoing, err := t.outgoing(ctx, f.c.opts.Identity)
+	if err != nil {
+		return false, err
+	}
 	conn, err := f.dial(t)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	w, err := f.open(t.outgoing(ctx), conn, t.URI)
+	w, err := f.open(outgoing, conn, t.URI)
 	if err != nil {
 		return false, err
 	}

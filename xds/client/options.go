@@ -30,6 +30,9 @@ type Options struct {
 	Static *config.Resources
 	// Needs are the secrets that Static refers to.
 	Needs []resource.Need
+	// Identity takes the certificate that the control plane issues; nil: it is not asked
+	// for one.
+	Identity *Identity
 	// Bootstrap is shown in the config dump; nil: not.
 	Bootstrap *bootstrapv3.Bootstrap
 	// Apply puts a configuration in force, whole, or returns an error and changes

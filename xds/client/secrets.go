@@ -23,9 +23,14 @@ func (s *state) missing(needs []resource.Need) bool {
 // settleSecrets puts secrets in force: those that are asked for and there, and
 // those that who is in force refers to, until it has been replaced.
 func (s *state) settleSecrets() {
-	for k := range s.wanted {
-		if i := s.held(k); k.kind == sds && i != nil {
-			s.secrets[tlscontext.Ref{Name: k.name, Source: tlscontext.Source{Cluster: k.source}}] = i
+	for p, names := range s.lists {
+		if p.kind != sds {
+			continue
+		}
+		for _, name := range names {
+			if i := s.held(key{sds, p.source, name}); i != nil {
+				s.secrets[tlscontext.Ref{Name: name, Source: tlscontext.Source{Cluster: p.source}}] = i
+			}
 		}
 	}
 }

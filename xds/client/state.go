@@ -131,6 +131,8 @@ type state struct {
 	tables    map[string]*item
 	listeners map[string]*serving
 	secrets   map[tlscontext.Ref]*item
+	// order are the names of clusters, sorted, as resources last needed them.
+	order []string
 
 	// up has the sources to which a stream is open. While it is, asked has when
 	// each of the resources that are missing were asked for, and openBy is when
@@ -270,7 +272,8 @@ func (s *state) resources() *config.Resources {
 	for ref, i := range s.secrets {
 		r.Secrets[ref] = i.secret().Secret
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.clusters)) {
+	r.Clusters = slices.Grow(r.Clusters, len(s.clusters))
+	for _, name := range s.ordered() {
 		r.Clusters = append(r.Clusters, s.clusters[name].config)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
@@ -281,6 +284,16 @@ func (s *state) resources() *config.Resources {
 		}
 	}
 	return r
+}
+
+// ordered are the names of the clusters in force, sorted. Most changes leave them as
+// they are, and sorting thousands is a good part of what a push costs.
+func (s *state) ordered() []string {
+	here := func(name string) bool { return s.clusters[name] != nil }
+	if len(s.order) != len(s.clusters) || slices.ContainsFunc(s.order, func(name string) bool { return !here(name) }) {
+		s.order = slices.Sorted(maps.Keys(s.clusters))
+	}
+	return s.order
 }
 
 // same says that nothing differs between two configurations: what is equal is

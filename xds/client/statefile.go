@@ -120,6 +120,11 @@ func encodeState(s *state) []byte {
 	if err != nil { // only invalid UTF-8 could do that, which was never decoded
 		data = nil
 	}
+	return seal(data)
+}
+
+// seal is data as a file has it.
+func seal(data []byte) []byte {
 	sum := sha256.Sum256(data)
 	return slices.Concat([]byte(stateMagic), sum[:], data)
 }

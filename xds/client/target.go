@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -18,6 +19,8 @@ type Target struct {
 	TLS *tls.Config
 	// Metadata is sent with every stream, as key and value in turn.
 	Metadata []string
+	// Token is a header that goes with every stream, too; nil: none.
+	Token func() (key, value string, err error)
 }
 
 // Plain are targets in plain text.
@@ -36,6 +39,19 @@ func (t *Target) credentials() credentials.TransportCredentials {
 	return credentials.NewTLS(t.TLS)
 }
 
-func (t *Target) outgoing(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, t.Metadata...)
+// outgoing is a stream's context. A token that is not there is only missed by who has
+// no certificate: one that counts once may have been removed.
+func (t *Target) outgoing(ctx context.Context, who *Identity) (context.Context, error) {
+	ctx = metadata.AppendToOutgoingContext(ctx, t.Metadata...)
+	if t.Token == nil {
+		return ctx, nil
+	}
+	key, value, err := t.Token()
+	if err == nil {
+		return metadata.AppendToOutgoingContext(ctx, key, value), nil
+	}
+	if own, _ := who.Issued(); own != nil {
+		return ctx, nil
+	}
+	return nil, fmt.Errorf("token: %w", err)
 }

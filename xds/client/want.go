@@ -104,17 +104,23 @@ func (s *state) prune() {
 // ask notes since when resources are missing, and gives up on those that have
 // been for too long.
 func (s *state) ask(now time.Time) {
-	for k, patience := range s.wanted {
-		switch since, asked := s.asked[k]; {
-		case s.held(k) != nil:
-			delete(s.asked, k)
-			delete(s.without, k)
-		case !s.up[k.source] || s.without[k]:
-		case !asked:
-			s.asked[k] = now
-		case now.Sub(since) >= patience:
-			delete(s.asked, k)
-			s.without[k] = true
+	maps.DeleteFunc(s.asked, func(k key, _ time.Time) bool { return s.held(k) != nil })
+	maps.DeleteFunc(s.without, func(k key, _ bool) bool { return s.held(k) != nil })
+	for p, names := range s.lists {
+		col := s.look(p.kind, p.source)
+		for _, name := range names {
+			if col != nil && col.items[name] != nil {
+				continue // as nearly all are, at nearly every push
+			}
+			k := key{p.kind, p.source, name}
+			switch since, asked := s.asked[k]; {
+			case !s.up[k.source] || s.without[k]:
+			case !asked:
+				s.asked[k] = now
+			case now.Sub(since) >= s.wanted[k]:
+				delete(s.asked, k)
+				s.without[k] = true
+			}
 		}
 	}
 	if len(s.asked) == 0 {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fridaymesh/friday/xds/control/join"
 )
 
 // Admin is what fridayd's admin door shows.
@@ -19,6 +21,8 @@ type Admin struct {
 	Nodes    *Server
 	Rollout  *Rollout
 	Registry prometheus.Gatherer
+	// Tokens are made for who asks for one; nil: none are taken.
+	Tokens *join.Tokens
 }
 
 type adminRoute struct {
@@ -28,8 +32,8 @@ type adminRoute struct {
 
 // Handler is the admin door: /ready, /live, /metrics (and Envoy's name for it,
 // /stats/prometheus), /policies, /nodes, /clusters, /dump, /history, /diff,
-// /shifts and /debug/pprof/; and what changes something, by POST: /rollback,
-// /release, /shift and /shift/abort.
+// /shifts, /roots and /debug/pprof/; and what changes something, by POST: /rollback,
+// /release, /shift, /shift/abort and /token.
 func (a Admin) Handler() http.Handler {
 	metrics := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{})
 	mux := http.NewServeMux()
@@ -45,6 +49,7 @@ func (a Admin) Handler() http.Handler {
 		{"/history", asJSON(func() any { return a.Rollout.History() })},
 		{"/diff", http.HandlerFunc(a.diff)},
 		{"/shifts", asJSON(func() any { return a.Rollout.Shifts() })},
+		{"/roots", http.HandlerFunc(a.roots)},
 		{"/debug/pprof/", http.HandlerFunc(pprof.Index)},
 		{"/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline)},
 		{"/debug/pprof/profile", http.HandlerFunc(pprof.Profile)},

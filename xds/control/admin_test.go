@@ -20,7 +20,7 @@ func TestAdmin(t *testing.T) {
 		Policies: func() []PolicyStatus {
 			return []PolicyStatus{{Name: "digits", File: "a.yaml", State: StateStale, Version: "v", Error: `a.yaml:1: <"x">`}}
 		},
-		Nodes:    NewServer(zap.NewNop(), NewMetrics(prometheus.NewRegistry())),
+		Nodes:    NewServer(nil, zap.NewNop(), NewMetrics(prometheus.NewRegistry())),
 		Registry: registry,
 	}.Handler()
 	get := func(method, path string) *httptest.ResponseRecorder {

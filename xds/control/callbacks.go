@@ -51,16 +51,16 @@ func (s *Server) callbacks() serverv3.Callbacks {
 	}
 }
 
-// opened notes where a stream comes from.
+// opened notes who has opened a stream.
 func (s *Server) opened(ctx context.Context, id streamID) error {
-	from, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil
+	who := caller{guest: guestOf(ctx)}
+	if from, ok := peer.FromContext(ctx); ok {
+		if at, err := netip.ParseAddrPort(from.Addr.String()); err == nil {
+			who.address = at.Addr().Unmap().WithZone("").String()
+		}
 	}
-	if at, err := netip.ParseAddrPort(from.Addr.String()); err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.peers[id] = at.Addr().Unmap().WithZone("").String()
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[id] = who
 	return nil
 }

@@ -71,7 +71,7 @@ func chain(p *policy.Policy) (filters *policyv1alpha1.Filters, disabled map[stri
 	return filters, disabled
 }
 
-func listener(p *policy.Policy) (*listenerv3.Listener, error) {
+func listener(p *policy.Policy, domain string) (*listenerv3.Listener, error) {
 	filters, disabled := chain(p)
 	http := &hcmv3.HttpConnectionManager{
 		StatPrefix:        p.Name(),
@@ -100,13 +100,14 @@ func listener(p *policy.Policy) (*listenerv3.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listenerv3.Listener{
+	l := &listenerv3.Listener{
 		Name:    p.Name(),
 		Address: address(p.Address(), p.Port()),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name: connectionManager, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: config},
 		}}}},
-	}, nil
+	}
+	return l, secure(l, p.Spec().GetTls(), domain)
 }
 
 // routes is the policy's routes and, last, one that takes everything else. A

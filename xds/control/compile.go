@@ -45,19 +45,29 @@ type item struct {
 // would make of them, by the sidecar's own parser. Safe for concurrent use.
 type Compiler struct {
 	parser *resource.Parser
+	// domain is the trust domain; empty where there is no authority.
+	domain string
 }
 
-// NewCompiler makes a Compiler that knows the filters of a registry.
-func NewCompiler(registry *filters.Registry) *Compiler {
-	return &Compiler{parser: &resource.Parser{Registry: registry}}
+// NewCompiler makes a Compiler that knows the filters of a registry. The trust domain
+// is that of the authority; empty: there is none, and policies that need one are
+// refused.
+func NewCompiler(registry *filters.Registry, trustDomain string) *Compiler {
+	return &Compiler{parser: &resource.Parser{Registry: registry}, domain: trustDomain}
 }
 
 // Compile makes the resources of p. The error, if any, is [policy.Problems].
 func (c *Compiler) Compile(p *policy.Policy) (*Compiled, error) {
-	if problems := c.filters(p); len(problems) > 0 {
+	problems := c.filters(p)
+	if c.domain == "" {
+		for _, path := range p.TLS() {
+			problems = append(problems, p.Problem(path, "sidecars have no certificates: fridayd runs without --ca and without --ca-cert"))
+		}
+	}
+	if len(problems) > 0 {
 		return nil, problems
 	}
-	out, err := translate(p)
+	out, err := translate(p, c.domain)
 	if err == nil {
 		err = c.accepted(out)
 	}
@@ -197,16 +207,25 @@ func pack(m proto.Message) (*anypb.Any, error) {
 // apart.
 const digestLength = 12
 
+// digestBytes is of bytes.
+func digestBytes(parts ...[]byte) string {
+	h := sha256.New()
+	for _, b := range parts {
+		h.Write(fmt.Appendf(nil, "%d ", len(b)))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:digestLength]
+}
+
 // digest is of the messages' bytes.
 func digest(messages ...proto.Message) (string, error) {
-	h := sha256.New()
+	all := make([][]byte, 0, len(messages))
 	for _, m := range messages {
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err != nil {
 			return "", fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 		}
-		h.Write(fmt.Appendf(nil, "%d ", len(b)))
-		h.Write(b)
+		all = append(all, b)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:digestLength], nil
+	return digestBytes(all...), nil
 }

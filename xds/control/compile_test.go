@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // The golden files are what nodes get, in Envoy's JSON.
 func TestCompileGolden(t *testing.T) {
-	for _, name := range []string{"minimal", "full", "servers"} {
+	for _, name := range []string{"minimal", "full", "servers", "mutual"} {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 			require.NoError(t, err)

@@ -40,8 +40,14 @@ func serve(t *testing.T) *harness {
 // serveOver is serve with transports.
 func serveOver(t *testing.T, transport *Transport, creds credentials.TransportCredentials) *harness {
 	t.Helper()
+	return serveGated(t, nil, transport, creds)
+}
+
+// serveGated is serveOver where not everybody is let in.
+func serveGated(t *testing.T, gate *Gate, transport *Transport, creds credentials.TransportCredentials) *harness {
+	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	h := &harness{Server: NewServer(zap.New(core), NewMetrics(prometheus.NewRegistry())), logs: logs}
+	h := &harness{Server: NewServer(gate, zap.New(core), NewMetrics(prometheus.NewRegistry())), logs: logs}
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	h.address = l.Addr().String()

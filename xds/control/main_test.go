@@ -19,7 +19,7 @@ func doc(name, spec string) string {
 		"  server: {endpoints: [\"127.0.0.1:8080\"]}\n" + spec
 }
 
-func compiler() *Compiler { return NewCompiler(standard.Registry()) }
+func compiler() *Compiler { return NewCompiler(standard.Registry(), "mesh.test") }
 
 // compiled is the policies of a text.
 func compiled(t *testing.T, text string) []*Compiled {

@@ -29,6 +29,12 @@ type Metrics struct {
 	// set, Shifts counts those that have ended: done or aborted.
 	ShiftWeight *prometheus.GaugeVec   // route, cluster
 	Shifts      *prometheus.CounterVec // result
+	// Joins counts the streams by how they have proved who they are, and what came of
+	// it; Certificates those issued to sidecars; AuthorityEnds is when the certificate
+	// ends that signs them.
+	Joins         *prometheus.CounterVec // way, result
+	Certificates  *prometheus.CounterVec // result
+	AuthorityEnds prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -63,6 +69,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Rollbacks:   counter("fridayd_rollbacks_total", "Rollbacks, asked for or automatic.", "kind"),
 		ShiftWeight: gauge("fridayd_shift_weight", "Weights in force that a shift has set.", "route", "cluster"),
 		Shifts:      counter("fridayd_shifts_total", "Shifts that have ended.", "result"),
+
+		Joins:         counter("fridayd_joins_total", "Streams by how sidecars proved who they are.", "way", "result"),
+		Certificates:  counter("fridayd_certificates_total", "Certificates for sidecars.", "result"),
+		AuthorityEnds: one("fridayd_authority_end_timestamp_seconds", "When the certificate ends that signs those of sidecars."),
 	}
 	for _, kind := range []string{"asked", "automatic"} {
 		m.Rollbacks.WithLabelValues(kind)

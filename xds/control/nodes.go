@@ -16,7 +16,10 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/fridaymesh/friday/xds/control/ca"
+	"github.com/fridaymesh/friday/xds/control/join"
 	"github.com/fridaymesh/friday/xds/control/policy"
+	"github.com/fridaymesh/friday/xds/resource"
 )
 
 const fieldNode = "node"
@@ -32,8 +35,11 @@ type node struct {
 	streams  int
 	served   bool // it has a snapshot, of
 	policies []*Compiled
-	types    map[string]*TypeStatus // by short name
-	runs     map[string][]item      // by short name: what it has taken, as far as it says
+	// identity is who it is; empty where there is no gate. certificate is its latest.
+	identity    ca.ID
+	certificate *ca.Certificate
+	types       map[string]*TypeStatus // by short name
+	runs        map[string][]item      // by short name: what it has taken, as far as it says
 }
 
 // streamID tells streams apart: each protocol's server counts its own.
@@ -42,11 +48,20 @@ type streamID struct {
 	number   int64
 }
 
+// caller is who has opened a stream.
+type caller struct {
+	address string      // IP
+	guest   *join.Guest // nil where there is no gate
+}
+
 // stream is one that has sent a request. Server.mu guards it.
 type stream struct {
 	key  string
 	node *node
 	sent map[string]*response // by type URL; the latest
+	// settle, where not nil, is to be called: the guest holds its certificate, or has
+	// gone without.
+	settle func(holds bool)
 }
 
 // response is one that has been sent.
@@ -110,7 +125,11 @@ func (s *Server) request(id streamID, r request) (seen string, err error) {
 		if r.node.GetId() == "" {
 			return "", status.Error(codes.InvalidArgument, "node.id is missing: the first request of a stream must name its node")
 		}
-		st = s.attach(id, r.node)
+		if st, err = s.attach(id, r.node); err != nil {
+			s.log.Warn("a stream was not let in", zap.String("peer", s.peers[id].address), zap.Error(err))
+			s.metrics.Joins.WithLabelValues(byNode, "refused").Inc()
+			return "", err
+		}
 	} else if r.node != nil && (nodeHash{}).ID(r.node) != st.key {
 		return "", status.Errorf(codes.InvalidArgument, "node %q of cluster %q: the stream is that of node %q of cluster %q",
 			r.node.GetId(), r.node.GetCluster(), st.node.ID, st.node.Cluster)
@@ -130,18 +149,31 @@ func (s *Server) request(id streamID, r request) (seen string, err error) {
 }
 
 // attach makes the node known, with a snapshot, before the cache looks for it.
-func (s *Server) attach(id streamID, n *corev3.Node) *stream {
+func (s *Server) attach(id streamID, n *corev3.Node) (*stream, error) {
 	st := &stream{key: nodeHash{}.ID(n), sent: map[string]*response{}}
 	st.node = s.nodes[st.key]
+	var identity ca.ID
+	if guest := s.peers[id].guest; guest != nil {
+		if err := admits(guest, n.GetCluster(), n.GetId()); err != nil {
+			return nil, err
+		}
+		if st.node != nil && st.node.identity != guest.ID {
+			return nil, status.Errorf(codes.PermissionDenied, "node %q of cluster %q: is connected already, as %s", n.GetId(), n.GetCluster(), st.node.identity)
+		}
+		identity, st.settle = guest.ID, guest.Settled
+	}
 	if st.node == nil {
-		st.node = &node{Node: nodeOf(n), since: time.Now(), types: map[string]*TypeStatus{}, runs: map[string][]item{}}
+		st.node = &node{Node: nodeOf(n), identity: identity, since: time.Now(), types: map[string]*TypeStatus{}, runs: map[string][]item{}}
 		s.nodes[st.key] = st.node
+		if identity != "" {
+			s.certify(st.key, st.node)
+		}
 		s.serve(st.key, st.node)
 		s.log.Info("node connected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster),
 			zap.String("protocol", id.protocol), zap.Strings("policies", names(st.node.policies)))
 	}
 	st.node.streams++
-	st.node.address = s.peers[id]
+	st.node.address = s.peers[id].address
 	if now := nodeOf(n); !maps.Equal(now.Metadata, st.node.Metadata) { // it was started anew, before its old stream has ended
 		st.node.Node = now
 		s.serve(st.key, st.node)
@@ -150,7 +182,7 @@ func (s *Server) attach(id streamID, n *corev3.Node) *stream {
 	s.changed()
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
 	s.metrics.Streams.WithLabelValues(id.protocol).Inc()
-	return st
+	return st, nil
 }
 
 // Changes tells, to one reader, that nodes have come, gone or answered.
@@ -167,12 +199,19 @@ func (s *Server) changed() {
 func (s *Server) detach(id streamID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	from := s.peers[id]
 	delete(s.peers, id)
 	st := s.streams[id]
-	if st == nil {
-		return // it never sent a request
+	if st == nil { // it never sent a request
+		if from.guest != nil {
+			from.guest.Settled(false)
+		}
+		return
 	}
 	delete(s.streams, id)
+	if st.settle != nil {
+		st.settle(false)
+	}
 	s.metrics.Streams.WithLabelValues(id.protocol).Dec()
 	if st.node.streams--; st.node.streams > 0 {
 		return
@@ -183,6 +222,7 @@ func (s *Server) detach(id streamID) {
 	}
 	s.cache.ClearSnapshot(st.key)
 	s.changed()
+	s.secrets.ClearSnapshot(st.key)
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
 	s.log.Info("node disconnected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster))
 }
@@ -219,6 +259,10 @@ func (s *Server) answer(st *stream, typeURL, version string, refusal *statuspb.S
 		s.log.Warn("node refused a configuration", append(fields, zap.String("error", words))...)
 		return
 	}
+	if typeURL == resource.SecretType && st.settle != nil {
+		st.settle(true)
+		st.settle = nil
+	}
 	s.accept(st.key, n, shortType(typeURL), version)
 	t.Acked, t.Rejected, t.Error = version, "", ""
 	s.metrics.Answers.WithLabelValues(shortType(typeURL), "ack").Inc()
@@ -245,15 +289,18 @@ type TypeStatus struct {
 
 // NodeStatus is one line of the view of nodes.
 type NodeStatus struct {
-	ID       string                `json:"id"`
-	Cluster  string                `json:"cluster,omitempty"`
-	Since    time.Time             `json:"connected_since"`
-	Streams  int                   `json:"streams"`
-	Address  string                `json:"address,omitempty"`
-	Metadata map[string]string     `json:"metadata,omitempty"`
-	Policies []string              `json:"policies"`
-	Running  []Running             `json:"running"`
-	Types    map[string]TypeStatus `json:"types"`
+	ID       string            `json:"id"`
+	Cluster  string            `json:"cluster,omitempty"`
+	Since    time.Time         `json:"connected_since"`
+	Streams  int               `json:"streams"`
+	Address  string            `json:"address,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	// Identity is its SPIFFE id, CertificateEnds when its certificate ends.
+	Identity        string                `json:"identity,omitempty"`
+	CertificateEnds *time.Time            `json:"certificate_ends,omitempty"`
+	Policies        []string              `json:"policies"`
+	Running         []Running             `json:"running"`
+	Types           map[string]TypeStatus `json:"types"`
 }
 
 // Nodes is every node with a stream open, by cluster and id.
@@ -267,10 +314,14 @@ func (s *Server) Nodes() []NodeStatus {
 		for name, t := range n.types {
 			types[name] = *t
 		}
-		list = append(list, NodeStatus{
+		status := NodeStatus{
 			ID: n.ID, Cluster: n.Cluster, Since: n.since, Streams: n.streams, Policies: names(n.policies), Types: types,
-			Address: n.address, Metadata: n.Metadata, Running: s.running(key, n),
-		})
+			Address: n.address, Metadata: n.Metadata, Running: s.running(key, n), Identity: string(n.identity),
+		}
+		if n.certificate != nil {
+			status.CertificateEnds = &n.certificate.Leaf.NotAfter
+		}
+		list = append(list, status)
 	}
 	slices.SortStableFunc(list, func(a, b NodeStatus) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.ID, b.ID))

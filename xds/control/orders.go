@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/fridaymesh/friday/xds/control/join"
 )
 
 // ByHeader holds the name of whoever gives an order, as they say it.
@@ -42,6 +44,7 @@ func (a Admin) orders() []adminRoute {
 		{"/shift/abort", order(func(r *http.Request) (any, error) {
 			return a.Rollout.AbortShift(r.URL.Query().Get("route"), by(r))
 		})},
+		{"/token", order(a.token)},
 	}
 }
 
@@ -62,11 +65,11 @@ func order(do func(*http.Request) (any, error)) http.Handler {
 
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, errOrder):
+	case errors.Is(err, errOrder), errors.Is(err, join.ErrRequest):
 		return http.StatusBadRequest
 	case errors.Is(err, ErrUnknownVersion):
 		return http.StatusNotFound
-	case errors.Is(err, ErrNothing), errors.Is(err, ErrShift):
+	case errors.Is(err, ErrNothing), errors.Is(err, ErrShift), errors.Is(err, errNoTokens):
 		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError

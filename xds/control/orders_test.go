@@ -57,6 +57,8 @@ func TestOrders(t *testing.T) {
 		{"POST", "/shift", `{"rout": "digits"}`, 400, "rout"},
 		{"POST", "/shift", `{"route": "words", "to": {"green": 1}}`, 409, "there is no policy"},
 		{"POST", "/shift/abort", "", 409, "no such shift is running"},
+		{"POST", "/token", `{"node": "a"}`, 409, "fridayd takes no tokens"},
+		{"GET", "/roots", "", 404, "fridayd has no certificate authority"},
 		{"POST", "/shift", `{"route": "digits", "to": {"green": 20}}`, 200, `"steps": 10`},
 		{"GET", "/shifts", "", 200, `"by": "me@here at `},
 		{"POST", "/shift/abort?route=digits", "", 200, `"state": "aborted"`},

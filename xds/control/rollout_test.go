@@ -49,7 +49,7 @@ func rollout(t *testing.T, s *Server, store *history.Store) (*Rollout, *fakeMete
 	return r, meter
 }
 
-func silent() *Server { return NewServer(zap.NewNop(), NewMetrics(prometheus.NewRegistry())) }
+func silent() *Server { return NewServer(nil, zap.NewNop(), NewMetrics(prometheus.NewRegistry())) }
 
 // run runs a Rollout until the test's end.
 func (r *Rollout) run(t *testing.T) {

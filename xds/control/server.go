@@ -31,6 +31,10 @@ type Server struct {
 	// has refused one cluster must go on hearing of the others. The order of
 	// pushes comes from steps, and the ADS server keeps to it.
 	cache cachev3.SnapshotCache
+	// secrets is of what is a node's own. gate lets nodes in; nil: everybody, and
+	// there are no secrets.
+	secrets cachev3.SnapshotCache
+	gate    *Gate
 
 	// vetoes holds one: a policy has been refused by too many. changes holds one: nodes
 	// have come, gone or answered.
@@ -40,7 +44,7 @@ type Server struct {
 	policies []*Compiled
 	nodes    map[string]*node
 	streams  map[streamID]*stream
-	peers    map[streamID]string // IP addresses, of streams without a request too
+	peers    map[streamID]caller // of streams without a request, too
 	known    revisions
 	ways     map[string]way // from what to what; of the policies in force
 	refusals map[string]*refused
@@ -53,19 +57,20 @@ type way struct {
 	err       error
 }
 
-// NewServer makes a Server without policies.
-func NewServer(log *zap.Logger, metrics *Metrics) *Server {
+// NewServer makes a Server without policies. A gate, where there is one, lets nodes
+// in and gives them certificates.
+func NewServer(gate *Gate, log *zap.Logger, metrics *Metrics) *Server {
 	sugar := log.Sugar()
+	words := gcplog.LoggerFuncs{WarnFunc: sugar.Warnf, ErrorFunc: sugar.Errorf}
 	return &Server{
-		log: log, metrics: metrics,
-		cache: cachev3.NewSnapshotCache(false, nodeHash{}, gcplog.LoggerFuncs{
-			WarnFunc: sugar.Warnf, ErrorFunc: sugar.Errorf,
-		}),
+		log: log, metrics: metrics, gate: gate,
+		cache:    cachev3.NewSnapshotCache(false, nodeHash{}, words),
+		secrets:  cachev3.NewSnapshotCache(false, nodeHash{}, words),
 		vetoes:   make(chan struct{}, 1),
 		changes:  make(chan struct{}, 1),
 		nodes:    map[string]*node{},
 		streams:  map[streamID]*stream{},
-		peers:    map[streamID]string{},
+		peers:    map[streamID]caller{},
 		ways:     map[string]way{},
 		refusals: map[string]*refused{},
 	}
@@ -153,22 +158,32 @@ const (
 )
 
 // Serve answers on l until ctx ends, then ends every stream and returns. It
-// closes l. An error means that l failed. transport nil is plain text.
+// closes l. An error means that l failed. transport nil is plain text; where there is
+// a gate, TLS with a certificate of the authority.
 func (s *Server) Serve(ctx context.Context, l net.Listener, transport *Transport) error {
 	creds := insecure.NewCredentials()
-	if transport != nil {
+	var more []grpc.ServerOption
+	switch {
+	case s.gate != nil:
+		creds = s.gate.credentials(transport)
+		more = append(more, grpc.ChainStreamInterceptor(s.intercept))
+	case transport != nil:
 		creds = transport.Credentials()
 	}
-	g := grpc.NewServer(
+	g := grpc.NewServer(append(more,
 		grpc.Creds(creds),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
-	)
+	)...)
 	// The ADS server ends its streams when its context ends.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ads := serverv3.NewServer(ctx, s.cache, s.callbacks(), sotw.WithOrderedADS())
+	ads := serverv3.NewServer(ctx, mux(s.cache, s.secrets), s.callbacks(), sotw.WithOrderedADS())
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, ads)
+	var rotating sync.WaitGroup
+	if s.gate != nil {
+		rotating.Go(func() { s.rotate(ctx, s.gate.Authority.Life()) })
+	}
 	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -179,6 +194,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, transport *Transport
 	err := g.Serve(l)
 	cancel()
 	<-stopped
+	rotating.Wait()
 	if err != nil {
 		return fmt.Errorf("serve xDS: %w", err)
 	}

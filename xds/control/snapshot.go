@@ -28,6 +28,9 @@ const (
 // typeNames are the short names that metrics and views use.
 func typeNames() [kinds]string { return [kinds]string{"cds", "eds", "lds", "rds"} }
 
+// secretsName is the short name of secrets, which are no policy's.
+const secretsName = "sds"
+
 // shortType is the short name of a type URL; "other" of those that are not
 // served.
 func shortType(url string) string {
@@ -40,6 +43,8 @@ func shortType(url string) string {
 		return typeNames()[listeners]
 	case resource.RouteType:
 		return typeNames()[routeSets]
+	case resource.SecretType:
+		return secretsName
 	}
 	return "other"
 }

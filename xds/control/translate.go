@@ -22,11 +22,11 @@ import (
 const upstreamOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // translate makes the resources of p, and their digests.
-func translate(p *policy.Policy) (*Compiled, error) {
+func translate(p *policy.Policy, domain string) (*Compiled, error) {
 	c := &Compiled{Policy: p}
 	for _, g := range p.Groups() {
 		name := p.Cluster(g.Name)
-		cluster, err := upstreamCluster(name, g.Server)
+		cluster, err := upstreamCluster(name, g.Server, domain)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func translate(p *policy.Policy) (*Compiled, error) {
 			return nil, err
 		}
 	}
-	l, err := listener(p)
+	l, err := listener(p, domain)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (c *Compiled) add(kind int, name string, r types.Resource, on ...proto.Mess
 
 // upstreamCluster writes the defaults out, so that two versions of the sidecar
 // cannot differ about them.
-func upstreamCluster(name string, server *policyv1alpha1.Server) (*clusterv3.Cluster, error) {
+func upstreamCluster(name string, server *policyv1alpha1.Server, domain string) (*clusterv3.Cluster, error) {
 	options, err := pack(&httpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout: or(server.GetIdleTimeout(), durationpb.New(policy.DefaultIdleTimeout)),
@@ -92,14 +92,15 @@ func upstreamCluster(name string, server *policyv1alpha1.Server) (*clusterv3.Clu
 	if server.GetLoadBalancing() == policyv1alpha1.Server_LEAST_REQUEST {
 		balancing = clusterv3.Cluster_LEAST_REQUEST
 	}
-	return &clusterv3.Cluster{
+	c := &clusterv3.Cluster{
 		Name:                          name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:              &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads()},
 		ConnectTimeout:                or(server.GetConnectTimeout(), durationpb.New(policy.DefaultConnectTimeout)),
 		LbPolicy:                      balancing,
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{upstreamOptions: options},
-	}, nil
+	}
+	return c, secureUpstream(c, server.GetTls(), domain)
 }
 
 func assignment(name string, g policy.Group) (*endpointv3.ClusterLoadAssignment, error) {

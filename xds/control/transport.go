@@ -47,6 +47,9 @@ func (t *Transport) Credentials() credentials.TransportCredentials {
 	})
 }
 
+// certificate is the server's own, for a handshake.
+func (t *Transport) certificate() (*tls.Certificate, error) { return &t.current().Certificates[0], nil }
+
 // current is what the files say, or what they said when they last made sense.
 func (t *Transport) current() *tls.Config {
 	config, err := t.read()

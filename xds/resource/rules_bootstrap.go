@@ -1,6 +1,9 @@
 package resource
 
-import "google.golang.org/protobuf/reflect/protoreflect"
+import (
+	_ "github.com/envoyproxy/go-control-plane/envoy/config/grpc_credential/v3" // the table speaks of it
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
 
 func bootstrapRules() map[protoreflect.FullName]rules {
 	ours := ignored("Friday says this of itself")
@@ -60,9 +63,23 @@ func bootstrapRules() map[protoreflect.FullName]rules {
 			"authority":    ignored("gRPC names the target"),
 		},
 		"envoy.config.core.v3.GrpcService.GoogleGrpc": {
-			"target_uri":          honoured("host:port, unix:path, or what gRPC's name resolution takes"),
-			"channel_credentials": honoured(),
-			"stat_prefix":         ignored(noStats),
+			"target_uri":               honoured("host:port, unix:path, or what gRPC's name resolution takes"),
+			"channel_credentials":      honoured(),
+			"call_credentials":         honoured("one, beside ssl_credentials"),
+			"credentials_factory_name": only("envoy.grpc_credentials.file_based_metadata"),
+			"stat_prefix":              ignored(noStats),
+		},
+		"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials": {
+			"from_plugin": honoured(),
+		},
+		"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin": {
+			"name":         only("envoy.grpc_credentials.file_based_metadata"),
+			"typed_config": honoured("FileBasedMetadataConfig: a token that goes with every stream, read anew each time. Who has one asks the control plane for the secrets `default` and `ROOTCA` as well, and shows that certificate from then on"),
+		},
+		"envoy.config.grpc_credential.v3.FileBasedMetadataConfig": {
+			"secret_data":   opaque("filename, inline_string, inline_bytes or environment_variable"),
+			"header_key":    honoured("default authorization"),
+			"header_prefix": honoured(),
 		},
 		"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials": {
 			"ssl_credentials":   opaque("root_certs (the system's where absent), and cert_chain with private_key; files are read anew for each connection"),

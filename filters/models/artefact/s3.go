@@ -46,7 +46,8 @@ func (s *Source) address(ctx context.Context) (string, error) {
 	}
 	bucket, object := s.url.Host, strings.TrimPrefix(s.url.Path, "/")
 	if who.SignerType.IsAnonymous() {
-		return endpoint.JoinPath(bucket, object).String(), nil
+		endpoint.Path = strings.TrimSuffix(endpoint.Path, "/") + "/" + bucket + "/" + object
+		return endpoint.String(), nil
 	}
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds: creds, Secure: endpoint.Scheme == "https", Region: first(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")),

@@ -171,3 +171,9 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// ServerConfig is for a server that shows c.
+func (c *Certificate) ServerConfig(t testing.TB) *tls.Config {
+	t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{c.TLS(t)}, MinVersion: tls.VersionTLS12}
+}

@@ -73,7 +73,7 @@ func start(t *testing.T, objects ...string) *harness {
 		{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: "EndpointSliceList",
 	}, known...)
 	h.source = kube.New(kube.Options{
-		Client: h.client, Name: "fridayd-0", Compiler: control.NewCompiler(standard.Registry()),
+		Client: h.client, Name: "fridayd-0", Compiler: control.NewCompiler(standard.Registry(), ""),
 		Apply: func(list []*control.Compiled) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -89,6 +89,20 @@ func (p *Policy) Selects(n Node) bool {
 	return (s.GetNodeId() == "" || s.GetNodeId() == n.ID) && (s.GetNodeCluster() == "" || s.GetNodeCluster() == n.Cluster)
 }
 
+// TLS are the fields that need certificates.
+func (p *Policy) TLS() []string {
+	var fields []string
+	if p.Spec().GetTls() != nil {
+		fields = append(fields, "spec.tls")
+	}
+	for _, g := range p.Groups() {
+		if g.Server.GetTls() != nil {
+			fields = append(fields, g.Path+".tls")
+		}
+	}
+	return fields
+}
+
 // Line is where the field of that path stands, or the nearest around it that is
 // there.
 func (p *Policy) Line(path string) int {

@@ -63,6 +63,16 @@ func TestRefusals(t *testing.T) {
 		"endpoint port range":     {head + "  server: {endpoints: [127.0.0.1:99999]}\n", []string{`5: spec.server.endpoints[0]: "127.0.0.1:99999": must be IP:port`}},
 		"endpoint twice":          {head + "  server: {endpoints: [127.0.0.1:1, 127.0.0.1:1]}\n", []string{`5: spec.server.endpoints[1]: "127.0.0.1:1": is endpoints[0] already`}},
 		"circle":                  {head + "  server: {endpoints: [127.0.0.1:19080]}\n", []string{`5: spec.server.endpoints[0]: "127.0.0.1:19080": is the address that the policy listens on, requests would go in a circle`}},
+		"identities": {spec(`tls: {identities: ["spiffe://a/*", "spiffe://a/ns/b/*", "spiffe://a/ns/b", "x", "spiffe://a", "spiffe://a/b*", "*"]}`), []string{
+			`6: spec.tls.identities[3]: "x": must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*`,
+			`6: spec.tls.identities[4]: "spiffe://a": must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*`,
+			`6: spec.tls.identities[5]: "spiffe://a/b*": must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*`,
+			`6: spec.tls.identities[6]: "*": must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*`,
+		}},
+		"server identities": {head + "  server: {endpoints: [127.0.0.1:1], tls: {identities: [x]}}\n", []string{
+			`5: spec.server.tls.identities[0]: "x": must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*`,
+		}},
+		"tls mode":                {spec("tls: {mode: MAYBE}"), []string{`6: spec.tls.mode: "MAYBE": must be one of STRICT, PERMISSIVE`}},
 		"zero connect timeout":    {head + "  server: {endpoints: [127.0.0.1:1], connect_timeout: 0s}\n", []string{"5: spec.server.connect_timeout: 0: must be more than 0"}},
 		"route without prefix":    {spec("routes: [{timeout: 1s}]"), []string{"6: spec.routes[0].prefix: missing"}},
 		"route without slash":     {spec("routes: [{prefix: v1}]"), []string{`6: spec.routes[0].prefix: "v1": must begin with /`}},

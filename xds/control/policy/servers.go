@@ -150,6 +150,7 @@ func (v *validator) server(at string, server *policyv1alpha1.Server) {
 			v.add(path, "%s: is the address that the policy listens on, requests would go in a circle", quote(text))
 		}
 	}
+	v.identities(at+".tls.identities", server.GetTls().GetIdentities())
 	v.positive(at+".connect_timeout", server.GetConnectTimeout())
 	v.positive(at+".idle_timeout", server.GetIdleTimeout())
 }

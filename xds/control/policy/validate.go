@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/fridaymesh/friday/xds/control/ca"
 )
 
 // dnsLabel is RFC 1123's, as Kubernetes has it.
@@ -73,6 +75,21 @@ func (v *validator) listening() {
 	}
 	if a := spec.GetAddress(); v.p.Has("spec.address") && !isIP(a) {
 		v.add("spec.address", "%s: must be an IP address, 0.0.0.0 for all", quote(a))
+	}
+	v.identities("spec.tls.identities", spec.GetTls().GetIdentities())
+}
+
+// identities are SPIFFE ids, or beginnings of them.
+func (v *validator) identities(path string, all []string) {
+	for i, text := range all {
+		id, _ := strings.CutSuffix(text, "/*")
+		_, err := ca.ParseID(id)
+		if id != text && ca.CheckDomain(strings.TrimPrefix(id, "spiffe://")) == nil {
+			err = nil // everybody of a trust domain
+		}
+		if err != nil {
+			v.add(fmt.Sprintf("%s[%d]", path, i), "%s: must be a SPIFFE id such as spiffe://cluster.local/ns/models/sa/llama, or the beginning of one and /*", quote(text))
+		}
 	}
 }
 

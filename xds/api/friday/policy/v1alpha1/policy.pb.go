@@ -27,6 +27,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type CallerTls_Mode int32
+
+const (
+	// Callers must speak TLS.
+	CallerTls_STRICT CallerTls_Mode = 0
+	// Callers may also speak in the clear, on the same port: for the time in which
+	// they learn TLS one after another.
+	CallerTls_PERMISSIVE CallerTls_Mode = 1
+)
+
+// Enum value maps for CallerTls_Mode.
+var (
+	CallerTls_Mode_name = map[int32]string{
+		0: "STRICT",
+		1: "PERMISSIVE",
+	}
+	CallerTls_Mode_value = map[string]int32{
+		"STRICT":     0,
+		"PERMISSIVE": 1,
+	}
+)
+
+func (x CallerTls_Mode) Enum() *CallerTls_Mode {
+	p := new(CallerTls_Mode)
+	*p = x
+	return p
+}
+
+func (x CallerTls_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallerTls_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_friday_policy_v1alpha1_policy_proto_enumTypes[0].Descriptor()
+}
+
+func (CallerTls_Mode) Type() protoreflect.EnumType {
+	return &file_friday_policy_v1alpha1_policy_proto_enumTypes[0]
+}
+
+func (x CallerTls_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallerTls_Mode.Descriptor instead.
+func (CallerTls_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{3, 0}
+}
+
 type Server_LoadBalancing int32
 
 const (
@@ -57,11 +106,11 @@ func (x Server_LoadBalancing) String() string {
 }
 
 func (Server_LoadBalancing) Descriptor() protoreflect.EnumDescriptor {
-	return file_friday_policy_v1alpha1_policy_proto_enumTypes[0].Descriptor()
+	return file_friday_policy_v1alpha1_policy_proto_enumTypes[1].Descriptor()
 }
 
 func (Server_LoadBalancing) Type() protoreflect.EnumType {
-	return &file_friday_policy_v1alpha1_policy_proto_enumTypes[0]
+	return &file_friday_policy_v1alpha1_policy_proto_enumTypes[1]
 }
 
 func (x Server_LoadBalancing) Number() protoreflect.EnumNumber {
@@ -70,7 +119,7 @@ func (x Server_LoadBalancing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Server_LoadBalancing.Descriptor instead.
 func (Server_LoadBalancing) EnumDescriptor() ([]byte, []int) {
-	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{4, 0}
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // InferencePolicy is what a person writes: which model server, behind which
@@ -241,7 +290,10 @@ type InferencePolicySpec struct {
 	Servers map[string]*Server `protobuf:"bytes,8,rep,name=servers,proto3" json:"servers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How servers share the requests: each gets its weight of the sum. Those that
 	// are not named get none. `fridayctl shift` moves weights step by step.
-	Weights       map[string]uint32 `protobuf:"bytes,9,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Weights map[string]uint32 `protobuf:"bytes,9,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// TLS with callers, by the certificate that the sidecar has of fridayd's
+	// authority. Default: none, callers speak in the clear.
+	Tls           *CallerTls `protobuf:"bytes,10,opt,name=tls,proto3" json:"tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -339,6 +391,68 @@ func (x *InferencePolicySpec) GetWeights() map[string]uint32 {
 	return nil
 }
 
+func (x *InferencePolicySpec) GetTls() *CallerTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+// CallerTls asks callers for a certificate of the same authority.
+type CallerTls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mode  CallerTls_Mode         `protobuf:"varint,1,opt,name=mode,proto3,enum=friday.policy.v1alpha1.CallerTls_Mode" json:"mode,omitempty"`
+	// The callers' SPIFFE ids that are let in; one that ends in /* is for all that
+	// begin so. Default: every one of the trust domain.
+	Identities    []string `protobuf:"bytes,2,rep,name=identities,proto3" json:"identities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallerTls) Reset() {
+	*x = CallerTls{}
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallerTls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallerTls) ProtoMessage() {}
+
+func (x *CallerTls) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallerTls.ProtoReflect.Descriptor instead.
+func (*CallerTls) Descriptor() ([]byte, []int) {
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CallerTls) GetMode() CallerTls_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return CallerTls_STRICT
+}
+
+func (x *CallerTls) GetIdentities() []string {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
 type Selector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sidecar's --node-cluster.
@@ -353,7 +467,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[3]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +479,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[3]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +492,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{3}
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Selector) GetNodeCluster() string {
@@ -411,14 +525,17 @@ type Server struct {
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
 	// How long an unused connection is kept. Default 4 s, which is shorter than
 	// the 5 s after which many servers close it.
-	IdleTimeout   *durationpb.Duration `protobuf:"bytes,4,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	IdleTimeout *durationpb.Duration `protobuf:"bytes,4,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// TLS with the endpoints, which are sidecars of the same authority. Default:
+	// none, they are spoken to in the clear.
+	Tls           *ServerTls `protobuf:"bytes,5,opt,name=tls,proto3" json:"tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[4]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +547,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[4]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +560,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{4}
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Server) GetEndpoints() []string {
@@ -474,6 +591,60 @@ func (x *Server) GetIdleTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Server) GetTls() *ServerTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+// ServerTls shows the endpoints the sidecar's own certificate, and holds theirs
+// against the authority.
+type ServerTls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoints' SPIFFE ids, as in CallerTls.
+	Identities    []string `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerTls) Reset() {
+	*x = ServerTls{}
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerTls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerTls) ProtoMessage() {}
+
+func (x *ServerTls) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerTls.ProtoReflect.Descriptor instead.
+func (*ServerTls) Descriptor() ([]byte, []int) {
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ServerTls) GetIdentities() []string {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
 type Filters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Jobs          *v1.Jobs               `protobuf:"bytes,5,opt,name=jobs,proto3" json:"jobs,omitempty"`
@@ -487,7 +658,7 @@ type Filters struct {
 
 func (x *Filters) Reset() {
 	*x = Filters{}
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[5]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +670,7 @@ func (x *Filters) String() string {
 func (*Filters) ProtoMessage() {}
 
 func (x *Filters) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[5]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +683,7 @@ func (x *Filters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filters.ProtoReflect.Descriptor instead.
 func (*Filters) Descriptor() ([]byte, []int) {
-	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{5}
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Filters) GetJobs() *v1.Jobs {
@@ -566,7 +737,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[6]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +749,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[6]
+	mi := &file_friday_policy_v1alpha1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +762,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{6}
+	return file_friday_policy_v1alpha1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Route) GetPrefix() string {
@@ -643,7 +814,7 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x05\n" +
 	"\x13InferencePolicySpec\x12<\n" +
 	"\bselector\x18\x01 \x01(\v2 .friday.policy.v1alpha1.SelectorR\bselector\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
@@ -653,28 +824,45 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"\x06routes\x18\x06 \x03(\v2\x1d.friday.policy.v1alpha1.RouteR\x06routes\x123\n" +
 	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12R\n" +
 	"\aservers\x18\b \x03(\v28.friday.policy.v1alpha1.InferencePolicySpec.ServersEntryR\aservers\x12R\n" +
-	"\aweights\x18\t \x03(\v28.friday.policy.v1alpha1.InferencePolicySpec.WeightsEntryR\aweights\x1aZ\n" +
+	"\aweights\x18\t \x03(\v28.friday.policy.v1alpha1.InferencePolicySpec.WeightsEntryR\aweights\x123\n" +
+	"\x03tls\x18\n" +
+	" \x01(\v2!.friday.policy.v1alpha1.CallerTlsR\x03tls\x1aZ\n" +
 	"\fServersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
 	"\x05value\x18\x02 \x01(\v2\x1e.friday.policy.v1alpha1.ServerR\x05value:\x028\x01\x1a:\n" +
 	"\fWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xe0\x01\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x8b\x01\n" +
+	"\tCallerTls\x12:\n" +
+	"\x04mode\x18\x01 \x01(\x0e2&.friday.policy.v1alpha1.CallerTls.ModeR\x04mode\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x02 \x03(\tR\n" +
+	"identities\"\"\n" +
+	"\x04Mode\x12\n" +
+	"\n" +
+	"\x06STRICT\x10\x00\x12\x0e\n" +
+	"\n" +
+	"PERMISSIVE\x10\x01\"\xe0\x01\n" +
 	"\bSelector\x12!\n" +
 	"\fnode_cluster\x18\x01 \x01(\tR\vnodeCluster\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12W\n" +
 	"\rnode_metadata\x18\x03 \x03(\v22.friday.policy.v1alpha1.Selector.NodeMetadataEntryR\fnodeMetadata\x1a?\n" +
 	"\x11NodeMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\x02\n" +
 	"\x06Server\x12\x1c\n" +
 	"\tendpoints\x18\x01 \x03(\tR\tendpoints\x12S\n" +
 	"\x0eload_balancing\x18\x02 \x01(\x0e2,.friday.policy.v1alpha1.Server.LoadBalancingR\rloadBalancing\x12B\n" +
 	"\x0fconnect_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\x12<\n" +
-	"\fidle_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"3\n" +
+	"\fidle_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x123\n" +
+	"\x03tls\x18\x05 \x01(\v2!.friday.policy.v1alpha1.ServerTlsR\x03tls\"3\n" +
 	"\rLoadBalancing\x12\x0f\n" +
 	"\vROUND_ROBIN\x10\x00\x12\x11\n" +
-	"\rLEAST_REQUEST\x10\x01\"\xb4\x02\n" +
+	"\rLEAST_REQUEST\x10\x01\"+\n" +
+	"\tServerTls\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\tR\n" +
+	"identities\"\xb4\x02\n" +
 	"\aFilters\x125\n" +
 	"\x04jobs\x18\x05 \x01(\v2!.friday.filters.http.jobs.v1.JobsR\x04jobs\x12=\n" +
 	"\x06models\x18\x04 \x01(\v2%.friday.filters.http.models.v1.ModelsR\x06models\x129\n" +
@@ -702,60 +890,66 @@ func file_friday_policy_v1alpha1_policy_proto_rawDescGZIP() []byte {
 	return file_friday_policy_v1alpha1_policy_proto_rawDescData
 }
 
-var file_friday_policy_v1alpha1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_friday_policy_v1alpha1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_friday_policy_v1alpha1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_friday_policy_v1alpha1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_friday_policy_v1alpha1_policy_proto_goTypes = []any{
-	(Server_LoadBalancing)(0),   // 0: friday.policy.v1alpha1.Server.LoadBalancing
-	(*InferencePolicy)(nil),     // 1: friday.policy.v1alpha1.InferencePolicy
-	(*Metadata)(nil),            // 2: friday.policy.v1alpha1.Metadata
-	(*InferencePolicySpec)(nil), // 3: friday.policy.v1alpha1.InferencePolicySpec
-	(*Selector)(nil),            // 4: friday.policy.v1alpha1.Selector
-	(*Server)(nil),              // 5: friday.policy.v1alpha1.Server
-	(*Filters)(nil),             // 6: friday.policy.v1alpha1.Filters
-	(*Route)(nil),               // 7: friday.policy.v1alpha1.Route
-	nil,                         // 8: friday.policy.v1alpha1.Metadata.LabelsEntry
-	nil,                         // 9: friday.policy.v1alpha1.Metadata.AnnotationsEntry
-	nil,                         // 10: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
-	nil,                         // 11: friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
-	nil,                         // 12: friday.policy.v1alpha1.Selector.NodeMetadataEntry
-	nil,                         // 13: friday.policy.v1alpha1.Route.WeightsEntry
-	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
-	(*v1.Jobs)(nil),             // 15: friday.filters.http.jobs.v1.Jobs
-	(*v11.Models)(nil),          // 16: friday.filters.http.models.v1.Models
-	(*v12.Cache)(nil),           // 17: friday.filters.http.cache.v1.Cache
-	(*v13.Batch)(nil),           // 18: friday.filters.http.batch.v1.Batch
-	(*v14.Stream)(nil),          // 19: friday.filters.http.stream.v1.Stream
+	(CallerTls_Mode)(0),         // 0: friday.policy.v1alpha1.CallerTls.Mode
+	(Server_LoadBalancing)(0),   // 1: friday.policy.v1alpha1.Server.LoadBalancing
+	(*InferencePolicy)(nil),     // 2: friday.policy.v1alpha1.InferencePolicy
+	(*Metadata)(nil),            // 3: friday.policy.v1alpha1.Metadata
+	(*InferencePolicySpec)(nil), // 4: friday.policy.v1alpha1.InferencePolicySpec
+	(*CallerTls)(nil),           // 5: friday.policy.v1alpha1.CallerTls
+	(*Selector)(nil),            // 6: friday.policy.v1alpha1.Selector
+	(*Server)(nil),              // 7: friday.policy.v1alpha1.Server
+	(*ServerTls)(nil),           // 8: friday.policy.v1alpha1.ServerTls
+	(*Filters)(nil),             // 9: friday.policy.v1alpha1.Filters
+	(*Route)(nil),               // 10: friday.policy.v1alpha1.Route
+	nil,                         // 11: friday.policy.v1alpha1.Metadata.LabelsEntry
+	nil,                         // 12: friday.policy.v1alpha1.Metadata.AnnotationsEntry
+	nil,                         // 13: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
+	nil,                         // 14: friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
+	nil,                         // 15: friday.policy.v1alpha1.Selector.NodeMetadataEntry
+	nil,                         // 16: friday.policy.v1alpha1.Route.WeightsEntry
+	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
+	(*v1.Jobs)(nil),             // 18: friday.filters.http.jobs.v1.Jobs
+	(*v11.Models)(nil),          // 19: friday.filters.http.models.v1.Models
+	(*v12.Cache)(nil),           // 20: friday.filters.http.cache.v1.Cache
+	(*v13.Batch)(nil),           // 21: friday.filters.http.batch.v1.Batch
+	(*v14.Stream)(nil),          // 22: friday.filters.http.stream.v1.Stream
 }
 var file_friday_policy_v1alpha1_policy_proto_depIdxs = []int32{
-	2,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
-	3,  // 1: friday.policy.v1alpha1.InferencePolicy.spec:type_name -> friday.policy.v1alpha1.InferencePolicySpec
-	8,  // 2: friday.policy.v1alpha1.Metadata.labels:type_name -> friday.policy.v1alpha1.Metadata.LabelsEntry
-	9,  // 3: friday.policy.v1alpha1.Metadata.annotations:type_name -> friday.policy.v1alpha1.Metadata.AnnotationsEntry
-	4,  // 4: friday.policy.v1alpha1.InferencePolicySpec.selector:type_name -> friday.policy.v1alpha1.Selector
-	5,  // 5: friday.policy.v1alpha1.InferencePolicySpec.server:type_name -> friday.policy.v1alpha1.Server
-	6,  // 6: friday.policy.v1alpha1.InferencePolicySpec.filters:type_name -> friday.policy.v1alpha1.Filters
-	7,  // 7: friday.policy.v1alpha1.InferencePolicySpec.routes:type_name -> friday.policy.v1alpha1.Route
-	14, // 8: friday.policy.v1alpha1.InferencePolicySpec.timeout:type_name -> google.protobuf.Duration
-	10, // 9: friday.policy.v1alpha1.InferencePolicySpec.servers:type_name -> friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
-	11, // 10: friday.policy.v1alpha1.InferencePolicySpec.weights:type_name -> friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
-	12, // 11: friday.policy.v1alpha1.Selector.node_metadata:type_name -> friday.policy.v1alpha1.Selector.NodeMetadataEntry
-	0,  // 12: friday.policy.v1alpha1.Server.load_balancing:type_name -> friday.policy.v1alpha1.Server.LoadBalancing
-	14, // 13: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
-	14, // 14: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
-	15, // 15: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
-	16, // 16: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
-	17, // 17: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
-	18, // 18: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
-	19, // 19: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
-	6,  // 20: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
-	14, // 21: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
-	13, // 22: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
-	5,  // 23: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	3,  // 0: friday.policy.v1alpha1.InferencePolicy.metadata:type_name -> friday.policy.v1alpha1.Metadata
+	4,  // 1: friday.policy.v1alpha1.InferencePolicy.spec:type_name -> friday.policy.v1alpha1.InferencePolicySpec
+	11, // 2: friday.policy.v1alpha1.Metadata.labels:type_name -> friday.policy.v1alpha1.Metadata.LabelsEntry
+	12, // 3: friday.policy.v1alpha1.Metadata.annotations:type_name -> friday.policy.v1alpha1.Metadata.AnnotationsEntry
+	6,  // 4: friday.policy.v1alpha1.InferencePolicySpec.selector:type_name -> friday.policy.v1alpha1.Selector
+	7,  // 5: friday.policy.v1alpha1.InferencePolicySpec.server:type_name -> friday.policy.v1alpha1.Server
+	9,  // 6: friday.policy.v1alpha1.InferencePolicySpec.filters:type_name -> friday.policy.v1alpha1.Filters
+	10, // 7: friday.policy.v1alpha1.InferencePolicySpec.routes:type_name -> friday.policy.v1alpha1.Route
+	17, // 8: friday.policy.v1alpha1.InferencePolicySpec.timeout:type_name -> google.protobuf.Duration
+	13, // 9: friday.policy.v1alpha1.InferencePolicySpec.servers:type_name -> friday.policy.v1alpha1.InferencePolicySpec.ServersEntry
+	14, // 10: friday.policy.v1alpha1.InferencePolicySpec.weights:type_name -> friday.policy.v1alpha1.InferencePolicySpec.WeightsEntry
+	5,  // 11: friday.policy.v1alpha1.InferencePolicySpec.tls:type_name -> friday.policy.v1alpha1.CallerTls
+	0,  // 12: friday.policy.v1alpha1.CallerTls.mode:type_name -> friday.policy.v1alpha1.CallerTls.Mode
+	15, // 13: friday.policy.v1alpha1.Selector.node_metadata:type_name -> friday.policy.v1alpha1.Selector.NodeMetadataEntry
+	1,  // 14: friday.policy.v1alpha1.Server.load_balancing:type_name -> friday.policy.v1alpha1.Server.LoadBalancing
+	17, // 15: friday.policy.v1alpha1.Server.connect_timeout:type_name -> google.protobuf.Duration
+	17, // 16: friday.policy.v1alpha1.Server.idle_timeout:type_name -> google.protobuf.Duration
+	8,  // 17: friday.policy.v1alpha1.Server.tls:type_name -> friday.policy.v1alpha1.ServerTls
+	18, // 18: friday.policy.v1alpha1.Filters.jobs:type_name -> friday.filters.http.jobs.v1.Jobs
+	19, // 19: friday.policy.v1alpha1.Filters.models:type_name -> friday.filters.http.models.v1.Models
+	20, // 20: friday.policy.v1alpha1.Filters.cache:type_name -> friday.filters.http.cache.v1.Cache
+	21, // 21: friday.policy.v1alpha1.Filters.batch:type_name -> friday.filters.http.batch.v1.Batch
+	22, // 22: friday.policy.v1alpha1.Filters.stream:type_name -> friday.filters.http.stream.v1.Stream
+	9,  // 23: friday.policy.v1alpha1.Route.filters:type_name -> friday.policy.v1alpha1.Filters
+	17, // 24: friday.policy.v1alpha1.Route.timeout:type_name -> google.protobuf.Duration
+	16, // 25: friday.policy.v1alpha1.Route.weights:type_name -> friday.policy.v1alpha1.Route.WeightsEntry
+	7,  // 26: friday.policy.v1alpha1.InferencePolicySpec.ServersEntry.value:type_name -> friday.policy.v1alpha1.Server
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_friday_policy_v1alpha1_policy_proto_init() }
@@ -768,8 +962,8 @@ func file_friday_policy_v1alpha1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_friday_policy_v1alpha1_policy_proto_rawDesc), len(file_friday_policy_v1alpha1_policy_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   13,
+			NumEnums:      2,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
