@@ -9,5 +9,5 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Main("friday", version.Long(), proxyCommand(), redirectCommand(), checkCommand()))
+	os.Exit(cli.Main("friday", version.Long(), proxyCommand(), redirectCommand(), drainCommand(), checkCommand()))
 }

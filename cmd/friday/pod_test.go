@@ -222,7 +222,7 @@ func serverEndsFirst(t *testing.T, bin string) {
 	p := &predictor{}
 	server := httptest.NewServer(p)
 	defer server.Close()
-	s := pod(t, bin, strings.TrimPrefix(server.URL, "http://"), "--drain-delay", "1h")
+	s := pod(t, bin, strings.TrimPrefix(server.URL, "http://"), "--drain-delay", "2s")
 	require.NoError(t, s.Await(t.Context(), patience, process.OK("http://"+s.Admin+"/ready")))
 	c := callPod("http://"+s.Listen, 8)
 	c.more(t, 200)
@@ -238,7 +238,7 @@ func serverEndsFirst(t *testing.T, bin string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, server.Config.Shutdown(ctx))
-	require.NoError(t, s.Stop(patience), "at once: the delay has begun before")
+	require.NoError(t, s.Stop(patience), "the delay has begun before, what is left of it is waited for")
 	c.kept(t, p)
 }
 

@@ -276,6 +276,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"redirect --undo --dry-run", 0, "delete table inet friday"},
 		{"redirect --help", 0, "--if-listening"},
 		{"proxy --help", 0, "  -c, --config FILE\n        Envoy bootstrap FILE, YAML or JSON"},
+		{"drain --admin 127.0.0.1:1", 1, "the admin door at 127.0.0.1:1: "},
 		{"frobnicate", 2, "frobnicate"},
 		{"version", 0, "friday"},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -28,6 +29,7 @@ type proxyFlags struct {
 
 	config       string
 	stateDir     string
+	status       string
 	drainDelay   time.Duration
 	drainTimeout time.Duration
 	takeover     string
@@ -48,10 +50,11 @@ func proxyCommand() cli.Command {
 }
 
 func (f *proxyFlags) declare(fs *flag.FlagSet) {
-	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; with --mode redirect, where /ready looks for it (default nowhere)")
+	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; several with commas between them, each with its own --listen; with --mode redirect, where /ready looks for it (default nowhere)")
 	fs.StringVar((*string)(&f.Mode), "mode", "", "`MODE` in which connections come here: port, where callers call --listen, or redirect, where friday redirect has the kernel send those that are meant for the server, each of which goes on to where it was meant to go (default "+string(bootstrap.ModePort)+")")
-	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
+	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, or one for each of --upstream with commas between them, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
+	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
 	fs.StringVar(&f.XDSCA, "xds-ca", "", "`FILE` (PEM) of the roots that the control plane's certificate must lead to: it is spoken to in TLS (default: in plain text)")
 	fs.StringVar(&f.XDSToken, "xds-token-file", "", "`FILE` with the token by which this sidecar gets its certificate from the control plane, beside --xds-ca (default none)")
@@ -90,7 +93,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
-	announce(b.Node, b.AdminAddress)
+	announce(b.Node, cmp.Or(f.status, b.AdminAddress))
 	sidecar := server.Sidecar{
 		Options: server.Options{
 			Log: l.log, Access: l.access,
@@ -104,6 +107,8 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Takeover:   f.takeover,
 		Level:      l.level,
 		Version:    version.String(),
+
+		StatusAddress: f.status,
 	}
 	if sidecar.Probe, err = f.probe(ctx, b); err != nil {
 		return err

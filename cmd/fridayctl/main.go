@@ -16,8 +16,10 @@ func main() {
 }
 
 func commands(out io.Writer) []cli.Command {
+	manifests := func() *manifestFlags { return &manifestFlags{in: os.Stdin, out: out, notes: os.Stderr} }
 	return []cli.Command{
 		historyCommand(out), diffCommand(out), rollbackCommand(out), shiftCommand(out),
-		clustersCommand(out), dumpCommand(out), modelsCommand(out), tokenCommand(out), rootsCommand(out), jobsCommand(out), auditCommand(out), benchCommand(out),
+		clustersCommand(out), dumpCommand(out), modelsCommand(out), tokenCommand(out), rootsCommand(out), jobsCommand(out), auditCommand(out),
+		injectCommand(manifests()), uninjectCommand(manifests()), benchCommand(out),
 	}
 }

@@ -25,15 +25,17 @@ func TestExamples(t *testing.T) {
 // The policies in the documentation are right, each by itself.
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
-	require.NoError(t, err)
 	var found []string
-	for _, m := range block.FindAllSubmatch(text, -1) {
-		if strings.Contains(string(m[1]), "kind: InferencePolicy") { // the others are bootstraps
-			found = append(found, string(m[1]))
+	for _, page := range []string{"configuration.md", "kubernetes.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+		require.NoError(t, err)
+		for _, m := range block.FindAllSubmatch(text, -1) {
+			if strings.Contains(string(m[1]), "kind: InferencePolicy") { // the others are bootstraps
+				found = append(found, string(m[1]))
+			}
 		}
 	}
-	require.Len(t, found, 3)
+	require.Len(t, found, 4)
 	for i, policy := range found {
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
 		write(t, file, policy)

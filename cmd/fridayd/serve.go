@@ -28,29 +28,35 @@ import (
 
 // serveFlags are the flags of `fridayd`.
 type serveFlags struct {
-	policies string
-	listen   string
-	admin    string
-	history  string
-	tlsCert  string
-	tlsKey   string
-	clientCA string
-	logLevel string
-	identity identityFlags
+	policies   string
+	kubernetes kubernetesFlags
+	webhook    webhookFlags
+	listen     string
+	admin      string
+	status     string
+	history    string
+	tlsCert    string
+	tlsKey     string
+	clientCA   string
+	logLevel   string
+	identity   identityFlags
 }
 
 func serveCommand() cli.Command {
 	f := &serveFlags{}
 	return cli.Command{
-		Short: "Serves a folder of policies to sidecars over xDS (ADS).",
+		Short: "Serves the policies of a folder, or of a Kubernetes API, to sidecars over xDS (ADS); and puts sidecars into pods.",
 		Flags: func(fs *flag.FlagSet) {
 			fs.StringVar(&f.policies, "policies", "", "`DIR`ECTORY of policies: *.yaml, *.yml, *.json")
+			f.kubernetes.declare(fs)
 			fs.StringVar(&f.listen, "listen", "0.0.0.0:19010", "`ADDR`ESS to serve xDS on")
 			fs.StringVar(&f.admin, "admin", "127.0.0.1:19011", "`ADDR`ESS of the admin door")
+			fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 			fs.StringVar(&f.history, "history", "", "`DIR`ECTORY to keep what was served in, with rollbacks and shifts (default: in memory, which ends with fridayd)")
 			fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `FILE` (PEM) to serve xDS in TLS with (default: plain text)")
 			fs.StringVar(&f.tlsKey, "tls-key", "", "the certificate's key `FILE` (PEM)")
 			fs.StringVar(&f.clientCA, "client-ca", "", "`FILE` (PEM) of the roots that a sidecar's certificate must lead to (default: none is asked for)")
+			f.webhook.declare(fs)
 			f.identity.declare(fs)
 			fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 		},
@@ -59,14 +65,8 @@ func serveCommand() cli.Command {
 			if err != nil {
 				return cli.Usagef("--log-level %q: %v", f.logLevel, err)
 			}
-			if f.policies == "" {
-				return cli.Usagef("--policies is missing")
-			}
-			if err := cli.NeedPath("--policies", f.policies); err != nil {
+			if err := f.check(); err != nil {
 				return err
-			}
-			if (f.tlsCert == "") != (f.tlsKey == "") || f.clientCA != "" && f.tlsCert == "" {
-				return cli.Usagef("--tls-cert and --tls-key go together, and --client-ca with them")
 			}
 			if err := f.identity.check(f.clientCA); err != nil {
 				return err
@@ -74,6 +74,23 @@ func serveCommand() cli.Command {
 			return f.serve(ctx, newLog(level))
 		},
 	}
+}
+
+// check refuses flags that do not go together.
+func (f *serveFlags) check() error {
+	switch {
+	case f.policies == "" && !f.kubernetes.on:
+		return cli.Usagef("--policies is missing, or --kubernetes")
+	case f.policies != "" && f.kubernetes.on:
+		return cli.Usagef("--policies and --kubernetes exclude each other")
+	case (f.tlsCert == "") != (f.tlsKey == "") || f.clientCA != "" && f.tlsCert == "":
+		return cli.Usagef("--tls-cert and --tls-key go together, and --client-ca with them")
+	case f.policies != "":
+		if err := cli.NeedPath("--policies", f.policies); err != nil {
+			return err
+		}
+	}
+	return f.webhook.check(f.kubernetes.on)
 }
 
 // newLog writes JSON lines to stderr.
@@ -113,50 +130,55 @@ func (f *serveFlags) serve(ctx context.Context, log *zap.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("--history: %w", err)
 	}
-	folder := control.NewFolder(f.policies, compiler, rollout.Update, log, metrics)
-	if err := folder.Load(); err != nil {
+	policies, api, err := f.source(ctx, compiler, xds, rollout, log, metrics)
+	if err != nil {
 		return err
 	}
-	if len(folder.Status()) == 0 {
-		rollout.Update(nil) // nothing is news, too: a rollback may hold
+	hook, err := f.webhook.start(ctx, api, registry, log)
+	if err != nil {
+		return err
 	}
+	defer hook.close()
 	var transport *control.Transport
 	if f.tlsCert != "" {
 		if transport, err = control.NewTransport(f.tlsCert, f.tlsKey, f.clientCA, log); err != nil {
 			return fmt.Errorf("--tls-cert, --tls-key, --client-ca: %w", err)
 		}
 	}
-	var listen net.ListenConfig
-	nodes, err := listen.Listen(ctx, "tcp", f.listen)
+	doors, err := open(ctx, []opening{{"--listen", f.listen}, {"--admin", f.admin}, {"--status", f.status}})
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
-	door, err := listen.Listen(ctx, "tcp", f.admin)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--admin: %w", err), nodes.Close())
-	}
+	nodes, door, public := doors[0], doors[1], doors[2]
 	g, ctx := errgroup.WithContext(ctx)
 	admin := control.Admin{
-		Ready:    func() bool { return ctx.Err() == nil },
-		Policies: func() []control.PolicyStatus { return rollout.Policies(folder.Status()) },
+		Ready:    func() bool { return ctx.Err() == nil && policies.Ready() && hook.ready() },
+		Policies: func() []control.PolicyStatus { return rollout.Policies(policies.Status()) },
 		Nodes:    xds, Rollout: rollout, Registry: registry, Tokens: tokens,
 	}
-	g.Go(func() error { return xds.Serve(ctx, nodes, transport) })
-	g.Go(func() error { return serveAdmin(ctx, door, admin.Handler()) })
+	g.Go(func() error {
+		// Who is asked before it knows would tell sidecars that there is nothing.
+		if wait(ctx, policies.Synced()) != nil {
+			return nodes.Close()
+		}
+		return xds.Serve(ctx, nodes, transport)
+	})
+	g.Go(func() error { return serveHTTP(ctx, door, admin.Handler()) })
+	if public != nil {
+		g.Go(func() error { return serveHTTP(ctx, public, admin.Public()) })
+	}
 	g.Go(func() error {
 		rollout.Run(ctx)
 		return nil
 	})
+	g.Go(func() error { return policies.Run(ctx) })
 	g.Go(func() error {
-		folder.Watch(ctx)
+		reload(ctx, hangup, policies)
 		return nil
 	})
-	g.Go(func() error {
-		reload(ctx, hangup, folder)
-		return nil
-	})
-	log.Info("fridayd serves", zap.String("version", version.String()), zap.String("policies", f.policies),
-		zap.Stringer("listen", nodes.Addr()), zap.Stringer("admin", door.Addr()), zap.Int("files", folder.Files()),
+	hook.serve(ctx, g)
+	log.Info("fridayd serves", zap.String("version", version.String()), zap.String("policies", cmp.Or(f.policies, "kubernetes")),
+		zap.Stringer("listen", nodes.Addr()), zap.Stringer("admin", door.Addr()), zap.String("webhook", hook.address()),
 		zap.String("history", cmp.Or(f.history, "in memory")))
 	err = g.Wait()
 	log.Info("fridayd ends", zap.Error(err))
@@ -171,7 +193,8 @@ const (
 	shutdownTimeout = time.Second
 )
 
-func serveAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
+// serveHTTP is of a door in plain HTTP.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
 	done := make(chan struct{})
 	context.AfterFunc(ctx, func() {
@@ -183,20 +206,46 @@ func serveAdmin(ctx context.Context, l net.Listener, h http.Handler) error {
 		}
 	})
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve admin: %w", err)
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	<-done
 	return nil
 }
 
-// reload reads the folder again at every SIGHUP.
-func reload(ctx context.Context, hangup <-chan os.Signal, folder *control.Folder) {
+// opening is a door's address, by its flag.
+type opening struct{ flag, address string }
+
+// open opens all doors, or none; one without an address is nil.
+func open(ctx context.Context, all []opening) ([]net.Listener, error) {
+	var listen net.ListenConfig
+	list := make([]net.Listener, len(all))
+	for i, o := range all {
+		if o.address == "" {
+			continue
+		}
+		l, err := listen.Listen(ctx, "tcp", o.address)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", o.flag, err)
+			for _, opened := range list[:i] {
+				if opened != nil {
+					err = errors.Join(err, opened.Close())
+				}
+			}
+			return nil, err
+		}
+		list[i] = l
+	}
+	return list, nil
+}
+
+// reload looks at the policies again at every SIGHUP.
+func reload(ctx context.Context, hangup <-chan os.Signal, policies source) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			folder.Reload()
+			policies.Reload()
 		}
 	}
 }

@@ -3,15 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fridaymesh/friday/proxy/admin"
 	"github.com/fridaymesh/friday/proxy/listener/takeover"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/xds/client"
@@ -26,8 +23,7 @@ type life struct {
 	xds     *client.Client
 	xdsOver chan struct{}
 	stopXDS context.CancelFunc
-	door    *http.Server
-	doorLn  net.Listener
+	doors   []*opening
 	claim   *takeover.Claim // nil: there is nobody to take over from
 	left    chan struct{}   // closed when a successor serves
 }
@@ -48,17 +44,15 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.s.Close()) }() //nolint:contextcheck // the drain begins when ctx has ended
 	l.xds = c.client(l.s)
-	inherited, err := l.listenAdmin(ctx)
-	if err != nil {
-		return err
-	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	telemetry.RegisterReady(l.s.Registry(), func() bool { //nolint:contextcheck // the probe has a timeout of its own
 		ready, _ := c.state(l.s, l.xds)
 		return ready
 	})
-	l.door = adminDoor(admin.New(c.admin(l.s, l.xds, quit)), l.xds) //nolint:contextcheck // the probe has a timeout of its own
+	if err := l.open(ctx, quit); err != nil { //nolint:contextcheck // the probe has a timeout of its own
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	xctx, stopXDS := context.WithCancel(gctx)
 	l.stopXDS = stopXDS
@@ -67,12 +61,14 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 		defer close(l.xdsOver)
 		return l.xds.Run(xctx)
 	})
-	g.Go(func() error {
-		if inherited && !l.ready(gctx) { // until then whoever asks is told of the one that serves
-			return l.doorLn.Close()
-		}
-		return l.serveAdmin()
-	})
+	for _, d := range l.doors {
+		g.Go(func() error {
+			if d.inherited && !l.ready(gctx) { // until then whoever asks is told of the one that serves
+				return d.ln.Close()
+			}
+			return d.serve(l.Log)
+		})
+	}
 	g.Go(func() error { return l.follow(gctx) })
 	g.Go(func() error {
 		select {
@@ -82,33 +78,9 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 			l.handOver() //nolint:contextcheck // as above
 		}
 		quit()
-		return l.door.Close()
+		return l.closeDoors()
 	})
 	return g.Wait()
-}
-
-// listenAdmin opens the admin door, or inherits it.
-func (l *life) listenAdmin(ctx context.Context) (inherited bool, err error) {
-	address := l.Bootstrap.AdminAddress
-	if l.claim != nil {
-		if l.doorLn, err = l.claim.Listener(adminSocket + address); err != nil {
-			return false, fmt.Errorf("admin door: %w", err)
-		}
-	}
-	if inherited = l.doorLn != nil; !inherited {
-		if l.doorLn, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address); err != nil {
-			return false, fmt.Errorf("admin door: %w", err)
-		}
-	}
-	return inherited, nil
-}
-
-func (l *life) serveAdmin() error {
-	l.Log.Info("admin door open", zap.Stringer("address", l.doorLn.Addr()))
-	if err := l.door.Serve(l.doorLn); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin door: %w", err)
-	}
-	return nil
 }
 
 // ready waits until a configuration is in force; false where ctx ends first.
@@ -129,8 +101,7 @@ func (l *life) ready(ctx context.Context) bool {
 
 // end ends by itself.
 func (l *life) end() {
-	ready, _ := l.s.State() // where it was never ready nobody routes here
-	if d := l.DrainDelay; d > 0 && ready {
+	if d := l.delay(l.s); d > 0 {
 		l.Log.Info("not ready any more; draining begins after the delay", zap.Duration("drain_delay", d))
 		l.s.Leave()
 		time.Sleep(d)

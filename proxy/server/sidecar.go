@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,6 +29,9 @@ type Sidecar struct {
 	StateDir string
 	// Probe, where not nil, must succeed for the sidecar to be ready.
 	Probe *Probe
+	// StatusAddress is where others than this host may ask for /ready, /live and
+	// /metrics; empty: nowhere.
+	StatusAddress string
 	// DrainDelay is how long everything is served as before once the end has begun and
 	// readiness fails.
 	DrainDelay time.Duration
@@ -37,6 +41,10 @@ type Sidecar struct {
 
 	Level   zap.AtomicLevel
 	Version string
+
+	// leaving is when an operator has had the drain delay begin, in Unix nanoseconds; 0:
+	// not yet.
+	leaving atomic.Int64
 }
 
 func (c *Sidecar) client(s *Server) *client.Client {
@@ -119,7 +127,21 @@ func (c *Sidecar) drain(s *Server, graceful bool) {
 		return
 	}
 	s.Leave()
-	time.AfterFunc(c.DrainDelay, s.Drain)
+	if c.leaving.CompareAndSwap(0, time.Now().UnixNano()) {
+		time.AfterFunc(c.DrainDelay, s.Drain)
+	}
+}
+
+// delay is how long everything is still to be served once the end has been ordered:
+// nothing where nobody routes here, the rest where an operator has had it begin.
+func (c *Sidecar) delay(s *Server) time.Duration {
+	if began := c.leaving.Load(); began != 0 {
+		return c.DrainDelay - time.Since(time.Unix(0, began))
+	}
+	if ready, _ := s.State(); !ready {
+		return 0
+	}
+	return c.DrainDelay
 }
 
 // admin wires the door to what it shows.

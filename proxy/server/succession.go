@@ -13,11 +13,8 @@ import (
 	"github.com/fridaymesh/friday/proxy/listener/takeover"
 )
 
-// The names of sockets, before their addresses.
-const (
-	listenerSocket = "listener "
-	adminSocket    = "admin "
-)
+// listenerSocket is the name of a listener's socket, before its address.
+const listenerSocket = "listener "
 
 // succeed begins to take over from the process that is there, if any.
 func (l *life) succeed(ctx context.Context) (err error) {
@@ -77,8 +74,10 @@ func (l *life) Sockets() map[string]syscall.Conn {
 	for address, socket := range l.s.Sockets() {
 		all[listenerSocket+address] = socket
 	}
-	if socket, ok := l.doorLn.(syscall.Conn); ok {
-		all[adminSocket+l.Bootstrap.AdminAddress] = socket
+	for _, d := range l.doors {
+		if socket, ok := d.ln.(syscall.Conn); ok {
+			all[d.socket()] = socket
+		}
 	}
 	return all
 }
@@ -90,7 +89,9 @@ func (l *life) Leave(successor int) {
 	l.s.HandOver()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // only to stop accepting
-	_ = l.door.Shutdown(ctx)
+	for _, d := range l.doors {
+		_ = d.server.Shutdown(ctx)
+	}
 	l.stopXDS()
 	<-l.xdsOver
 	close(l.left)

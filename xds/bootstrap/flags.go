@@ -21,12 +21,12 @@ const DefaultListen = "0.0.0.0:19080"
 // Flags are a sidecar's settings where there is no bootstrap file: either an
 // upstream or a control plane.
 type Flags struct {
-	// Upstream is the model server: host:port, http://host[:port] or
+	// Upstream is the model server, or several with commas between them: host:port, http://host[:port] or
 	// https://host[:port]. A name is resolved once, here. With https the server must
 	// have a certificate for host that the system trusts, HTTP/2 is spoken where it
 	// likes, and it is called by its own name, where it has one.
 	Upstream string
-	// Listen is host:port, the host an IP address or empty. Default
+	// Listen is host:port, the host an IP address or empty, for each server. Default
 	// [DefaultListen]. Only beside Upstream.
 	Listen string
 	// Timeout is the longest time from a request's head to the end of its
@@ -52,6 +52,8 @@ type Flags struct {
 	NodeID, NodeCluster string
 	// Admin is where the admin door listens, host:port; empty: not set.
 	Admin string
+
+	nth int // of several upstreams
 }
 
 // Bootstrap makes the resources that f means. Its errors name the flag.
@@ -78,7 +80,7 @@ func (f Flags) Bootstrap(ctx context.Context) (*bootstrapv3.Bootstrap, error) {
 	case f.Mode == ModeRedirect:
 		return b, f.redirected(b)
 	case f.Upstream != "":
-		return b, f.upstream(ctx, b)
+		return b, f.upstreams(ctx, b)
 	case f.XDS != "":
 		return b, f.controlPlane(b)
 	}
@@ -112,7 +114,7 @@ func listenAddress(s string) (*corev3.Address, error) {
 		return nil, err
 	}
 	if host == "" {
-		host = "0.0.0.0"
+		host = anyHost()
 	}
 	if host == "localhost" {
 		host = "127.0.0.1"

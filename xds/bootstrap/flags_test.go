@@ -48,6 +48,21 @@ func TestUpstreamFlags(t *testing.T) {
 	require.Equal(t, []config.WeightedCluster{{Name: "upstream", Weight: 1}}, route.Clusters)
 }
 
+// The n-th address leads to the n-th server.
+func TestSeveralUpstreams(t *testing.T) {
+	t.Parallel()
+	got := compile(t, bootstrap.Flags{Upstream: "127.0.0.1:8000,127.0.0.1:8001", Listen: "127.0.0.1:19080,127.0.0.1:19081", NodeID: "me"})
+	require.Len(t, got.Static.Listeners, 2)
+	for i, want := range []struct{ listener, address, cluster, server string }{
+		{"inbound", "127.0.0.1:19080", "upstream", "127.0.0.1:8000"}, {"inbound-2", "127.0.0.1:19081", "upstream-2", "127.0.0.1:8001"},
+	} {
+		l, c := got.Static.Listeners[i], got.Static.Clusters[i]
+		require.Equal(t, want.listener+want.address, l.Name+l.Address)
+		require.Equal(t, want.cluster+want.server, c.Name+c.Endpoints[0].Address)
+		require.Equal(t, want.cluster, l.Chains[0].HTTP.Table.VirtualHosts[0].Routes[0].Clusters[0].Name)
+	}
+}
+
 func TestUpstreamForms(t *testing.T) {
 	t.Parallel()
 	for upstream, want := range map[string]string{
@@ -61,7 +76,7 @@ func TestUpstreamForms(t *testing.T) {
 		got := compile(t, bootstrap.Flags{Upstream: upstream, Listen: ":0", Timeout: time.Minute})
 		require.Equal(t, want, got.Static.Clusters[0].Endpoints[0].Address, upstream)
 		require.Len(t, got.Static.Clusters[0].Endpoints, 1, upstream)
-		require.Equal(t, "0.0.0.0:0", got.Static.Listeners[0].Address)
+		require.Contains(t, []string{"[::]:0", "0.0.0.0:0"}, got.Static.Listeners[0].Address, "all addresses that the system has")
 		require.Equal(t, time.Minute, got.Static.Listeners[0].Chains[0].HTTP.Table.VirtualHosts[0].Routes[0].Timeout)
 		require.NotEmpty(t, got.Node.GetId(), "the host's name")
 	}
@@ -83,6 +98,7 @@ func TestFlagsErrors(t *testing.T) {
 	for want, f := range map[string]bootstrap.Flags{
 		`one of --upstream, --xds, --config and --mode redirect is needed`:       {},
 		`--upstream and --xds exclude each other`:                                {Upstream: "a:1", XDS: "b:1"},
+		`--listen ":1": must have an address for each of --upstream "a:1,b:1"`:   {Upstream: "a:1,b:1", Listen: ":1"},
 		`--upstream "x": not host:port`:                                          {Upstream: "x"},
 		`--upstream "x:y": port "y": not a number of 0 to 65535`:                 {Upstream: "x:y"},
 		`--upstream ":1": the host is missing`:                                   {Upstream: ":1"},

@@ -40,7 +40,7 @@ func (p *packer) router() *hcmv3.HttpFilter {
 func (f Flags) connectionManager(called string) (*anypb.Any, error) {
 	p := &packer{}
 	to := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: f.ordinal(upstreamName)},
 		Timeout:          durationpb.New(f.Timeout),
 		RetryPolicy:      f.hold(),
 	}

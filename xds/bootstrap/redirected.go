@@ -105,16 +105,20 @@ func (f Flags) redirected(b *bootstrapv3.Bootstrap) error {
 	return p.err
 }
 
-// everywhere is the address for connections of both families, where the system has
-// both.
+// everywhere is the default address for connections of both families.
 func everywhere() string {
+	_, port, _ := net.SplitHostPort(DefaultListen)
+	return net.JoinHostPort(anyHost(), port)
+}
+
+// anyHost is the host of all addresses of both families, where the system has both.
+func anyHost() string {
 	ln, err := net.ListenUDP("udp6", nil) //nolint:noctx // nothing is resolved or waited for
 	if err != nil {
-		return DefaultListen
+		return "0.0.0.0"
 	}
 	_ = ln.Close() // it was of no other use
-	_, port, _ := net.SplitHostPort(DefaultListen)
-	return net.JoinHostPort("::", port)
+	return "::"
 }
 
 // misdirected answers who calls the port that others are redirected to.

@@ -1,12 +1,14 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -27,13 +29,35 @@ const (
 	httpOptions  = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 )
 
+// upstreams adds a listener for each server that f.Upstream names: the n-th address of
+// f.Listen leads to the n-th server.
+func (f Flags) upstreams(ctx context.Context, b *bootstrapv3.Bootstrap) error {
+	servers, addresses := strings.Split(f.Upstream, ","), strings.Split(cmp.Or(f.Listen, DefaultListen), ",")
+	if len(servers) != len(addresses) {
+		return fmt.Errorf("--listen %q: must have an address for each of --upstream %q", f.Listen, f.Upstream)
+	}
+	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{}
+	for i := range servers {
+		f.Upstream, f.Listen, f.nth = servers[i], addresses[i], i
+		if err := f.upstream(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ordinal tells the second server and those after it apart by their names.
+func (f Flags) ordinal(name string) string {
+	if f.nth == 0 {
+		return name
+	}
+	return name + "-" + strconv.Itoa(f.nth+1)
+}
+
 // upstream adds a listener whose one route leads to f.Upstream, through the
 // filters with their defaults.
 func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
-	listen := f.Listen
-	if listen == "" {
-		listen = DefaultListen
-	}
+	listen, name := f.Listen, f.ordinal(upstreamName)
 	address, err := listenAddress(listen)
 	if err != nil {
 		return fmt.Errorf("--listen %q: %w", listen, err)
@@ -52,9 +76,9 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 		}
 	}
 	cluster := &clusterv3.Cluster{
-		Name:                 upstreamName,
+		Name:                 name,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		LoadAssignment:       assignment(upstreamName, port, ips...),
+		LoadAssignment:       assignment(name, port, ips...),
 	}
 	called := "" // by whatever name the caller uses
 	if secure {
@@ -66,16 +90,15 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 	if err != nil {
 		return err
 	}
-	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
-		Listeners: []*listenerv3.Listener{{
-			Name: inbound, Address: address, TrafficDirection: corev3.TrafficDirection_INBOUND,
-			FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-				Name:       "envoy.filters.network.http_connection_manager",
-				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
-			}}}},
-		}},
-		Clusters: []*clusterv3.Cluster{cluster},
-	}
+	static := b.GetStaticResources()
+	static.Listeners = append(static.Listeners, &listenerv3.Listener{
+		Name: f.ordinal(inbound), Address: address, TrafficDirection: corev3.TrafficDirection_INBOUND,
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
+		}}}},
+	})
+	static.Clusters = append(static.Clusters, cluster)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (a Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	routes := []adminRoute{
 		{"/ready", http.HandlerFunc(a.ready)},
-		{"/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "LIVE\n") })},
+		{"/live", http.HandlerFunc(live)},
 		{"/metrics", metrics},
 		{"/stats/prometheus", metrics},
 		{"/policies", asJSON(func() any { return a.Policies() })},
@@ -73,6 +73,18 @@ func (a Admin) Handler() http.Handler {
 	// A page of another site that a person looks at must not order anything here.
 	return samesite.Guard(mux)
 }
+
+// Public is the part of the door that others than the host may reach: /ready, /live
+// and /metrics.
+func (a Admin) Public() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", a.ready)
+	mux.HandleFunc("GET /live", live)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "LIVE\n") }
 
 func (a Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	if !a.Ready() {

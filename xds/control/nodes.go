@@ -179,9 +179,20 @@ func (s *Server) attach(id streamID, n *corev3.Node) (*stream, error) {
 		s.serve(st.key, st.node)
 	}
 	s.streams[id] = st
+	s.changed()
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
 	s.metrics.Streams.WithLabelValues(id.protocol).Inc()
 	return st, nil
+}
+
+// Changes tells, to one reader, that nodes have come, gone or answered.
+func (s *Server) Changes() <-chan struct{} { return s.changes }
+
+func (s *Server) changed() {
+	select {
+	case s.changes <- struct{}{}:
+	default: // told already
+	}
 }
 
 // detach forgets a stream, and its node with the last one.
@@ -210,6 +221,7 @@ func (s *Server) detach(id streamID) {
 		delete(r.words, st.key)
 	}
 	s.cache.ClearSnapshot(st.key)
+	s.changed()
 	s.secrets.ClearSnapshot(st.key)
 	s.metrics.Nodes.Set(float64(len(s.nodes)))
 	s.log.Info("node disconnected", zap.String(fieldNode, st.node.ID), zap.String("node_cluster", st.node.Cluster))
@@ -230,6 +242,7 @@ func (s *Server) sent(id streamID, typeURL, nonce, version string) {
 
 // answer notes what a node made of a response.
 func (s *Server) answer(st *stream, typeURL, version string, refusal *statuspb.Status) {
+	defer s.changed()
 	n := st.node
 	t := n.status(typeURL)
 	fields := []zap.Field{

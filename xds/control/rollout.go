@@ -299,7 +299,7 @@ func digestOf(list []*Compiled) string { return history.Digest(entries(list)) }
 
 // selector is whom a policy is for, in one line.
 func selector(p *policy.Policy) string {
-	s := p.Spec().GetSelector()
+	s := p.Selector()
 	var parts []string
 	if c := s.GetNodeCluster(); c != "" {
 		parts = append(parts, "node_cluster="+c)

@@ -36,8 +36,9 @@ type Server struct {
 	secrets cachev3.SnapshotCache
 	gate    *Gate
 
-	// vetoes holds one: a policy has been refused by too many.
-	vetoes chan struct{}
+	// vetoes holds one: a policy has been refused by too many. changes holds one: nodes
+	// have come, gone or answered.
+	vetoes, changes chan struct{}
 
 	mu       sync.Mutex
 	policies []*Compiled
@@ -66,6 +67,7 @@ func NewServer(gate *Gate, log *zap.Logger, metrics *Metrics) *Server {
 		cache:    cachev3.NewSnapshotCache(false, nodeHash{}, words),
 		secrets:  cachev3.NewSnapshotCache(false, nodeHash{}, words),
 		vetoes:   make(chan struct{}, 1),
+		changes:  make(chan struct{}, 1),
 		nodes:    map[string]*node{},
 		streams:  map[streamID]*stream{},
 		peers:    map[streamID]caller{},

@@ -156,6 +156,6 @@ func byName(a, b *Compiled) int { return cmp.Compare(a.Name(), b.Name()) }
 // policy is for is in none of its resources, so the version does not tell.
 func same(a, b []*Compiled) bool {
 	return slices.EqualFunc(a, b, func(x, y *Compiled) bool {
-		return x.Name() == y.Name() && x.Version == y.Version && proto.Equal(x.Spec().GetSelector(), y.Spec().GetSelector())
+		return x.Name() == y.Name() && x.Version == y.Version && proto.Equal(x.Selector(), y.Selector())
 	})
 }

@@ -12,8 +12,15 @@ func (p *Policy) Conflict(other *Policy) *Problem {
 	if p.Name() == other.Name() {
 		return p.Problem("metadata.name", "%s: is the name of another policy, at %s", quote(p.Name()), other.where("metadata.name"))
 	}
+	for _, g := range p.Groups() {
+		for _, h := range other.Groups() {
+			if name := p.Cluster(g.Name); name == other.Cluster(h.Name) {
+				return p.Problem("metadata.name", "%s: names the cluster %s as policy %s does, at %s", quote(p.Name()), quote(name), quote(other.Name()), other.where("metadata.name"))
+			}
+		}
+	}
 	if p.Port() != other.Port() || !sameAddress(p.Address(), other.Address()) ||
-		!overlap(p.Spec().GetSelector(), other.Spec().GetSelector()) {
+		!overlap(p.Selector(), other.Selector()) {
 		return nil
 	}
 	path := "spec.port"

@@ -35,7 +35,22 @@ type Policy struct {
 }
 
 // Name is unique among the policies of a control plane.
-func (p *Policy) Name() string { return p.Doc.GetMetadata().GetName() }
+func (p *Policy) Name() string {
+	m := p.Doc.GetMetadata()
+	if m.GetNamespace() == "" {
+		return m.GetName()
+	}
+	return m.GetName() + "." + m.GetNamespace()
+}
+
+// Selector says which sidecars the policy is for.
+func (p *Policy) Selector() *policyv1alpha1.Selector {
+	s := p.Spec().GetSelector()
+	if s == nil && p.Doc.GetMetadata().GetNamespace() != "" {
+		return &policyv1alpha1.Selector{NodeCluster: p.Name()}
+	}
+	return s
+}
 
 // Spec is what the policy asks for.
 func (p *Policy) Spec() *policyv1alpha1.InferencePolicySpec { return p.Doc.GetSpec() }
@@ -65,7 +80,7 @@ type Node struct {
 
 // Selects says whether the policy is for a node.
 func (p *Policy) Selects(n Node) bool {
-	s := p.Spec().GetSelector()
+	s := p.Selector()
 	for key, want := range s.GetNodeMetadata() {
 		if got, ok := n.Metadata[key]; !ok || got != want {
 			return false

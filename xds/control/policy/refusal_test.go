@@ -94,6 +94,7 @@ func TestRefusals(t *testing.T) {
 		"no version, no kind": {"metadata: {name: a}\nspec:\n" + server, []string{"1: apiVersion: missing: write friday.dev/v1alpha1", "1: kind: missing: write InferencePolicy"}},
 		"no name":             {strings.Replace(minimal, "{name: digits}", "{}", 1), []string{"3: metadata.name: missing"}},
 		"bad name":            {strings.Replace(minimal, "digits", "Digits_1", 1), []string{`3: metadata.name: "Digits_1": must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -`}},
+		"bad namespace":       {strings.Replace(minimal, "digits", "digits, namespace: A", 1), []string{`3: metadata.namespace: "A": must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -`}},
 		"no policy":           {"- 1\n", []string{"1: a list: must be a policy: a mapping with apiVersion, kind, metadata and spec"}},
 		"no YAML":             {"a: [1\nb: 2\n", []string{"1: not YAML: did not find expected ',' or ']'"}},
 		"second document":     {minimal + "---\n" + minimal + "  port: 0\n", []string{"12: spec.port: 0: must be 1 to 65535"}},
@@ -127,6 +128,9 @@ func TestConflict(t *testing.T) {
 	}
 	first := decode("a.yaml", minimal)
 	named := func(spec string) string { return strings.Replace(minimal, "digits", "words", 1) + spec }
+	spaced := func(namespace string) string {
+		return strings.Replace(minimal, "digits", "digits, namespace: "+namespace, 1)
+	}
 	for name, c := range map[string]struct{ first, second, want string }{
 		"name": {minimal, minimal + "  port: 1\n", `b.yaml:3: metadata.name: "digits": is the name of another policy, at a.yaml:3`},
 		"port": {minimal, named(""), `b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`},
@@ -138,9 +142,19 @@ func TestConflict(t *testing.T) {
 			minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_id: b}\n"),
 			`b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits" (a.yaml:4) listens there for some of the same nodes`,
 		},
-		"disjoint metadata":  {minimal + "  selector: {node_metadata: {a: b}}\n", named("  selector: {node_metadata: {a: c}}\n"), ""},
-		"other port":         {minimal, named("  port: 1\n"), ""},
-		"other address":      {minimal + "  address: 127.0.0.2\n", named("  address: 127.0.0.1\n"), ""},
+		"disjoint metadata": {minimal + "  selector: {node_metadata: {a: b}}\n", named("  selector: {node_metadata: {a: c}}\n"), ""},
+		"other port":        {minimal, named("  port: 1\n"), ""},
+		"other address":     {minimal + "  address: 127.0.0.2\n", named("  address: 127.0.0.1\n"), ""},
+		"other namespace":   {spaced("vision"), spaced("text"), ""},
+		"one namespace":     {spaced("vision"), spaced("vision"), `b.yaml:3: metadata.name: "digits.vision": is the name of another policy, at a.yaml:3`},
+		"namespaces and all": {
+			spaced("vision"), named(""),
+			`b.yaml:4: spec.port: 0.0.0.0:19080: policy "digits.vision" (a.yaml:4) listens there for some of the same nodes`,
+		},
+		"one cluster": {
+			spaced("blue") + "  port: 1\n", strings.Replace(minimal, "server: {", "weights: {blue: 1}\n  servers:\n    blue: {", 1),
+			`b.yaml:3: metadata.name: "digits": names the cluster "digits.blue" as policy "digits.blue" does, at a.yaml:3`,
+		},
 		"disjoint selectors": {minimal + "  selector: {node_cluster: a}\n", named("  selector: {node_cluster: b}\n"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,4 +172,8 @@ func TestConflict(t *testing.T) {
 	require.True(t, only.Selects(policy.Node{ID: "n", Cluster: "a"}))
 	require.False(t, only.Selects(policy.Node{ID: "n", Cluster: "b"}))
 	require.False(t, only.Selects(policy.Node{ID: "m", Cluster: "a"}))
+	of := decode("d.yaml", spaced("vision"))
+	require.True(t, of.Selects(policy.Node{ID: "n", Cluster: "digits.vision"}))
+	require.False(t, of.Selects(policy.Node{ID: "n", Cluster: "digits"}))
+	require.True(t, decode("d.yaml", spaced("vision")+"  selector: {}\n").Selects(policy.Node{ID: "n"}))
 }

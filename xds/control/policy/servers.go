@@ -33,8 +33,9 @@ func (p *Policy) Groups() []Group {
 	return list
 }
 
-// Cluster is the name of the cluster of a group. A policy's name holds no dot, so
-// no two policies' clusters share a name.
+// Cluster is the name of the cluster of a group. No part of it holds a dot, so that
+// policies' clusters share a name only where one of them has a namespace and the other
+// has none, which is a conflict.
 func (p *Policy) Cluster(group string) string {
 	if group == "" {
 		return p.Name()

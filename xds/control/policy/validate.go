@@ -57,7 +57,10 @@ func (v *validator) identity() {
 	if v.p.Doc.GetKind() != Kind { // any other value was refused before
 		v.add("kind", "missing: write %s", Kind)
 	}
-	switch name := v.p.Name(); {
+	if namespace := v.p.Doc.GetMetadata().GetNamespace(); v.p.Has("metadata.namespace") && !dnsLabel.MatchString(namespace) {
+		v.add("metadata.namespace", "%s: must be a DNS label: at most 63 of a-z, 0-9 and -, neither first nor last -", quote(namespace))
+	}
+	switch name := v.p.Doc.GetMetadata().GetName(); {
 	case name == "":
 		v.add("metadata.name", "missing")
 	case !dnsLabel.MatchString(name):

@@ -197,10 +197,14 @@ func (x *InferencePolicy) GetSpec() *InferencePolicySpec {
 
 type Metadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Unique among the policies of a control plane; a DNS label.
-	Name          string            `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Labels        map[string]string `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Annotations   map[string]string `protobuf:"bytes,3,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Unique among the policies of a control plane, or of a namespace; a DNS label.
+	Name        string            `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Labels      map[string]string `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations map[string]string `protobuf:"bytes,3,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The policy is called NAME.NAMESPACE then and, unless it has a selector, is for
+	// the sidecars of the node cluster of that name: those of pods of the namespace
+	// that ask for it.
+	Namespace     string `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,9 +260,17 @@ func (x *Metadata) GetAnnotations() map[string]string {
 	return nil
 }
 
+func (x *Metadata) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type InferencePolicySpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which sidecars get the policy. Default: all.
+	// Which sidecars get the policy. Default: all, or those that metadata.namespace
+	// means.
 	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
 	// The port that the sidecar listens on. Default 19080.
 	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
@@ -800,11 +812,12 @@ const file_friday_policy_v1alpha1_policy_proto_rawDesc = "" +
 	"apiVersion\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12<\n" +
 	"\bmetadata\x18\x03 \x01(\v2 .friday.policy.v1alpha1.MetadataR\bmetadata\x12?\n" +
-	"\x04spec\x18\x04 \x01(\v2+.friday.policy.v1alpha1.InferencePolicySpecR\x04spec\"\xb4\x02\n" +
+	"\x04spec\x18\x04 \x01(\v2+.friday.policy.v1alpha1.InferencePolicySpecR\x04spec\"\xd2\x02\n" +
 	"\bMetadata\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12D\n" +
 	"\x06labels\x18\x02 \x03(\v2,.friday.policy.v1alpha1.Metadata.LabelsEntryR\x06labels\x12S\n" +
-	"\vannotations\x18\x03 \x03(\v21.friday.policy.v1alpha1.Metadata.AnnotationsEntryR\vannotations\x1a9\n" +
+	"\vannotations\x18\x03 \x03(\v21.friday.policy.v1alpha1.Metadata.AnnotationsEntryR\vannotations\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
