@@ -101,7 +101,8 @@ func (w *pressed) arrivals(tenant int) {
 func (w *pressed) arrive(tenant int) {
 	load := w.Tenants[tenant]
 	r := &pressing{tenant: tenant, Ticket: gate.Ticket{
-		Tenant: string(rune('a' + tenant)), Priority: load.Priority, Cost: max(1, load.Tokens), Rules: &w.Rules,
+		Tenant:   string(rune('a' + tenant)), // #nosec G115 -- a few
+		Priority: load.Priority, Cost: max(1, load.Tokens), Rules: &w.Rules,
 	}}
 	r.Ticket.Owner = r
 	v, evicted := w.gate.Enter(w.clock.now, &r.Ticket)

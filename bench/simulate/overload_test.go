@@ -57,7 +57,7 @@ func TestOverload(t *testing.T) {
 		require.GreaterOrEqual(t, small.Rate, .97*quiet.Rate, "it asks for less than half, and gets all of it, by other dice")
 		require.Zero(t, small.Refused)
 		require.LessOrEqual(t, small.P99, objective/2)
-		require.Greater(t, large.Refused, 0)
+		require.Positive(t, large.Refused)
 		require.GreaterOrEqual(t, p.Rate/capacity, .95)
 	})
 	t.Run("two that both ask for too much share evenly", func(t *testing.T) {

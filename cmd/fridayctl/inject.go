@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 
@@ -195,10 +196,7 @@ func (f *manifestFlags) object(object map[string]any, change inject.Change) (aft
 	if err := errors.Join(faults...); err != nil || !changed {
 		return object, false, err
 	}
-	after = map[string]any{}
-	for key, value := range object {
-		after[key] = value
-	}
+	after = maps.Clone(object)
 	after["items"] = list
 	return after, true, nil
 }

@@ -53,7 +53,7 @@ func ctl(t *testing.T, in string, args ...string) (code int, stdout, stderr stri
 
 func documents(t *testing.T, text string) (list []any) {
 	t.Helper()
-	for _, doc := range strings.Split(text, "\n---\n") {
+	for doc := range strings.SplitSeq(text, "\n---\n") {
 		var v any
 		require.NoError(t, yaml.Unmarshal([]byte(doc), &v))
 		if v != nil {

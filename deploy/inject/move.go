@@ -15,7 +15,7 @@ func (i *injection) move(spec tree) []corev1.ContainerPort {
 	}
 	list := plainPorts(i.ports)
 	for n, p := range i.ports {
-		declared := declaration(named(spec, "containers", p.container), p.port.ContainerPort)
+		declared := declaration(containerOf(spec, p.container), p.port.ContainerPort)
 		if p.port.Name == "" {
 			i.warnings = append(i.warnings, fmt.Sprintf(
 				"port %d has no name that could lead to Friday: a Service must have the targetPort %d, or this port a name and the Service that name", p.port.ContainerPort, p.listen))
@@ -35,7 +35,7 @@ func (i *injection) move(spec tree) []corev1.ContainerPort {
 			delete(declared, key)
 		}
 		i.record.Ports = append(i.record.Ports, was)
-		i.number(named(spec, "containers", p.container), was)
+		i.number(containerOf(spec, p.container), was)
 	}
 	return list
 }
@@ -76,7 +76,7 @@ func asking() [][]string {
 // knative has the queue-proxy send requests to Friday. What it asks the model server
 // about its readiness it asks as before: that is another variable.
 func (i *injection) knative(spec tree) {
-	for _, e := range objects(named(spec, "containers", queueProxy), "env") {
+	for _, e := range objects(containerOf(spec, queueProxy), "env") {
 		if text(e, "name") == userPort {
 			i.record.UserPort = text(e, "value")
 			e["value"] = fmt.Sprint(i.ports[0].listen)

@@ -3,6 +3,8 @@ package inject
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -96,14 +98,11 @@ func declared(pod *corev1.PodTemplateSpec, o options) ([]captured, error) {
 }
 
 func portsOf(list []captured) string {
-	s := ""
-	for i, c := range list {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprint(c.port.ContainerPort)
+	numbers := make([]string, 0, len(list))
+	for _, c := range list {
+		numbers = append(numbers, strconv.Itoa(int(c.port.ContainerPort)))
 	}
-	return s
+	return strings.Join(numbers, ", ")
 }
 
 func (r portRef) is(p corev1.ContainerPort) bool {

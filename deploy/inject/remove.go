@@ -62,7 +62,7 @@ func Remove(pod map[string]any) (Result, error) {
 
 func (r *record) restore(spec tree) {
 	for _, p := range r.Ports {
-		declared := declaration(named(spec, "containers", p.Container), p.Port)
+		declared := declaration(containerOf(spec, p.Container), p.Port)
 		if declared == nil {
 			continue
 		}
@@ -77,12 +77,12 @@ func (r *record) restore(spec tree) {
 		}
 	}
 	for _, n := range r.Names {
-		if action := child(named(spec, "containers", n.Container), n.Path...); action != nil {
+		if action := child(containerOf(spec, n.Container), n.Path...); action != nil {
 			action["port"] = n.Name
 		}
 	}
 	for _, name := range r.PreStop {
-		c := named(spec, "containers", name)
+		c := containerOf(spec, name)
 		if lifecycle := child(c, "lifecycle"); lifecycle != nil {
 			if delete(lifecycle, "preStop"); len(lifecycle) == 0 {
 				delete(c, "lifecycle")
@@ -92,7 +92,7 @@ func (r *record) restore(spec tree) {
 	if r.UserPort == "" {
 		return
 	}
-	for _, e := range objects(named(spec, "containers", queueProxy), "env") {
+	for _, e := range objects(containerOf(spec, queueProxy), "env") {
 		if text(e, "name") == userPort {
 			e["value"] = r.UserPort
 		}

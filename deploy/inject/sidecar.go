@@ -153,7 +153,7 @@ func (s Settings) redirect(ports []captured) *corev1.Container {
 }
 
 func redirectArgs(ports []captured) []string {
-	var numbers []string
+	numbers := make([]string, 0, len(ports))
 	for _, p := range ports {
 		numbers = append(numbers, strconv.Itoa(int(p.port.ContainerPort)))
 	}

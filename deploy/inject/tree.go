@@ -116,9 +116,9 @@ func number(m tree, key string) int64 {
 	return 0
 }
 
-// named is the object of that name in the list at key; nil where there is none.
-func named(m tree, key, name string) tree {
-	for _, o := range objects(m, key) {
+// containerOf is the container of that name; nil where there is none.
+func containerOf(spec tree, name string) tree {
+	for _, o := range objects(spec, "containers") {
 		if text(o, "name") == name {
 			return o
 		}

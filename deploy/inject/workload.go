@@ -64,8 +64,8 @@ func with(object tree, path []string, value tree) tree {
 // other says why an object that is no pod is left as it is.
 func other(object tree) string {
 	group, _, _ := strings.Cut(text(object, "apiVersion"), "/")
-	switch {
-	case group == "serving.kserve.io", group == "serving.knative.dev":
+	switch group {
+	case "serving.kserve.io", "serving.knative.dev":
 		return "its pods are made in the cluster: label its namespace, or its pods' metadata, for the webhook"
 	default:
 		return "it has no pods"

@@ -34,7 +34,7 @@ func TestManifests(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "kubernetes", "friday.yaml"))
 	require.NoError(t, err)
 	var paths []string
-	for _, doc := range bytes.Split(text, []byte("\n---\n")) {
+	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		var head struct{ Kind string }
 		require.NoError(t, yaml.Unmarshal(doc, &head))
 		object := kinds()[head.Kind]

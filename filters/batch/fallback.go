@@ -59,7 +59,8 @@ func judgeError(err *proxy.Error) (remedy, string) {
 	case proxy.FlagUpstreamConnection, proxy.FlagNoHealthyUpstream, proxy.FlagNoCluster, proxy.FlagNoRoute,
 		proxy.FlagTimeout, proxy.FlagOverflow, proxy.FlagDownstreamGone, proxy.FlagDownstreamProtocol,
 		proxy.FlagDownstreamTooLarge, proxy.FlagDraining, proxy.FlagStreamIdle, proxy.FlagDuration,
-		proxy.FlagDropOverload, proxy.FlagFaultAbort, proxy.FlagRateLimited, proxy.FlagDenied, proxy.FlagNoFilterConfig, proxy.FlagLoop:
+		proxy.FlagDropOverload, proxy.FlagFaultAbort, proxy.FlagRateLimited, proxy.FlagDenied, proxy.FlagNoFilterConfig, proxy.FlagLoop,
+		proxy.FlagNoCredentials:
 	}
 	return share, ""
 }

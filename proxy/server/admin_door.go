@@ -32,7 +32,7 @@ type opening struct {
 
 // open opens the doors, or inherits their sockets.
 func (l *life) open(ctx context.Context, quit func()) error {
-	options := l.admin(l.s, l.xds, quit)
+	options := l.admin(l.s, l.xds, quit) //nolint:contextcheck // the probe has a timeout of its own
 	l.doors = []*opening{{name: adminDoorName, address: l.Bootstrap.AdminAddress, server: adminDoor(admin.New(options), l.xds)}}
 	if l.StatusAddress != "" {
 		l.doors = append(l.doors, &opening{
@@ -75,7 +75,7 @@ func (d *opening) serve(log *zap.Logger) error {
 }
 
 func (l *life) closeDoors() error {
-	var errs []error
+	errs := make([]error, 0, len(l.doors))
 	for _, d := range l.doors {
 		errs = append(errs, d.server.Close())
 	}

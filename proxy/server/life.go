@@ -50,7 +50,7 @@ func (c *Sidecar) Run(ctx context.Context) (err error) {
 		ready, _ := c.state(l.s, l.xds)
 		return ready
 	})
-	if err := l.open(ctx, quit); err != nil { //nolint:contextcheck // the probe has a timeout of its own
+	if err := l.open(ctx, quit); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)

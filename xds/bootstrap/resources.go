@@ -38,8 +38,9 @@ func (f Flags) upstreams(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 	}
 	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{}
 	for i := range servers {
-		f.Upstream, f.Listen, f.nth = servers[i], addresses[i], i
-		if err := f.upstream(ctx, b); err != nil {
+		one := f
+		one.Upstream, one.Listen, one.nth = servers[i], addresses[i], i
+		if err := one.upstream(ctx, b); err != nil {
 			return err
 		}
 	}

@@ -231,7 +231,7 @@ func open(b Bundle) (*state, error) {
 		s.key, err = private(b.Key, s.leaf)
 	}
 	if err != nil || !s.believed() {
-		s.leaf, s.key = nil, nil //nolint:nilerr // one will be made
+		s.leaf, s.key = nil, nil // one will be made
 	}
 	return s, nil
 }

@@ -103,7 +103,8 @@ func TestRenew(t *testing.T) {
 func TestTerms(t *testing.T) {
 	require.NoError(t, certificate.DefaultTerms().Check())
 	for _, terms := range []certificate.Terms{
-		{}, {Authority: 3 * time.Hour, Certificate: time.Hour},
+		{},
+		{Authority: 3 * time.Hour, Certificate: time.Hour},
 		{Authority: 3 * time.Hour, Certificate: time.Hour, Overlap: time.Hour},
 		{Authority: 2 * time.Hour, Certificate: time.Hour, Overlap: time.Minute},
 	} {

@@ -22,8 +22,8 @@ func TestQuantile(t *testing.T) {
 
 func TestWindow(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "friday_x_total"}, []string{"l"})
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "friday_h", Buckets: []float64{1, 2}})
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "friday_x_total", Help: "X."}, []string{"l"})
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "friday_x_seconds", Help: "X.", Buckets: []float64{1, 2}})
 	reg.MustRegister(c, h)
 	start := time.Unix(1000, 0)
 	var r readings
@@ -44,7 +44,7 @@ func TestWindow(t *testing.T) {
 	x := f.sum("friday_x_total")
 	require.InDelta(t, 5.0, x.Rate, 1e-9)
 	require.InDelta(t, 120.0, x.Value, 1e-9)
-	g := f.sum("friday_h")
+	g := f.sum("friday_x_seconds")
 	require.InDelta(t, 1.5, g.P50(), 1e-9, "only what came since")
 
 	for s := 17; s < 300; s += 3 { // somebody looks on

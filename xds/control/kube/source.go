@@ -312,7 +312,7 @@ func (s *Source) count() {
 func (s *Source) Status() []control.PolicyStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := []control.PolicyStatus{}
+	list := make([]control.PolicyStatus, 0, len(s.entries))
 	for _, e := range slices.SortedFunc(maps.Values(s.entries), func(a, b *entry) int { return cmp.Compare(a.file(), b.file()) }) {
 		line := control.PolicyStatus{File: e.file(), State: control.StateCurrent, Error: words(e.faults)}
 		if e.inForce != nil {
