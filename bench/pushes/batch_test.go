@@ -3,14 +3,17 @@ package pushes_test
 import (
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fridaymesh/friday/bench/load"
@@ -21,6 +24,16 @@ import (
 	"github.com/fridaymesh/friday/xds/xdstest"
 )
 
+// pushName is in the metadata of the route of number n of a series.
+func pushName(n int) string { return "push " + strconv.Itoa(n) + "." }
+
+// until waits for number n of a series to be in force. Of a push there may be several
+// configurations, and of pushes that come close together one.
+func (p *plane) until(t testing.TB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Contains(p.c.ConfigDump().String(), pushName(n)) }, patience, 5*time.Millisecond, "push %d", n)
+}
+
 // batched is number n of a series of configurations of one model behind the batcher:
 // timeouts, a second cluster, the endpoints of another, and the batcher's own settings
 // change.
@@ -28,6 +41,7 @@ func batched(t testing.TB, n int, listen, server string) []proto.Message {
 	t.Helper()
 	routes := xdstest.Routes("r", "model")
 	routes.GetVirtualHosts()[0].GetRoutes()[0].GetRoute().Timeout = durationpb.New(time.Duration(60+n%7) * time.Second)
+	routes.GetVirtualHosts()[0].GetRoutes()[0].Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{pushName(n): {}}}
 	batch := &batchv1.Batch{MaxBatchSize: wrapperspb.UInt32(16), MaxQueueDelay: durationpb.New(2 * time.Millisecond)}
 	if n%3 == 2 {
 		batch.MaxBatchSize = wrapperspb.UInt32(24)
@@ -68,7 +82,7 @@ func TestBatchQueueSurvivesPushes(t *testing.T) {
 			cp.Set(batched(t, 0, listen, ln.Addr().String())...)
 			p := newPlane(t, cp.Addr(), delta, standard.Registry())
 			require.Eventually(t, p.c.Ready, patience, time.Millisecond)
-			p.wait(t)
+			p.until(t, 0)
 
 			const callers = 32
 			var result load.Result
@@ -94,7 +108,7 @@ func TestBatchQueueSurvivesPushes(t *testing.T) {
 			for n := 1; n <= 100; n++ {
 				before := up.Stats().Items
 				cp.Set(batched(t, n, listen, ln.Addr().String())...)
-				p.wait(t)
+				p.until(t, n)
 				require.Eventually(t, func() bool { return up.Stats().Items > before }, patience, time.Millisecond, "push %d", n)
 			}
 			close(stop)

@@ -55,7 +55,7 @@ func cachedPlane(t testing.TB, delta bool) (p *plane, push func(n int), up *stan
 	push(0)
 	p = newPlane(t, cp.Addr(), delta, standard.Registry())
 	require.Eventually(t, p.c.Ready, patience, time.Millisecond)
-	p.wait(t)
+	p.until(t, 0)
 	return p, push, up, listen
 }
 
@@ -90,7 +90,7 @@ func TestCacheSurvivesPushes(t *testing.T) {
 			})
 			for n := 1; n <= 100; n++ {
 				push(n)
-				p.wait(t)
+				p.until(t, n)
 				if n%10 == 0 {
 					before := answered.Load()
 					require.Eventually(t, func() bool { return answered.Load() > before }, patience, time.Millisecond, "push %d", n)
@@ -138,7 +138,7 @@ func BenchmarkUpdatesUnderLoad(b *testing.B) {
 			<-ticker.C
 			n++
 			push(n)
-			p.wait(b)
+			p.until(b, n)
 		}
 		ticker.Stop()
 		wg.Wait()
