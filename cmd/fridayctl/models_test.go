@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -65,10 +66,10 @@ func startModelMesh(t *testing.T, server *modelstest.Server) *modelMesh {
 	return m
 }
 
-// want writes the policy: which version of the model is served.
-func (m *modelMesh) want(version string) {
+// want writes the policy: which version of the model is served. It says from where.
+func (m *modelMesh) want(version string) (source string) {
 	m.t.Helper()
-	source := filepath.Join(m.t.TempDir(), version)
+	source = filepath.Join(m.t.TempDir(), version)
 	require.NoError(m.t, os.MkdirAll(source, 0o750))
 	require.NoError(m.t, os.WriteFile(filepath.Join(source, "weights"), []byte(version), 0o600))
 	m.write(fmt.Sprintf(`  filters:
@@ -79,6 +80,7 @@ func (m *modelMesh) want(version string) {
     batch: {}
     stream: {}
 `, m.repository, version, source))
+	return source
 }
 
 // launch starts the sidecar without waiting for it to be ready.
@@ -201,9 +203,10 @@ func TestModelsUnderLoad(t *testing.T) {
 	require.Equal(t, 1, server.Answers("m"), "it was warmed")
 
 	m.ctl(0, "models", "--sidecar", m.admin)
+	var source string
 	var released time.Time
 	got := m.asking(func() {
-		m.want("2")
+		source = m.want("2")
 		m.awaitServing("2")
 		m.ctl(0, "rollback")
 		m.awaitServing("1")
@@ -219,8 +222,10 @@ func TestModelsUnderLoad(t *testing.T) {
 
 	// kill -9, and what was is known: once it is written, which is done beside serving.
 	require.Eventually(t, func() bool {
-		file, err := os.Stat(filepath.Join(m.state, "xds.pb"))
-		return err == nil && file.ModTime().After(released)
+		file := filepath.Join(m.state, "xds.pb")
+		info, err := os.Stat(file)
+		text, errRead := os.ReadFile(file)
+		return err == nil && errRead == nil && info.ModTime().After(released) && bytes.Contains(text, []byte(source))
 	}, patience, 20*time.Millisecond)
 	require.NoError(t, syscall.Kill(m.sidecar.PID(), syscall.SIGKILL))
 	<-m.sidecar.Done()
