@@ -135,7 +135,7 @@ func (p *pod) redirect(args ...string) {
 // start starts Friday as the image's user, with no capability.
 func (p *pod) start(upstream string, args ...string) {
 	p.t.Helper()
-	words := append(append(as("65532", ""), filepath.Join(p.bin, "friday"), "proxy", "--mode", "redirect", "--upstream", upstream, "--drain-delay", "1h"), args...)
+	words := append(append(as("65532", ""), filepath.Join(p.bin, "friday"), "proxy", "--mode", "redirect", "--upstream", upstream, "--drain-delay", "2s"), args...)
 	f, err := p.group.Start("friday", nil, words[0], words[1:]...)
 	require.NoError(p.t, err)
 	p.friday = &sidecar.Sidecar{Process: f, Admin: podAdmin}

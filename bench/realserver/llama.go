@@ -33,6 +33,19 @@ const llamaOptions = `-DCMAKE_BUILD_TYPE=Release
 -DLLAMA_BUILD_UI=OFF
 -DLLAMA_BUILD_WEBUI=OFF`
 
+// withoutAMX leaves Intel's matrix registers alone, with which this version crashes on
+// quantised models.
+const withoutAMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+
+// options are llamaOptions with what this machine needs.
+func options() []string {
+	all := strings.Split(llamaOptions, "\n")
+	if runtime.GOARCH == "amd64" {
+		all = append(all, "-DCMAKE_C_FLAGS="+withoutAMX, "-DCMAKE_CXX_FLAGS="+withoutAMX)
+	}
+	return all
+}
+
 // JobsEnv is how many compilers may run at once for llama.cpp; without it half as
 // many as there are cores. They run at the lowest priority.
 const JobsEnv = "FRIDAY_BUILD_JOBS"
@@ -43,7 +56,7 @@ func llamaDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(cache, "llama-"+Key(llamaSource, llamaOptions, runtime.GOARCH)), nil
+	return filepath.Join(cache, "llama-"+Key(llamaSource, strings.Join(options(), "\n"), runtime.GOARCH)), nil
 }
 
 // LlamaBuilt says whether the server is in the cache already, so that PrepareLlama
@@ -102,7 +115,7 @@ func buildLlama(ctx context.Context, dir string, progress func(string)) error {
 	}
 	configure := append([]string{
 		"-G", "Ninja", "-S", trees[0], "-B", build, "-DCMAKE_MAKE_PROGRAM=" + tools.Bin("ninja"),
-	}, strings.Split(llamaOptions, "\n")...)
+	}, options()...)
 	for _, step := range [][]string{
 		append([]string{tools.Bin("cmake")}, configure...),
 		{"nice", "-n", "19", tools.Bin("ninja"), "-j", strconv.Itoa(jobs()), "-C", build, "llama-server"},

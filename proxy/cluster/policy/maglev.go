@@ -31,16 +31,21 @@ func NewMaglev(endpoints []Keyed, size uint64) *Maglev {
 		key                string
 		endpoint           uint32
 	}
-	heaviest := 0.0
+	// Weights are shares of one, as Envoy's are: what rounds off decides who is served
+	// when two are due at once.
+	total, heaviest := 0.0, 0.0
+	for _, e := range endpoints {
+		total += e.Weight
+	}
 	turns := make([]turn, len(endpoints))
 	digest := xxhash.NewWithSeed(1)
 	for i, e := range endpoints {
-		heaviest = max(heaviest, e.Weight)
+		heaviest = max(heaviest, e.Weight/total)
 		digest.ResetWithSeed(1)
 		_, _ = digest.WriteString(e.Key) // never fails
 		turns[i] = turn{
 			offset: xxhash.Sum64String(e.Key) % size, skip: digest.Sum64()%(size-1) + 1,
-			weight: e.Weight, key: e.Key, endpoint: uint32(i), // #nosec G115 -- fewer than 2^32 endpoints
+			weight: e.Weight / total, key: e.Key, endpoint: uint32(i), // #nosec G115 -- fewer than 2^32 endpoints
 		}
 	}
 	// The table depends on who begins, so that must not depend on the configuration's
