@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
 	batchv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/batch/v1"
+	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
 const (
@@ -39,13 +39,8 @@ func (Factory) TypeURL() string { return TypeURL }
 // nothing set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
 	m := new(batchv1.Batch)
-	if config != nil {
-		if config.MessageName() != m.ProtoReflect().Descriptor().FullName() {
-			return nil, fmt.Errorf("type_url: %q: must be %q", config.GetTypeUrl(), TypeURL)
-		}
-		if err := proto.Unmarshal(config.GetValue(), m); err != nil {
-			return nil, fmt.Errorf("value: not a %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
-		}
+	if err := settings.Read(config, m); err != nil {
+		return nil, err
 	}
 	c, err := parse(m)
 	if err != nil {

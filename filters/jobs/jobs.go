@@ -6,11 +6,11 @@ import (
 	"io"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/proxy"
 	jobsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
+	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
 const (
@@ -32,13 +32,8 @@ func (Factory) TypeURL() string { return TypeURL }
 // Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
 	m := new(jobsv1.Jobs)
-	if config != nil {
-		if config.MessageName() != m.ProtoReflect().Descriptor().FullName() {
-			return nil, fmt.Errorf("type_url: %q: must be %q", config.GetTypeUrl(), TypeURL)
-		}
-		if err := proto.Unmarshal(config.GetValue(), m); err != nil {
-			return nil, fmt.Errorf("value: not a %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
-		}
+	if err := settings.Read(config, m); err != nil {
+		return nil, err
 	}
 	c, err := parse(m)
 	if err != nil {
