@@ -18,7 +18,7 @@ func arrow() [][]string {
 	return [][]string{
 		{"xds/api/..."},
 		{"proxy"},
-		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "filters/inference/..."},
+		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "proxy/redis", "filters/inference/..."},
 		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "filters", "filters/*", "filters/admission/...", "filters/batch/...", "filters/cache/...", "filters/jobs/...", "filters/models/..."},
 		{"filters/standard"},
 		{"proxy/config"},

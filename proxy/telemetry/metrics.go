@@ -121,6 +121,11 @@ type Metrics struct {
 	AdmissionLimit    *prometheus.GaugeVec // cluster
 	AdmissionInFlight *prometheus.GaugeVec // cluster
 	AdmissionQueued   *prometheus.GaugeVec // cluster
+	// AdmissionShared counts what was asked of a server that counts limits for several
+	// Fridays: counted, late, failed, or down, while it is not used. AdmissionSharedUp is 1
+	// while it is.
+	AdmissionShared   *prometheus.CounterVec // address, result
+	AdmissionSharedUp *prometheus.GaugeVec   // address
 	// AdmissionKeyReads counts how often a changed key file was read, or could not be:
 	// read, failed.
 	AdmissionKeyReads *prometheus.CounterVec // result
@@ -301,6 +306,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		AdmissionLimit:    g("friday_admission_concurrency_limit", "Requests that may be in flight at once.", "cluster"),
 		AdmissionInFlight: g("friday_admission_in_flight", "Requests admitted whose answers have not ended.", "cluster"),
 		AdmissionQueued:   g("friday_admission_queued", "Requests waiting to be admitted.", "cluster"),
+		AdmissionShared:   c("friday_admission_shared_total", "Questions to the server that counts limits for several Fridays, by what became of them.", "address", "result"),
+		AdmissionSharedUp: g("friday_admission_shared_up", "1 while limits are counted at that server, 0 while each Friday counts for itself.", "address"),
 		AdmissionKeyReads: c("friday_admission_key_file_reads_total", "Changed key files, by whether they could be read.", "result"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
