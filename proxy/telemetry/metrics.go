@@ -182,6 +182,8 @@ type Metrics struct {
 	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
 	// denied.
 	RBAC *prometheus.CounterVec // rules, result
+	// JWT counts the requests whose tokens jwt_authn has judged: allowed or denied.
+	JWT *prometheus.CounterVec // result
 
 	// XDSUpdates counts the responses of the control plane: result is accepted
 	// or rejected.
@@ -316,6 +318,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
 			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
 
+		JWT:  c("friday_jwt_decisions_total", "Requests whose tokens jwt_authn has judged.", "result"),
 		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),
 
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),
