@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/fridaymesh/friday/filters/jobs/pipeline"
 	jobsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
@@ -32,8 +33,13 @@ type Config struct {
 	Retention   time.Duration
 	// TenantHeader is in lower case.
 	TenantHeader string
-	Disabled     bool
+	// Pipelines are by name.
+	Pipelines map[string]*pipeline.Pipeline
+	Disabled  bool
 }
+
+// maxPipelines bounds them.
+const maxPipelines = 100
 
 // parse is the factory's Parse on the message itself.
 func parse(m *jobsv1.Jobs) (*Config, error) {
@@ -72,6 +78,22 @@ func parse(m *jobsv1.Jobs) (*Config, error) {
 	}
 	if c.Retention < minRetention {
 		return nil, fmt.Errorf("retention: %v: must be at least %v", c.Retention, minRetention)
+	}
+	if len(m.GetPipelines()) > maxPipelines {
+		return nil, fmt.Errorf("pipelines: more than %d", maxPipelines)
+	}
+	for i, one := range m.GetPipelines() {
+		p, err := pipeline.Parse(one)
+		if err != nil {
+			return nil, fmt.Errorf("pipelines[%d].%w", i, err)
+		}
+		if c.Pipelines[p.Name] != nil {
+			return nil, fmt.Errorf("pipelines[%d].name: %q: stands twice", i, p.Name)
+		}
+		if c.Pipelines == nil {
+			c.Pipelines = map[string]*pipeline.Pipeline{}
+		}
+		c.Pipelines[p.Name] = p
 	}
 	if h := m.GetTenantHeader(); h != "" {
 		if !httpguts.ValidHeaderFieldName(h) {

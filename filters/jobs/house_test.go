@@ -42,6 +42,7 @@ type house struct {
 	t      *testing.T
 	path   string
 	tempo  tempo
+	config string // of the filter, as text; empty: none
 	state  *state
 	filter *filter
 	// serve answers lines and what passes.
@@ -68,12 +69,13 @@ func newHouse(t *testing.T, change ...func(*house)) *house {
 // start opens the store, after stop once more.
 func (h *house) start() {
 	h.t.Helper()
-	c, err := Factory{}.Parse(nil)
+	parsed, err := Factory{}.Parse(filtertest.Any(h.t, Factory{}, h.config))
 	require.NoError(h.t, err)
+	c := parsed.(*Config)
 	h.state = newStateAt(h.Env(), h.path, h.tempo)
-	h.state.serve("test", h.Rest, 0)
+	h.state.serve("test", h.Rest, c)
 	h.state.InForce()
-	h.filter = &filter{config: c.(*Config), state: h.state, origin: "test"}
+	h.filter = &filter{config: c, state: h.state, origin: "test", rest: h.Rest}
 }
 
 func (h *house) handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {

@@ -64,8 +64,8 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
-	s.serve(env.Origin, rest, c.Concurrency)
-	return &filter{config: c, state: s, origin: env.Origin}, nil
+	s.serve(env.Origin, rest, c)
+	return &filter{config: c, state: s, origin: env.Origin, rest: rest}, nil
 }
 
 // filter is one route's. It is immutable; what changes is in the state.
@@ -73,6 +73,7 @@ type filter struct {
 	config *Config
 	state  *state
 	origin string
+	rest   proxy.Handler
 }
 
 var _ proxy.Filter = (*filter)(nil)
@@ -89,6 +90,9 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 	if req.Header.IsPost() && !proxy.IsGRPC(req.Header) {
 		if resp, err := f.async(ctx, req); resp != nil || err != nil {
 			return resp, err
+		}
+		if p := f.config.pipeline(req.Header.RequestURI()); p != nil {
+			return f.pass(ctx, req, &pipelineHandler{f, p})
 		}
 	}
 	return f.pass(ctx, req, next)

@@ -143,17 +143,19 @@ func (s *state) use(ctx context.Context) (*store.Store, error) {
 }
 
 // serve has the lines of an origin answered by rest.
-func (s *state) serve(origin string, rest proxy.Handler, concurrency int) {
+func (s *state) serve(origin string, rest proxy.Handler, c *Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers[origin]
 	if w == nil && !s.closed {
 		w = newWorker(s, origin, rest)
+		w.config.Store(c)
 		s.workers[origin] = w
 		s.wg.Go(w.run)
 	}
 	if w != nil {
-		w.pace.fix(concurrency)
+		w.pace.fix(c.Concurrency)
+		w.config.Store(c)
 	}
 }
 

@@ -157,6 +157,10 @@ type Metrics struct {
 	// JobLines counts what became of attempts at lines: completed, failed, retried,
 	// stale (the lease had gone to somebody else), recovered (of a worker that is gone).
 	JobLines *prometheus.CounterVec // result
+	// PipelineRuns counts runs of pipelines, and attempts at those of jobs: completed or
+	// failed; PipelineSeconds is how long they took.
+	PipelineRuns    *prometheus.CounterVec   // pipeline, result
+	PipelineSeconds *prometheus.HistogramVec // pipeline
 	// JobLineFailures counts the lines that failed, by the last answer's status, or why there was none.
 	JobLineFailures *prometheus.CounterVec // reason
 	// JobLinesWaiting is how many lines have no result yet.
@@ -294,6 +298,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		ModelFetched:       c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
 		JobsEnded:          c("friday_jobs_total", "Jobs that have ended, by how.", "status"),
 		JobsOpen:           g("friday_jobs_open", "Jobs that have not ended, by where they stand.", "status"),
+		PipelineRuns:       c("friday_pipeline_runs_total", "Runs of pipelines, and attempts at those of jobs, by what became of them.", "pipeline", "result"),
+		PipelineSeconds:    h("friday_pipeline_seconds", "Time that a run of a pipeline took.", long(), "pipeline"),
 		JobLines:           c("friday_job_lines_total", "Attempts at lines of jobs, by what became of them.", "result"),
 		JobLineFailures:    c("friday_job_line_failures_total", "Lines that failed, by the last answer's status, or why there was none.", "reason"),
 		JobLinesWaiting:    g("friday_job_lines_waiting", "Lines without a result yet."),

@@ -34,6 +34,7 @@ func (t *tx) doom(kind, id string) error {
 // clearLines removes some of a job's lines, and says how many rows went.
 func (t *tx) clearLines(job int64) (total int64, err error) {
 	for _, statement := range []string{
+		"DELETE FROM steps WHERE (job, n, version, step) IN (SELECT job, n, version, step FROM steps WHERE job = ? LIMIT ?)",
 		"DELETE FROM bodies WHERE (job, n) IN (SELECT job, n FROM bodies WHERE job = ? LIMIT ?)",
 		"DELETE FROM results WHERE (job, n) IN (SELECT job, n FROM results WHERE job = ? LIMIT ?)",
 		"DELETE FROM lines WHERE (job, n) IN (SELECT job, n FROM lines WHERE job = ? LIMIT ?)",
