@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
+	roles "github.com/fridaymesh/friday/deploy/postgres"
 )
 
 // PostgresRequirements are what PostgreSQL comes from where the machine has none: a Python
@@ -49,8 +51,9 @@ func PreparePostgres(ctx context.Context, progress func(string)) (*Postgres, err
 // nobody runs the server where the caller is root, whom PostgreSQL refuses.
 const nobody = 65534
 
-// RunningPostgres is a database server of one user, postgres, whom everybody on this
-// machine may be. Remove ends it.
+// RunningPostgres is a database server that has the roles and the schema of deploy/postgres
+// in each of its databases. Everybody on this machine may be whoever they say, postgres, the
+// superuser, included. Remove ends it.
 type RunningPostgres struct {
 	*Server
 
@@ -94,7 +97,11 @@ func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) 
 		return nil, err
 	}
 	r.Server = &Server{Address: addresses[0]}
-	return r, r.Begin(ctx)
+	if err := r.Begin(ctx); err != nil {
+		return nil, err
+	}
+	_, err = r.SQL(ctx, "postgres", "template1", roles.Roles) // every database is made after it
+	return r, err
 }
 
 // Begin runs the server, at its first start or after it has been stopped.
@@ -110,12 +117,35 @@ func (r *RunningPostgres) Begin(ctx context.Context) error {
 		return err
 	}
 	r.Process = p
-	return p.Await(ctx, patience, process.Listening(r.Address))
+	return p.Await(ctx, patience, func(ctx context.Context) error { // it listens before it answers
+		_, err := r.SQL(ctx, "postgres", "postgres", "SELECT 1")
+		return err
+	})
 }
 
 // DSN is how somebody connects to one of its databases.
 func (r *RunningPostgres) DSN(user, database string) string {
 	return "postgres://" + user + "@" + r.Address + "/" + database + "?sslmode=disable"
+}
+
+// SQL has psql run a script in a database, and returns what it prints: a line for a row, its
+// columns between bars. An error ends the script.
+func (r *RunningPostgres) SQL(ctx context.Context, user, database, script string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "sidecar=s", "-v", "operator=o", "-d", r.DSN(user, database)) // #nosec G204 -- as found
+	cmd.Stdin = strings.NewReader(script)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("psql as %s: %w: %s", user, err, strings.TrimSpace(said.String()))
+	}
+	return string(out), err
+}
+
+// Make makes a database.
+func (r *RunningPostgres) Make(ctx context.Context, database string) error {
+	_, err := r.SQL(ctx, "postgres", "postgres", "CREATE DATABASE "+database)
+	return err
 }
 
 // Remove ends the server and removes what it has kept.

@@ -18,7 +18,7 @@ import (
 // server that costs nothing. An operation is a line.
 func BenchmarkLines(b *testing.B) {
 	h := filtertest.NewHouse(b, 1)
-	s := newStateAt(h.Env(), filepath.Join(b.TempDir(), "jobs.db"), usual())
+	s := newStateAt(h.Env(), place{path: filepath.Join(b.TempDir(), "jobs.db")}, usual())
 	defer s.Close()
 	s.InForce()
 	st, err := s.use(b.Context())
