@@ -39,8 +39,8 @@ test: ## All tests, with the race detector.
 	$(GO) test -race ./...
 
 .PHONY: interop
-interop: build ## Real clients against real servers through Friday, and the jobs' store on a real PostgreSQL.
-	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/... ./filters/jobs/store/...
+interop: build ## Real clients against real servers through Friday, and jobs in a real PostgreSQL.
+	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/... ./filters/jobs/...
 
 .PHONY: bench
 bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside a direct connection.

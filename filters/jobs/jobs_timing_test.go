@@ -19,7 +19,7 @@ import (
 // server that costs nothing. An operation is a line.
 func BenchmarkLines(b *testing.B) {
 	h := filtertest.NewHouse(b, 1)
-	s := newStateAt(h.Env(), filepath.Join(b.TempDir(), "jobs.db"), usual())
+	s := newStateAt(h.Env(), place{path: filepath.Join(b.TempDir(), "jobs.db")}, usual())
 	defer s.Close()
 	s.InForce()
 	st, err := s.use(b.Context())
@@ -92,7 +92,7 @@ func BenchmarkPipeline(b *testing.B) {
 	parsed, err := Factory{}.Parse(filtertest.Any(b, Factory{}, config))
 	require.NoError(b, err)
 	c := parsed.(*Config)
-	s := newStateAt(h.Env(), filepath.Join(dir, "jobs.db"), usual())
+	s := newStateAt(h.Env(), place{path: filepath.Join(dir, "jobs.db")}, usual())
 	b.Cleanup(func() { require.NoError(b, s.Close()) })
 	s.serve("o", h.Rest, c)
 	s.InForce()

@@ -109,7 +109,7 @@ func (t *tx) readBodies(shares []share) error {
 		for i := range s.lines {
 			numbers[i], at[s.lines[i].N] = s.lines[i].N, &s.lines[i]
 		}
-		if err := t.as(actor{s.tenant}); err != nil {
+		if err := t.as(of(s.tenant)); err != nil {
 			return err
 		}
 		found := 0

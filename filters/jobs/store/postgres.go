@@ -129,7 +129,7 @@ func (c *cluster) check(ctx context.Context) error {
 		return err
 	}
 	var has int64
-	err = c.read(ctx, actor{}, func(tx *tx) error {
+	err = c.read(ctx, worker(), func(tx *tx) error {
 		return tx.row("SELECT coalesce(max(version_id), 0) FROM goose_db_version", nil, &has)
 	})
 	switch e, ok := errors.AsType[*pgconn.PgError](err); {
@@ -186,7 +186,7 @@ func become(t *tx, who actor) error {
 
 // names are the role, and the tenant that policies compare with.
 func (a actor) names() (role, tenant string) {
-	if a.tenant == "" {
+	if a.worker {
 		return roleWorker, ""
 	}
 	return roleRuntime, a.tenant

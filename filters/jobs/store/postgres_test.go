@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,13 +52,6 @@ func newDatabases(t *testing.T) *databases {
 	var version string
 	require.NoError(t, d.super.QueryRowContext(ctx, "SELECT version()").Scan(&version))
 	t.Log(version)
-	// Every database is made after template1.
-	template := d.connect(t, "template1")
-	roles, err := os.ReadFile("../../../deploy/postgres/roles.sql")
-	require.NoError(t, err)
-	_, err = template.ExecContext(ctx, strings.NewReplacer(":'sidecar'", "'s'", ":'operator'", "'o'").Replace(string(roles)))
-	require.NoError(t, err)
-	require.NoError(t, template.Close())
 	return d
 }
 
@@ -66,8 +60,6 @@ func (d *databases) connect(t *testing.T, name string) *sql.DB {
 	t.Helper()
 	config, err := pgx.ParseConfig(d.server.DSN("postgres", name))
 	require.NoError(t, err)
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // several statements at once
-	config.RuntimeParams["search_path"] = schema + ",public"
 	db := stdlib.OpenDB(*config)
 	t.Cleanup(func() { _ = db.Close() })
 	return db
@@ -78,8 +70,7 @@ func (d *databases) connect(t *testing.T, name string) *sql.DB {
 func (d *databases) make(t *testing.T) Postgres {
 	t.Helper()
 	name := fmt.Sprint("store", d.next.Add(1))
-	_, err := d.super.ExecContext(t.Context(), "CREATE DATABASE "+name)
-	require.NoError(t, err)
+	require.NoError(t, d.server.Make(t.Context(), name))
 	file := filepath.Join(t.TempDir(), "dsn")
 	require.NoError(t, os.WriteFile(file, []byte(d.server.DSN("friday", name)+"\n"), 0o600))
 	return Postgres(file)
@@ -103,6 +94,7 @@ func TestPostgres(t *testing.T) {
 	}
 	for name, show := range map[string]func(*testing.T, *databases){
 		"migrations": migrationsBothWays, "rights": rights, "row-level security": rowLevelSecurity, "away and back": awayAndBack,
+		"backup and restore": copies,
 	} {
 		t.Run(name, func(t *testing.T) { show(t, d) })
 	}
@@ -318,4 +310,81 @@ func awayAndBack(t *testing.T, _ *databases) {
 	lines, err := s.Claim(t.Context(), "o", 1, time.Now(), time.Minute)
 	require.NoError(t, err)
 	require.Len(t, lines, 1)
+}
+
+// A copy is a store, and comes back whole into an empty database: one of SQLite's, too.
+func copies(t *testing.T, d *databases) {
+	t.Helper()
+	s := d.open(t)
+	for i, text := range hostile() {
+		putFile(t, s.Tenant(fmt.Sprint("tenant ", i%3)), fmt.Sprint("file-", i), text, "batch", strings.Repeat("content", 10_000*(i%3)), Twice{Key: text, Digest: []byte(text)})
+	}
+	j := started(t, s, "a", "batch_1", 300)
+	lines, err := s.Claim(t.Context(), "o", 100, time.Now(), time.Minute)
+	require.NoError(t, err)
+	result := Result{Job: lines[0].Job, N: lines[0].N, Token: lines[0].Token, Status: 200, Body: []byte("it"), Message: "\x00"}
+	_, err = s.Finish(t.Context(), []Result{result})
+	require.NoError(t, err)
+	_, err = io.WriteString(s.Tenant("a").Upload(t.Context(), "on-its-way"), strings.Repeat("x", 2*chunkBytes))
+	require.NoError(t, err)
+
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	require.ErrorContains(t, Postgres(s.Path()).Backup(t.Context(), copied), "permission denied to set role", "the sidecar's user sees no other tenant")
+	require.NoFileExists(t, copied)
+	from := operator(t, s)
+	require.NoError(t, from.Backup(t.Context(), copied), "while it is in use")
+	require.ErrorContains(t, from.Backup(t.Context(), copied), "is there already")
+	trail, err := from.Verify(t.Context(), "")
+	require.NoError(t, err)
+	again, err := Verify(t.Context(), copied, trail.Head)
+	require.NoError(t, err)
+	require.Equal(t, trail.Entries, again.Entries)
+	require.ErrorContains(t, from.Restore(t.Context(), copied), "only an empty database takes a copy")
+
+	back := d.open(t)
+	to := operator(t, back)
+	require.NoError(t, to.Restore(t.Context(), copied))
+	db, was := superuser(t, back), superuser(t, s)
+	for _, table := range tables() {
+		sum := "SELECT count(*)::text || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM " + table.name + " t"
+		if table.name == "chunks" {
+			sum += " WHERE content <> 'on-its-way'"
+		}
+		var have, want string
+		require.NoError(t, db.QueryRowContext(t.Context(), sum).Scan(&have))
+		require.NoError(t, was.QueryRowContext(t.Context(), sum).Scan(&want))
+		require.Equal(t, want, have, table.name)
+	}
+	require.NoError(t, db.Close())
+	require.NoError(t, was.Close())
+
+	// It goes on where it was: leases run out, numbers follow.
+	late := time.Now().Add(2 * time.Minute)
+	n, err := back.Recover(t.Context(), late)
+	require.NoError(t, err)
+	require.EqualValues(t, 99, n)
+	lines, err = back.Claim(t.Context(), "o", 1000, late, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, lines, 299)
+	require.Greater(t, lines[0].Token, result.Token)
+	require.Greater(t, started(t, back, "a", "batch_2", 1).Seq, j.Seq)
+	after, err := to.Verify(t.Context(), trail.Head)
+	require.NoError(t, err)
+	require.Greater(t, after.Entries, trail.Entries)
+	jobs, err := to.List(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, jobs, 2)
+
+	// A sidecar could work on the copy itself, and a file moves to PostgreSQL the same way.
+	light, err := Open(t.Context(), copied)
+	require.NoError(t, err)
+	f, err := light.Tenant("tenant 2").File(t.Context(), "file-2", time.Now())
+	require.NoError(t, err)
+	content, err := io.ReadAll(light.Tenant("tenant 2").Content(t.Context(), f))
+	require.NoError(t, err)
+	require.Len(t, content, 140_000)
+	require.NoError(t, light.Close())
+	moved := d.open(t)
+	require.NoError(t, operator(t, moved).Restore(t.Context(), copied))
+	require.Equal(t, 300, count(t, moved, "lines"))
 }

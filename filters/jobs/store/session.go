@@ -13,10 +13,15 @@ import (
 // nothing else comes of it, by row-level security and by rights on columns; SQLite has one
 // user, and relies on what the statements say.
 type actor struct {
-	// tenant is whose rows there are; empty: the worker's view, of all tenants and of
-	// nothing that callers have sent.
+	// tenant is whose rows there are; empty: nobody's.
 	tenant string
+	// worker is the view of all tenants, and of nothing that callers have sent.
+	worker bool
 }
+
+// of is a tenant's view, and worker the other one.
+func of(tenant string) actor { return actor{tenant: tenant} }
+func worker() actor          { return actor{worker: true} }
 
 // engine runs changes and reads on one kind of database.
 type engine interface {
@@ -66,14 +71,14 @@ func (t *tx) asOwnerOf(job int64) error {
 	if t.enter == nil {
 		return nil
 	}
-	if err := t.as(actor{}); err != nil {
+	if err := t.as(worker()); err != nil {
 		return err
 	}
 	var tenant string
 	if err := t.row("SELECT tenant FROM jobs WHERE seq = ?", []any{job}, &tenant); err != nil {
 		return err
 	}
-	return t.as(actor{tenant})
+	return t.as(of(tenant))
 }
 
 // exec returns how many rows were changed.
@@ -120,20 +125,20 @@ func (t *tx) each(statement string, args []any, f func(scan) error) error {
 
 // write makes a change in the worker's name.
 func (s *Store) write(ctx context.Context, do func(*tx) error) error {
-	return s.engine.write(ctx, actor{}, do)
+	return s.engine.write(ctx, worker(), do)
 }
 
 // read looks in the worker's name.
 func (s *Store) read(ctx context.Context, do func(*tx) error) error {
-	return s.engine.read(ctx, actor{}, do)
+	return s.engine.read(ctx, worker(), do)
 }
 
 // write makes a change in the tenant's name.
 func (t Tenant) write(ctx context.Context, do func(*tx) error) error {
-	return t.s.engine.write(ctx, actor{t.id}, do)
+	return t.s.engine.write(ctx, of(t.id), do)
 }
 
 // read looks in the tenant's name.
 func (t Tenant) read(ctx context.Context, do func(*tx) error) error {
-	return t.s.engine.read(ctx, actor{t.id}, do)
+	return t.s.engine.read(ctx, of(t.id), do)
 }

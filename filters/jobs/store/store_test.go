@@ -32,7 +32,7 @@ func newStore(t *testing.T) *Store {
 func behaviours() map[string]func(*testing.T, *Store) {
 	return map[string]func(*testing.T, *Store){
 		"fencing": fencing, "care is fenced": careIsFenced, "claims are shared": claimsAreShared, "expiry and sweep": expiryAndSweep,
-		"tenants": tenantsAreApart, "any text": anyText, "sent twice": sentTwice, "side by side": sideBySide, "audit": auditTrail,
+		"tenants": tenantsAreApart, "any text": anyText, "sent twice": sentTwice, "side by side": sideBySide, "audit": auditTrail, "steps": stepsAreFenced,
 	}
 }
 
@@ -396,4 +396,33 @@ func TestGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
 	require.ErrorIs(t, other.write(t.Context(), func(*tx) error { return nil }), errClosed)
+}
+
+// A table that is not in copies has its reason.
+func TestCopiesHaveAllTables(t *testing.T) {
+	s := newStore(t)
+	known := map[string]bool{"uploads": true, "fence": true} // goes by itself; one number
+	for _, table := range tables() {
+		known[table.name] = true
+		var columns []string
+		rows, err := readsOf(s).Query("SELECT name FROM pragma_table_info(?)", table.name)
+		require.NoError(t, err)
+		for rows.Next() {
+			var name string
+			require.NoError(t, rows.Scan(&name))
+			if name != "tenant" {
+				columns = append(columns, name)
+			}
+		}
+		require.NoError(t, rows.Close())
+		require.ElementsMatch(t, columns, table.columns, table.name)
+	}
+	rows, err := readsOf(s).Query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose%'")
+	require.NoError(t, err)
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		require.True(t, known[name], "%s: is it in copies?", name)
+	}
+	require.NoError(t, rows.Close())
 }

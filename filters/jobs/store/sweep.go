@@ -79,7 +79,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time) error {
 		}
 		slices.SortStableFunc(all, func(a, b found) int { return strings.Compare(a.tenant, b.tenant) })
 		for _, f := range all {
-			if err := tx.as(actor{f.tenant}); err != nil {
+			if err := tx.as(of(f.tenant)); err != nil {
 				return err
 			}
 			if f.kind == content {
@@ -107,7 +107,7 @@ func (s *Store) Sweep(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return true, s.engine.write(ctx, actor{tenant}, func(tx *tx) error {
+	return true, s.engine.write(ctx, of(tenant), func(tx *tx) error {
 		n, err := tx.sweep(kind, id)
 		if err != nil || n > 0 {
 			return err

@@ -33,7 +33,7 @@ type query struct {
 // first are those of head; the tenant's follows them.
 func (t Tenant) of(head string, headArgs []any, condition, tail string, args ...any) query {
 	if t.id == "" {
-		condition = "FALSE" // nobody has nothing
+		condition = "FALSE AND (" + condition + ")" // nobody has nothing
 	}
 	return query{
 		text: strings.Join([]string{head, "WHERE tenant = ? AND (", condition, ")", tail}, " "),

@@ -559,7 +559,9 @@ type Jobs_Store_SqlitePath struct {
 }
 
 type Jobs_Store_PostgresDsnFile struct {
-	// Not there yet: refused.
+	// A file with the connection string of a PostgreSQL database, which the sidecars of
+	// several machines share. Its roles and tables have to be there (deploy/postgres,
+	// fridayctl jobs migrate). It is read when the store is opened.
 	PostgresDsnFile string `protobuf:"bytes,2,opt,name=postgres_dsn_file,json=postgresDsnFile,proto3,oneof"`
 }
 
