@@ -134,7 +134,10 @@ func restricted() *corev1.SecurityContext {
 	}
 }
 
-// redirect is the init step that leads the ports to Friday.
+// redirect is the init step that leads the ports to Friday. It is root with nothing but
+// the two capabilities: to another user a container runtime gives added ones without
+// effect (they are permitted and bounding, not ambient). It says so of itself, because
+// what the pod says for all its containers, such as runAsNonRoot, would hold otherwise.
 func (s Settings) redirect(ports []captured) *corev1.Container {
 	c := &corev1.Container{
 		Name: RedirectContainer, Image: s.Image, ImagePullPolicy: corev1.PullPolicy(s.PullPolicy),
@@ -144,10 +147,9 @@ func (s Settings) redirect(ports []captured) *corev1.Container {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
 		},
 	}
-	user, no := int64(User), false
-	c.SecurityContext.RunAsUser, c.SecurityContext.RunAsGroup = &user, &user
-	c.SecurityContext.RunAsNonRoot = nil
-	c.SecurityContext.AllowPrivilegeEscalation = &no
+	root, no := int64(0), false
+	c.SecurityContext.RunAsUser, c.SecurityContext.RunAsGroup = &root, &root
+	c.SecurityContext.RunAsNonRoot = &no
 	c.SecurityContext.Capabilities.Add = []corev1.Capability{"NET_ADMIN", "NET_RAW"}
 	return c
 }
