@@ -29,24 +29,24 @@ type signers struct {
 	set  jose.JSONWebKeySet
 }
 
-// jwtSigners are the same for the whole run.
-var jwtSigners = sync.OnceValue(func() *signers { //nolint:gochecknoglobals // made once: RSA takes its time
-	s := &signers{keys: map[jose.SignatureAlgorithm]any{}}
+// jwtSigners are the same for the whole run, since RSA takes its time.
+var jwtSigners = sync.OnceValue(func() *signers {
 	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
 	p256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	must(0, err)
 	secret := []byte("a secret of thirty-two bytes, or more of them, for HS512 at least sixty-four")
-	for alg, key := range map[jose.SignatureAlgorithm]any{
+	s := &signers{keys: map[jose.SignatureAlgorithm]any{
 		jose.RS256: rsaKey, jose.RS384: rsaKey, jose.RS512: rsaKey, jose.PS256: rsaKey, jose.ES256: p256, jose.ES384: p384, jose.EdDSA: ed,
 		jose.HS256: secret, jose.HS512: secret, "other": must(rsa.GenerateKey(rand.Reader, 2048)),
-	} {
-		s.keys[alg] = key
-	}
+	}}
 	s.set.Keys = []jose.JSONWebKey{
-		{Key: rsaKey.Public(), KeyID: "rsa"}, {Key: p256.Public(), KeyID: "p256", Algorithm: "ES256"}, {Key: p384.Public(), KeyID: "p384"},
-		{Key: ed.Public(), KeyID: "ed", Algorithm: "EdDSA"}, {Key: secret, KeyID: "secret"},
+		{Key: rsaKey.Public(), KeyID: "rsa"},
+		{Key: p256.Public(), KeyID: "p256", Algorithm: "ES256"},
+		{Key: p384.Public(), KeyID: "p384"},
+		{Key: ed.Public(), KeyID: "ed", Algorithm: "EdDSA"},
+		{Key: secret, KeyID: "secret"},
 	}
 	return s
 })

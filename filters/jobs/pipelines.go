@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -183,7 +184,7 @@ func (w *worker) runPipeline(f *flight, e *errand, r *store.Result, p *pipeline.
 		lease: store.Lease{Job: f.Job, N: f.N, Token: f.Token}, version: p.Version,
 	}
 	if e.kind == store.Batch {
-		c.headers = append(c.headers[:len(c.headers):len(c.headers)], [2]string{"x-request-id", lineID(f.Job, f.N)})
+		c.headers = append(slices.Clip(c.headers), [2]string{"x-request-id", lineID(f.Job, f.N)})
 	}
 	if c.known, err = c.store.Steps(f.ctx, c.lease, p.Version); err != nil {
 		w.failed("what steps have answered cannot be read", err)
