@@ -120,12 +120,7 @@ func (c *Care) AddLines(ctx context.Context, lines []Line) error {
 }
 
 func (c *Care) add(tx *tx, lines []Line) error {
-	for _, l := range lines {
-		if err := tx.insertLine(c.Job.Seq, l, c.Job.Created); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.insertLines(c.Job.Seq, lines, c.Job.Created)
 }
 
 // Begin takes the last lines in, and has all of them run, unless the job has been

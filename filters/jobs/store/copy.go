@@ -48,43 +48,16 @@ func (c *copied) all() string {
 	return read
 }
 
-// together is how many rows are put in by one statement, where there are so many small ones.
-const together, small = 64, 16 << 10
-
-// put is the statement for n rows, with their tenant where it is not the default's.
-func (c *copied) put(n int, tenants bool) string {
-	names := c.columns
-	if tenants {
-		names = append([]string{"tenant"}, names...)
-	}
-	row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
-	return "INSERT INTO " + c.name + " (" + strings.Join(names, ", ") + ") VALUES " + row + strings.Repeat(", "+row, n-1)
-}
-
 // copyTo copies all rows of a table to another store: to PostgreSQL in the name of the tenant
 // whose they are.
 func (c *copied) copyTo(from, to *tx) error {
+	columns := c.columns
 	tenants := to.enter == nil && c.owner == ""
-	var rows [][]any
-	flush := func() error {
-		if len(rows) == together {
-			var args []any
-			for _, r := range rows {
-				args = append(args, r...)
-			}
-			rows = rows[:0]
-			_, err := to.exec(c.put(together, tenants), args...)
-			return err
-		}
-		for _, r := range rows {
-			if _, err := to.exec(c.put(1, tenants), r...); err != nil {
-				return err
-			}
-		}
-		rows = rows[:0]
-		return nil
+	if tenants {
+		columns = append([]string{"tenant"}, columns...)
 	}
-	tenant := ""
+	rows := to.into(c.name, columns...)
+	last := ""
 	err := from.each(c.all(), nil, func(scan scan) error {
 		row := make([]any, 1+len(c.columns))
 		into := make([]any, len(row))
@@ -94,39 +67,26 @@ func (c *copied) copyTo(from, to *tx) error {
 		if err := scan(into...); err != nil {
 			return err
 		}
-		whose, ok := row[0].(string)
+		tenant, ok := row[0].(string)
 		if !ok {
 			return fmt.Errorf("a tenant of type %T", row[0])
 		}
-		size := 0
-		for _, v := range row {
-			switch v := v.(type) {
-			case []byte:
-				size += len(v)
-			case string:
-				size += len(v)
-			}
-		}
-		if whose != tenant || size > small || len(rows) == together {
-			if err := flush(); err != nil {
+		if tenant != last {
+			if err := rows.flush(); err != nil {
 				return err
 			}
+			if err := to.as(of(tenant)); err != nil {
+				return err
+			}
+			last = tenant
 		}
 		if !tenants {
 			row = row[1:]
 		}
-		if err := to.as(of(whose)); err != nil {
-			return err
-		}
-		tenant = whose
-		rows = append(rows, row)
-		if size > small {
-			return flush()
-		}
-		return nil
+		return rows.add(row...)
 	})
 	if err == nil {
-		err = flush()
+		err = rows.flush()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)

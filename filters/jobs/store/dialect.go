@@ -25,6 +25,9 @@ type dialect struct {
 	// claim has some lines of a job run: token, lease, job, job, now, number. bodies reads
 	// what they hold, where claim may not.
 	claim, bodies string
+	// closing ends the leases of many lines of a job by one statement: numbers, tokens, job;
+	// empty: each has one.
+	closing string
 	// alone has what one tenant creates wait for each other, so that of two equal requests
 	// the second sees what the first has made; empty: all changes do.
 	alone string
@@ -71,7 +74,9 @@ func postgres() *dialect {
 			"(SELECT n FROM lines WHERE job = ? AND state = 0 AND not_before <= ? ORDER BY not_before, n LIMIT ? FOR UPDATE SKIP LOCKED)) " +
 			"RETURNING n, custom_id, attempts, fails, ''::bytea",
 		bodies: "SELECT n, body FROM bodies WHERE job = ? AND n = ANY(?)",
-		alone:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+		closing: "UPDATE lines SET state = 2, lease_until = 0 FROM unnest(?::bigint[], ?::bigint[]) AS r (n, token) " +
+			"WHERE lines.job = ? AND lines.n = r.n AND lines.token = r.token AND lines.state = 1 RETURNING lines.n, lines.token",
+		alone: "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
 		chain: func(t *tx, tenant string, e Entry) error {
 			var seq int64
 			var before []byte

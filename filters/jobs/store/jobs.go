@@ -131,7 +131,7 @@ func (t *tx) insertJob(j *Job, headers, body []byte) error {
 	if err != nil || j.Kind != Request {
 		return err
 	}
-	return t.insertLine(j.Seq, Line{N: 1, CustomID: j.ID, Body: body}, j.Created)
+	return t.insertLines(j.Seq, []Line{{N: 1, CustomID: j.ID, Body: body}}, j.Created)
 }
 
 // jobBefore is the job that an equal request has made; its id is empty: none has.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,12 +56,18 @@ type Return struct {
 	Unsent bool
 }
 
-func (t *tx) insertLine(job int64, l Line, now time.Time) error {
-	if _, err := t.exec("INSERT INTO lines (job, n, custom_id, not_before) VALUES (?, ?, ?, ?)", job, l.N, l.CustomID, millis(now)); err != nil {
-		return err
+func (t *tx) insertLines(job int64, lines []Line, now time.Time) error {
+	rows := t.into("lines", "job", "n", "custom_id", "not_before")
+	bodies := t.into("bodies", "job", "n", "body")
+	for _, l := range lines {
+		if err := rows.add(job, l.N, l.CustomID, millis(now)); err != nil {
+			return err
+		}
+		if err := bodies.add(job, l.N, nonNil(l.Body)); err != nil {
+			return err
+		}
 	}
-	_, err := t.exec("INSERT INTO bodies (job, n, body) VALUES (?, ?, ?)", job, l.N, nonNil(l.Body))
-	return err
+	return errors.Join(rows.flush(), bodies.flush())
 }
 
 // Claim hands out up to n lines that may run now, of jobs of the given origin, under a
@@ -226,18 +233,19 @@ func (t *tx) finish(d *Done, results []Result) error {
 	if err != nil {
 		return err
 	}
+	ours, err := t.close(job, results)
+	if err != nil {
+		return err
+	}
 	var completed, failed int64
+	rows := t.into("results", append([]string{"job"}, strings.Split(resultColumns, ", ")...)...)
 	for _, r := range results {
-		n, err := t.exec("UPDATE lines SET state = 2, lease_until = 0 WHERE job = ? AND n = ? AND token = ? AND state = 1", r.Job, r.N, r.Token)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
+		if !ours[Lease{job, r.N, r.Token}] {
 			d.Stale = append(d.Stale, r)
 			continue
 		}
-		if _, err := t.exec("INSERT INTO results (job, "+resultColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			r.Job, r.N, r.Status, r.RequestID, r.ContentType, nonNil(r.Body), r.Code, r.Message); err != nil {
+		ours[Lease{job, r.N, r.Token}] = false // what comes twice comes too late
+		if err := rows.add(r.Job, r.N, r.Status, r.RequestID, r.ContentType, nonNil(r.Body), r.Code, r.Message); err != nil {
 			return err
 		}
 		if r.OK() {
@@ -245,6 +253,9 @@ func (t *tx) finish(d *Done, results []Result) error {
 		} else {
 			failed++
 		}
+	}
+	if err := rows.flush(); err != nil {
+		return err
 	}
 	if completed+failed == 0 {
 		return nil
@@ -258,6 +269,35 @@ func (t *tx) finish(d *Done, results []Result) error {
 		d.Full = append(d.Full, job)
 	}
 	return nil
+}
+
+// close ends the leases of lines of one job that have a result, and returns which leases they
+// were.
+func (t *tx) close(job int64, results []Result) (ours map[Lease]bool, err error) {
+	ours = make(map[Lease]bool, len(results))
+	if t.closing != "" {
+		numbers, tokens := make([]int64, len(results)), make([]int64, len(results))
+		for i := range results {
+			numbers[i], tokens[i] = results[i].N, results[i].Token
+		}
+		err = t.each(t.closing, []any{numbers, tokens, job}, func(scan scan) error {
+			l := Lease{Job: job}
+			err := scan(&l.N, &l.Token)
+			ours[l] = true
+			return err
+		})
+		return ours, err
+	}
+	for i := range results {
+		n, err := t.exec("UPDATE lines SET state = 2, lease_until = 0 WHERE job = ? AND n = ? AND token = ? AND state = 1", job, results[i].N, results[i].Token)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			ours[Lease{job, results[i].N, results[i].Token}] = true
+		}
+	}
+	return ours, nil
 }
 
 // nonNil is b, or no bytes: what is not there is not NULL.
