@@ -42,6 +42,11 @@ test: ## All tests, with the race detector.
 interop: build ## Real clients against real servers through Friday, and jobs in a real PostgreSQL.
 	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/... ./filters/jobs/...
 
+# The first time kube-apiserver and etcd are built from source.
+.PHONY: e2e
+e2e: build ## The webhook and policies at a real Kubernetes API server.
+	FRIDAY_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 60m -v ./bench/e2e
+
 .PHONY: bench
 bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside a direct connection.
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
