@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ type Config struct {
 	Retention   time.Duration
 	// TenantHeader is in lower case.
 	TenantHeader string
+	// Webhook is who is told of jobs that have ended; nil: nobody.
+	Webhook *webhook
 	// Pipelines are by name.
 	Pipelines map[string]*pipeline.Pipeline
 	Disabled  bool
@@ -63,8 +66,8 @@ func parse(m *jobsv1.Jobs) (*Config, error) {
 			return nil, fmt.Errorf("store.sqlite_path: %q: must be the path of a file, without ? and #", kind.SqlitePath)
 		}
 	}
-	if f := m.GetWebhookSecretFile(); f != "" {
-		return nil, fmt.Errorf("webhook_secret_file: %q: webhooks are not supported yet: poll for the status", f)
+	if err := c.parseWebhook(m); err != nil {
+		return nil, err
 	}
 	if v := m.GetConcurrency(); v != nil {
 		if v.GetValue() < 1 || v.GetValue() > maxConcurrency {
@@ -138,4 +141,22 @@ func (p place) open(ctx context.Context) (*store.Store, error) {
 		return store.Postgres(p.postgres).Open(ctx)
 	}
 	return store.Open(ctx, p.path)
+}
+
+func (c *Config) parseWebhook(m *jobsv1.Jobs) error {
+	to, secret := m.GetWebhookUrl(), m.GetWebhookSecretFile()
+	switch {
+	case to == "" && secret == "":
+		return nil
+	case to == "":
+		return fmt.Errorf("webhook_secret_file: %q: needs webhook_url", secret)
+	case secret == "":
+		return fmt.Errorf("webhook_url: %q: needs webhook_secret_file", to)
+	}
+	u, err := url.Parse(to)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Fragment != "" {
+		return fmt.Errorf("webhook_url: %q: must be https://host/path, without a user", to)
+	}
+	c.Webhook = &webhook{to, secret}
+	return nil
 }

@@ -22,16 +22,19 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &Config{SQLitePath: "/x/jobs.db", Concurrency: 3, MaxAttempts: 7, Retention: 2 * time.Hour, TenantHeader: "x-team", Disabled: true}, c)
 	for text, want := range map[string]string{
-		`store {postgres_dsn_file: ""}`: `store.postgres_dsn_file: "": must be the path of a file with a connection string`,
-		`store {sqlite_path: ""}`:       `store.sqlite_path: "": must be the path`,
-		`store {sqlite_path: "a?b"}`:    `store.sqlite_path: "a?b": must be the path`,
-		`concurrency {value: 0}`:        `concurrency: 0: must be 1 to 4096`,
-		`concurrency {value: 5000}`:     `concurrency: 5000: must be 1 to 4096`,
-		`max_attempts: 101`:             `max_attempts: 101: must be at most 100`,
-		`retention {seconds: 60}`:       `retention: 1m0s: must be at least 1h0m0s`,
-		`retention {seconds: -60}`:      `retention: -1m0s: must not be negative`,
-		`tenant_header: "a b"`:          `tenant_header: "a b": not a header name`,
-		`webhook_secret_file: "/s"`:     `webhook_secret_file: "/s": webhooks are not supported yet`,
+		`store {postgres_dsn_file: ""}`:                           `store.postgres_dsn_file: "": must be the path of a file with a connection string`,
+		`store {sqlite_path: ""}`:                                 `store.sqlite_path: "": must be the path`,
+		`store {sqlite_path: "a?b"}`:                              `store.sqlite_path: "a?b": must be the path`,
+		`concurrency {value: 0}`:                                  `concurrency: 0: must be 1 to 4096`,
+		`concurrency {value: 5000}`:                               `concurrency: 5000: must be 1 to 4096`,
+		`max_attempts: 101`:                                       `max_attempts: 101: must be at most 100`,
+		`retention {seconds: 60}`:                                 `retention: 1m0s: must be at least 1h0m0s`,
+		`retention {seconds: -60}`:                                `retention: -1m0s: must not be negative`,
+		`tenant_header: "a b"`:                                    `tenant_header: "a b": not a header name`,
+		`webhook_secret_file: "/s"`:                               `webhook_secret_file: "/s": needs webhook_url`,
+		`webhook_url: "http://a/"`:                                `webhook_url: "http://a/": needs webhook_secret_file`,
+		`webhook_url: "ftp://a/" webhook_secret_file: "/s"`:       `webhook_url: "ftp://a/": must be https://host/path`,
+		`webhook_url: "https://u:p@a/" webhook_secret_file: "/s"`: `must be https://host/path, without a user`,
 	} {
 		_, err := Factory{}.Parse(filtertest.Any(t, Factory{}, text))
 		require.ErrorContains(t, err, want, text)

@@ -57,6 +57,11 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if err != nil {
 		return nil, err
 	}
+	if c.Webhook != nil {
+		if _, err := readSecrets(c.Webhook.secretFile); err != nil {
+			return nil, fmt.Errorf("%s: webhook_secret_file: %w", Name, err)
+		}
+	}
 	kept, err := env.Keep(Name+" "+at.String(), func() (io.Closer, error) { return newState(env, at), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)

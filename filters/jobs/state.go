@@ -54,6 +54,7 @@ type state struct {
 
 	store atomic.Pointer[store.Store]
 	live  atomic.Int64
+	hook  atomic.Pointer[webhook] // of the newest filter; nil: nobody is told
 
 	mu      sync.Mutex
 	workers map[string]*worker // by origin
@@ -83,7 +84,9 @@ func (s *state) open() {
 		st, err := s.place.open(s.ctx)
 		if err == nil {
 			s.store.Store(st)
+			st.Notify(s.hook.Load() != nil)
 			close(s.opened)
+			s.wg.Go(func() { s.tell(st) })
 			s.tidy()
 			return
 		}
@@ -146,6 +149,10 @@ func (s *state) use(ctx context.Context) (*store.Store, error) {
 func (s *state) serve(origin string, rest proxy.Handler, c *Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hook.Store(c.Webhook)
+	if st := s.store.Load(); st != nil {
+		st.Notify(c.Webhook != nil)
+	}
 	w := s.workers[origin]
 	if w == nil && !s.closed {
 		w = newWorker(s, origin, rest)

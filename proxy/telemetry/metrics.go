@@ -157,6 +157,9 @@ type Metrics struct {
 	// JobLines counts what became of attempts at lines: completed, failed, retried,
 	// stale (the lease had gone to somebody else), recovered (of a worker that is gone).
 	JobLines *prometheus.CounterVec // result
+	// Webhooks counts what became of tries to tell of jobs that have ended: delivered,
+	// retried, gone or given_up.
+	Webhooks *prometheus.CounterVec // result
 	// PipelineRuns counts runs of pipelines, and attempts at those of jobs: completed or
 	// failed; PipelineSeconds is how long they took.
 	PipelineRuns    *prometheus.CounterVec   // pipeline, result
@@ -298,6 +301,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		ModelFetched:       c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
 		JobsEnded:          c("friday_jobs_total", "Jobs that have ended, by how.", "status"),
 		JobsOpen:           g("friday_jobs_open", "Jobs that have not ended, by where they stand.", "status"),
+		Webhooks:           c("friday_webhooks_total", "Tries to tell of a job's end by webhook, by what became of them.", "result"),
 		PipelineRuns:       c("friday_pipeline_runs_total", "Runs of pipelines, and attempts at those of jobs, by what became of them.", "pipeline", "result"),
 		PipelineSeconds:    h("friday_pipeline_seconds", "Time that a run of a pipeline took.", long(), "pipeline"),
 		JobLines:           c("friday_job_lines_total", "Attempts at lines of jobs, by what became of them.", "result"),

@@ -145,7 +145,7 @@ func (c *Care) Refuse(ctx context.Context, problems []byte, now time.Time) error
 		if _, err := tx.exec("UPDATE jobs SET errors = ? WHERE seq = ?", string(problems), c.Job.Seq); err != nil {
 			return err
 		}
-		return tx.end(&c.Job, Failed, "", "", now)
+		return c.end(tx, Failed, "", "", now)
 	})
 }
 
@@ -218,8 +218,18 @@ func (c *Care) End(ctx context.Context, output, problems *Upload, now time.Time)
 			}
 			names[i] = u.id
 		}
-		return tx.end(&c.Job, c.Job.Outcome, names[0], names[1], now)
+		return c.end(tx, c.Job.Outcome, names[0], names[1], now)
 	})
+}
+
+// end ends the job, and notes that somebody is to be told, where somebody is.
+func (c *Care) end(tx *tx, status Status, output, problems string, now time.Time) error {
+	if c.s.notify.Load() {
+		if err := tx.notice(&c.Job, status, now); err != nil {
+			return err
+		}
+	}
+	return tx.end(&c.Job, status, output, problems, now)
 }
 
 // end ends a job. The credentials among its headers are forgotten, and what a batch's files

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -29,6 +30,7 @@ type Store struct {
 	path   string
 	engine engine
 	once   sync.Once
+	notify atomic.Bool // the ends of jobs become notices
 }
 
 // file is the engine on a SQLite file.

@@ -174,7 +174,7 @@ func rights(t *testing.T, d *databases) {
 	require.NoError(t, rows.Close())
 
 	// What the worker may read holds nothing that callers have sent.
-	worker := map[string]bool{"files": true, "uploads": true, "jobs": true, "lines": true, "idempotency": true, "doomed": true}
+	worker := map[string]bool{"files": true, "uploads": true, "jobs": true, "lines": true, "idempotency": true, "doomed": true, "notices": true}
 	for _, table := range tables {
 		var enabled, forced bool
 		var owner string

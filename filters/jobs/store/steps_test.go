@@ -36,3 +36,46 @@ func stepsAreFenced(t *testing.T, s *Store) {
 	require.NoError(t, err)
 	require.ErrorIs(t, s.KeepStep(ctx, lease, Step{Version: "v", Name: "two"}), ErrStale)
 }
+
+// noticesAreKept: the end of a job is to be told where somebody is, each by one at a time.
+func noticesAreKept(t *testing.T, s *Store) {
+	t.Helper()
+	ctx, now := t.Context(), time.Now()
+	end := func(id string) {
+		started(t, s, "a", id, 1)
+		lines, err := s.Claim(ctx, "o", 1, now.Add(time.Second), time.Minute)
+		require.NoError(t, err)
+		_, err = s.Finish(ctx, []Result{{Job: lines[0].Job, N: 1, Token: lines[0].Token, Status: 200}})
+		require.NoError(t, err)
+		c, err := s.Take(ctx, "o", now, time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, c.Close(ctx, Completed, now))
+		require.NoError(t, c.End(ctx, nil, nil, now))
+	}
+	end("batch_1")
+	s.Notify(true)
+	end("batch_2")
+	s.Notify(false)
+	end("batch_3")
+	all, err := s.Notices(ctx, 10, now, now.Add(time.Minute))
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	one := all[0]
+	require.Equal(t, "batch_2", one.Object)
+	require.Equal(t, Completed, one.Status)
+	require.Equal(t, Batch, one.Kind)
+	require.Equal(t, 1, one.Attempts)
+	require.WithinDuration(t, now, one.Created, time.Second)
+	all, err = s.Notices(ctx, 10, now, now.Add(time.Minute))
+	require.NoError(t, err)
+	require.Empty(t, all, "it is in somebody's hands")
+	require.NoError(t, s.TellLater(ctx, one.ID, now.Add(time.Second)))
+	all, err = s.Notices(ctx, 10, now.Add(2*time.Second), now.Add(time.Minute))
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, 2, all[0].Attempts)
+	require.NoError(t, s.Told(ctx, one.ID))
+	all, err = s.Notices(ctx, 10, now.Add(time.Hour), now.Add(2*time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, all)
+}

@@ -32,7 +32,7 @@ func newStore(t *testing.T) *Store {
 func behaviours() map[string]func(*testing.T, *Store) {
 	return map[string]func(*testing.T, *Store){
 		"fencing": fencing, "care is fenced": careIsFenced, "claims are shared": claimsAreShared, "expiry and sweep": expiryAndSweep,
-		"tenants": tenantsAreApart, "any text": anyText, "sent twice": sentTwice, "side by side": sideBySide, "audit": auditTrail, "steps": stepsAreFenced,
+		"tenants": tenantsAreApart, "any text": anyText, "sent twice": sentTwice, "side by side": sideBySide, "audit": auditTrail, "steps": stepsAreFenced, "notices": noticesAreKept,
 	}
 }
 

@@ -43,13 +43,16 @@ type Jobs struct {
 	// Requests that differ in this header know nothing of each other's files and jobs.
 	// Default authorization.
 	TenantHeader string `protobuf:"bytes,5,opt,name=tenant_header,json=tenantHeader,proto3" json:"tenant_header,omitempty"`
-	// Not there yet: refused.
+	// A file with the secrets that webhooks are signed with, one in each line (whsec_ and
+	// base64); all of them sign. It is read for each. Needs webhook_url.
 	WebhookSecretFile string `protobuf:"bytes,6,opt,name=webhook_secret_file,json=webhookSecretFile,proto3" json:"webhook_secret_file,omitempty"`
 	// Passes everything through. For use in a route's override. What has been accepted goes
 	// on.
 	Disabled bool `protobuf:"varint,7,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// Several calls as one, each at POST /pipelines/{name}; at most 100, of different names.
-	Pipelines     []*Pipeline `protobuf:"bytes,8,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
+	Pipelines []*Pipeline `protobuf:"bytes,8,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
+	// Where the end of each job is told, as a webhook: http or https. Default: nowhere.
+	WebhookUrl    string `protobuf:"bytes,9,opt,name=webhook_url,json=webhookUrl,proto3" json:"webhook_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,6 +141,13 @@ func (x *Jobs) GetPipelines() []*Pipeline {
 		return x.Pipelines
 	}
 	return nil
+}
+
+func (x *Jobs) GetWebhookUrl() string {
+	if x != nil {
+		return x.WebhookUrl
+	}
+	return ""
 }
 
 // Pipeline is several calls as one: what one answers goes into what the next is asked.
@@ -573,7 +583,7 @@ var File_friday_filters_http_jobs_v1_jobs_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_jobs_v1_jobs_proto_rawDesc = "" +
 	"\n" +
-	"&friday/filters/http/jobs/v1/jobs.proto\x12\x1bfriday.filters.http.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xf9\x03\n" +
+	"&friday/filters/http/jobs/v1/jobs.proto\x12\x1bfriday.filters.http.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x9a\x04\n" +
 	"\x04Jobs\x12=\n" +
 	"\x05store\x18\x01 \x01(\v2'.friday.filters.http.jobs.v1.Jobs.StoreR\x05store\x12>\n" +
 	"\vconcurrency\x18\x02 \x01(\v2\x1c.google.protobuf.UInt32ValueR\vconcurrency\x12!\n" +
@@ -582,7 +592,9 @@ const file_friday_filters_http_jobs_v1_jobs_proto_rawDesc = "" +
 	"\rtenant_header\x18\x05 \x01(\tR\ftenantHeader\x12.\n" +
 	"\x13webhook_secret_file\x18\x06 \x01(\tR\x11webhookSecretFile\x12\x1a\n" +
 	"\bdisabled\x18\a \x01(\bR\bdisabled\x12C\n" +
-	"\tpipelines\x18\b \x03(\v2%.friday.filters.http.jobs.v1.PipelineR\tpipelines\x1a`\n" +
+	"\tpipelines\x18\b \x03(\v2%.friday.filters.http.jobs.v1.PipelineR\tpipelines\x12\x1f\n" +
+	"\vwebhook_url\x18\t \x01(\tR\n" +
+	"webhookUrl\x1a`\n" +
 	"\x05Store\x12!\n" +
 	"\vsqlite_path\x18\x01 \x01(\tH\x00R\n" +
 	"sqlitePath\x12,\n" +
