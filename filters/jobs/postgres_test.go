@@ -63,6 +63,7 @@ func TestPostgres(t *testing.T) {
 		"completes": TestBatchCompletes, "retries": TestBatchRetries, "cancel": TestCancelMidRun, "window": TestWindowPasses,
 		"stale results": TestStaleResultsAreRefused, "restarts": TestRestarts, "respond-async": TestRespondAsync, "respond-async cancel": TestRespondAsyncCancel,
 		"many jobs": TestManyJobsAtOnce, "store fails": TestStoreFails, "tenants": TestTenants, "nobody": TestNobodyHasNothing, "injections": TestInjections,
+		"a run is resumed": TestARunIsResumedAtItsStep, "a batch of runs": TestABatchOfRuns,
 	} {
 		t.Run(name, test)
 	}

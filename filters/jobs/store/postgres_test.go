@@ -325,6 +325,7 @@ func copies(t *testing.T, d *databases) {
 	result := Result{Job: lines[0].Job, N: lines[0].N, Token: lines[0].Token, Status: 200, Body: []byte("it"), Message: "\x00"}
 	_, err = s.Finish(t.Context(), []Result{result})
 	require.NoError(t, err)
+	require.NoError(t, s.KeepStep(t.Context(), Lease{lines[1].Job, lines[1].N, lines[1].Token}, Step{Version: "1", Name: "a", Body: []byte("b")}))
 	_, err = io.WriteString(s.Tenant("a").Upload(t.Context(), "on-its-way"), strings.Repeat("x", 2*chunkBytes))
 	require.NoError(t, err)
 
