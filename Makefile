@@ -39,8 +39,8 @@ test: ## All tests, with the race detector.
 	$(GO) test -race ./...
 
 .PHONY: interop
-interop: build ## Real clients against a real model server through Friday.
-	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/...
+interop: build ## Real clients against real servers through Friday, and jobs in a real PostgreSQL.
+	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/... ./filters/jobs/...
 
 # The first time kube-apiserver, etcd and helm are built from source.
 .PHONY: e2e

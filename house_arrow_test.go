@@ -18,13 +18,13 @@ func arrow() [][]string {
 	return [][]string{
 		{"xds/api/..."},
 		{"proxy"},
-		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "filters/inference/..."},
+		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "proxy/redis", "filters/inference/..."},
 		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "filters", "filters/*", "filters/admission/...", "filters/batch/...", "filters/cache/...", "filters/jobs/...", "filters/models/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{"proxy/exchange"},
 		{
-			"proxy/listener/...", "proxy/h1", "proxy/h2", "proxy/tcp", "proxy/admin/...", "deploy/inject",
+			"proxy/listener/...", "proxy/h1", "proxy/h2", "proxy/tcp", "proxy/admin/...", "deploy/inject", "deploy/postgres",
 			"xds/resource/...", "xds/bootstrap/...", "xds/client/...", "xds/control/...",
 		},
 		{"proxy/server", "deploy/webhook/..."},

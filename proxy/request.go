@@ -66,12 +66,27 @@ type Request struct {
 	// there are any.
 	Avoid []*Endpoint
 
+	// Metadata is what filters have found out about the request, by the name of the filter
+	// and a key: what JSON is made of, numbers as float64. nil: nothing. See SetMetadata.
+	Metadata map[string]map[string]any
+
 	// Call is what filters/inference made of the request, computed at most once,
 	// on the first filter's ask. Nobody else reads or writes it.
 	Call any
 
 	// Trace is filled on the way for the access log and the debug headers.
 	Trace Trace
+}
+
+// SetMetadata puts a value under a filter's name and a key.
+func (r *Request) SetMetadata(filter, key string, value any) {
+	if r.Metadata == nil {
+		r.Metadata = map[string]map[string]any{}
+	}
+	if r.Metadata[filter] == nil {
+		r.Metadata[filter] = map[string]any{}
+	}
+	r.Metadata[filter][key] = value
 }
 
 // A Caller is what a codec does for who handles a request. It must not be called when

@@ -82,7 +82,7 @@ type Request struct {
 func cases() []Case {
 	var all []Case
 	for _, part := range [][]Case{
-		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), edgeCases(), filterCases(), pushCases(),
+		matchCases(), rewriteCases(), redirectCases(), headerCases(), retryCases(), weightCases(), mirrorCases(), edgeCases(), filterCases(), jwtCases(), pushCases(),
 		hashCases(), balanceCases(), limitCases(), outlierCases(), checkCases(), discoveryCases(),
 		downstreamTLSCases(), upstreamTLSCases(), networkCases(),
 	} {

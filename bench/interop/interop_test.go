@@ -67,7 +67,7 @@ func binaries(ctx context.Context, t *testing.T) string {
 	}
 	dir := t.TempDir()
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator),
-		"github.com/fridaymesh/friday/cmd/friday", "github.com/fridaymesh/friday/cmd/fridayd", "github.com/fridaymesh/friday/bench/cmd/standin").CombinedOutput()
+		"github.com/fridaymesh/friday/cmd/friday", "github.com/fridaymesh/friday/cmd/fridayctl", "github.com/fridaymesh/friday/cmd/fridayd", "github.com/fridaymesh/friday/bench/cmd/standin").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return dir
 }

@@ -38,9 +38,20 @@ type sharing struct {
 
 const redisPassword = "correct-horse"
 
-// newSharing starts them. They listen at the same port of two loopback addresses, because
-// the port is part of the keys.
+// newSharing starts them, with a shared cache.
 func newSharing(t *testing.T, args ...string) *sharing {
+	t.Helper()
+	s := startRedis(t, args...)
+	s.start(func(name, direct, listen, admin, redis string) (*sidecar.Sidecar, error) {
+		return sidecar.Cached(s.ctx, s.group, s.bin, name, direct, listen, admin, fmt.Sprintf(`{"shared":%s}`, redis))
+	})
+	for i := range s.fridays {
+		s.awaitUp(i, "friday_cache_shared_up")
+	}
+	return s
+}
+
+func startRedis(t *testing.T, args ...string) *sharing {
 	t.Helper()
 	h := bareHouse(t)
 	program, err := realserver.PrepareRedis(h.ctx, func(s string) { t.Log(s) })
@@ -58,24 +69,29 @@ func newSharing(t *testing.T, args ...string) *sharing {
 		s.takeSlots()
 	}
 
-	addresses, err := process.FreeAddresses(0, 0, 0, 0)
-	require.NoError(t, err)
-	direct := addresses[0]
-	p, err := h.group.Start("stand-in", nil, filepath.Join(h.bin, "standin"), "--listen", direct)
-	require.NoError(t, err)
-	require.NoError(t, p.Await(h.ctx, time.Minute, process.OK("http://"+direct+"/health")))
-	password := h.group.File("password")
-	require.NoError(t, os.WriteFile(password, []byte(redisPassword+"\n"), 0o600))
-	_, port, err := net.SplitHostPort(addresses[1])
-	require.NoError(t, err)
-	for i := range s.fridays {
-		s.fridays[i], err = sidecar.Cached(h.ctx, h.group, h.bin, fmt.Sprintf("friday %d", i), direct,
-			fmt.Sprintf("127.0.0.%d:%s", i+1, port), addresses[2+i],
-			fmt.Sprintf(`{"shared":{"address":%q,"passwordFile":%q,"timeout":"0.1s"}}`, s.redis.Address, password))
-		require.NoError(t, err)
-		s.awaitUp(i)
-	}
 	return s
+}
+
+// start starts the Fridays before a stand-in; redis is how they reach the store. They
+// listen at the same port of two loopback addresses, because the port is part of the
+// cache's keys.
+func (s *sharing) start(friday func(name, direct, listen, admin, redis string) (*sidecar.Sidecar, error)) {
+	s.t.Helper()
+	addresses, err := process.FreeAddresses(0, 0, 0, 0)
+	require.NoError(s.t, err)
+	direct := addresses[0]
+	p, err := s.group.Start("stand-in", nil, filepath.Join(s.bin, "standin"), "--listen", direct)
+	require.NoError(s.t, err)
+	require.NoError(s.t, p.Await(s.ctx, time.Minute, process.OK("http://"+direct+"/health")))
+	password := s.group.File("password")
+	require.NoError(s.t, os.WriteFile(password, []byte(redisPassword+"\n"), 0o600))
+	_, port, err := net.SplitHostPort(addresses[1])
+	require.NoError(s.t, err)
+	for i := range s.fridays {
+		s.fridays[i], err = friday(fmt.Sprintf("friday %d", i), direct, fmt.Sprintf("127.0.0.%d:%s", i+1, port), addresses[2+i],
+			fmt.Sprintf(`{"address":%q,"passwordFile":%q,"timeout":"1s"}`, s.redis.Address, password))
+		require.NoError(s.t, err)
+	}
 }
 
 // address is any for a single server. A node of a cluster has a port 10,000 above its own
@@ -110,9 +126,9 @@ func (s *sharing) metric(i int, name string, labels ...string) float64 {
 	return exposition.Sum(string(text), name, labels...)
 }
 
-func (s *sharing) awaitUp(i int) {
+func (s *sharing) awaitUp(i int, name string) {
 	s.t.Helper()
-	s.await(func() bool { return s.metric(i, "friday_cache_shared_up") == 1 })
+	s.await(func() bool { return s.metric(i, name) == 1 })
 }
 
 func (s *sharing) await(what func() bool) {
@@ -226,11 +242,69 @@ func TestARedisThatIsKilled(t *testing.T) {
 	run("Redis killed and begun again all the time")
 	cancel()
 	t.Logf("summary: Redis was killed %d times", <-killed)
-	s.awaitUp(0)
-	s.awaitUp(1)
+	s.awaitUp(0, "friday_cache_shared_up")
+	s.awaitUp(1, "friday_cache_shared_up")
 	before := s.metric(0, "friday_cache_shared_writes_total", `result="stored"`)
 	s.ask(0, "after")
 	s.await(func() bool { return s.metric(0, "friday_cache_shared_writes_total", `result="stored"`) > before })
 	from, _ := s.ask(1, "after")
 	require.Equal(t, "hit", from)
+}
+
+// What tenants may ask for in a minute counts at both together, and while nobody counts for
+// both, each does for itself.
+func TestTwoFridaysShareLimits(t *testing.T) {
+	s := startRedis(t)
+	s.start(func(name, direct, listen, admin, redis string) (*sidecar.Sidecar, error) {
+		return sidecar.Admitting(s.ctx, s.group, s.bin, name, direct, listen, admin,
+			fmt.Sprintf(`{"requestsPerMinute":20,"tenantHeader":"x-tenant","sharedLimits":%s}`, redis))
+	})
+	for i := range s.fridays {
+		s.awaitUp(i, "friday_admission_shared_up")
+	}
+	began := time.Now()
+	ask := func(i int, tenant string) (status int, left string) {
+		req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+s.fridays[i].Listen+"/v1/embeddings", strings.NewReader(`{"model":"m","input":"a"}`))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Tenant", tenant)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode, resp.Header.Get("X-Ratelimit-Remaining-Requests")
+	}
+	admitted := func(tenant string, requests int) (n int) {
+		for i := range requests {
+			if status, _ := ask(i%2, tenant); status == http.StatusOK {
+				n++
+			} else {
+				require.Equal(t, http.StatusTooManyRequests, status)
+			}
+		}
+		return n
+	}
+	_, left := ask(0, "b")
+	require.Equal(t, "19", left)
+	_, left = ask(1, "b")
+	require.Equal(t, "18", left, "the other's counts")
+	n := admitted("a", 60)
+	require.GreaterOrEqual(t, n, 20)
+	require.LessOrEqual(t, n, 20+1+int(time.Since(began)/(3*time.Second)), "one every three seconds becomes free")
+
+	s.redis.Kill()
+	began = time.Now()
+	n = admitted("c", 60)
+	require.GreaterOrEqual(t, n, 40, "each its own")
+	require.LessOrEqual(t, n, 40+2*(1+int(time.Since(began)/(3*time.Second))))
+
+	var err error
+	s.redis, err = s.program.Start(s.ctx, s.group, s.redis.Address, s.args...)
+	require.NoError(t, err)
+	for i := range s.fridays {
+		s.awaitUp(i, "friday_admission_shared_up")
+	}
+	began = time.Now()
+	n = admitted("d", 60)
+	require.GreaterOrEqual(t, n, 20)
+	require.LessOrEqual(t, n, 20+1+int(time.Since(began)/(3*time.Second)))
 }

@@ -19,8 +19,9 @@ type Kills struct {
 	Bin    string // the folder with friday
 	Lines  int
 	Number int
-	// Store is the file to keep jobs in.
-	Store string
+	// Store is the file to keep jobs in; with PostgreSQL, which it is empty for, DSN is the
+	// file with how the sidecar connects, and Operator that of fridayctl.
+	Store, DSN, Operator string
 	// Progress gets lines for a person; nil: nobody wants to know.
 	Progress func(string)
 }
@@ -48,7 +49,11 @@ func (k *Kills) Run(ctx context.Context) (o Outcome, err error) {
 		return o, err
 	}
 	start := func() (*sidecar.Sidecar, error) {
-		return sidecar.WithJobs(ctx, k.Group, k.Bin, fmt.Sprint("friday ", o.Kills), server.Address(), addresses[0], addresses[1], k.Store)
+		name := fmt.Sprint("friday ", o.Kills)
+		if k.DSN != "" {
+			return sidecar.WithPostgresJobs(ctx, k.Group, k.Bin, name, server.Address(), addresses[0], addresses[1], k.DSN)
+		}
+		return sidecar.WithJobs(ctx, k.Group, k.Bin, name, server.Address(), addresses[0], addresses[1], k.Store)
 	}
 	friday, err := start()
 	if err != nil {
@@ -106,6 +111,10 @@ func (k *Kills) Run(ctx context.Context) (o Outcome, err error) {
 	}
 	if o.Missing+o.Doubled > 0 || b.Counts.Completed != k.Lines {
 		return o, fmt.Errorf("of %d lines %d have no result and %d have several; the batch says %+v", k.Lines, o.Missing, o.Doubled, b)
+	}
+	if k.DSN != "" {
+		_, err = store.Postgres(k.Operator).Verify(ctx, "")
+		return o, err
 	}
 	if err := store.Check(ctx, k.Store); err != nil {
 		return o, err

@@ -53,3 +53,9 @@ func TestFigures(t *testing.T) {
 		require.Equal(t, due, got)
 	}
 }
+
+func TestMedian(t *testing.T) {
+	require.Zero(t, report.Median[float64](nil))
+	require.InDelta(t, 2, report.Median([]float64{9, 1, 2}), 1e-9)
+	require.InDelta(t, 2.5, report.Median([]float64{9, 1, 2, 3}), 1e-9)
+}

@@ -11,6 +11,16 @@ import (
 // WithJobs is Proxy with the jobs filter before the others: it starts friday with the
 // bootstrap file that "--upstream" stands for, and jobs kept in the file store.
 func WithJobs(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, store string, args ...string) (*Sidecar, error) {
+	return withJobs(ctx, g, bin, name, upstream, listen, admin, map[string]any{"sqlitePath": store}, args)
+}
+
+// WithPostgresJobs is WithJobs with jobs kept in the PostgreSQL whose connection string is in
+// the file dsn.
+func WithPostgresJobs(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, dsn string, args ...string) (*Sidecar, error) {
+	return withJobs(ctx, g, bin, name, upstream, listen, admin, map[string]any{"postgresDsnFile": dsn}, args)
+}
+
+func withJobs(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin string, store map[string]any, args []string) (*Sidecar, error) {
 	return edited(ctx, g, bin, name, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin}, func(tree any) error {
 		if addJobs(tree, store) != 1 {
 			return errors.New("there is not one chain of filters to put jobs into")
@@ -20,7 +30,7 @@ func WithJobs(ctx context.Context, g *process.Group, bin, name, upstream, listen
 }
 
 // addJobs puts jobs into every chain of a tree of JSON and returns how many there were.
-func addJobs(tree any, store string) int {
+func addJobs(tree any, store map[string]any) int {
 	n := 0
 	switch t := tree.(type) {
 	case map[string]any:
@@ -32,7 +42,7 @@ func addJobs(tree any, store string) int {
 				"name": "friday.filters.http.jobs",
 				"typedConfig": map[string]any{
 					"@type": "type.googleapis.com/friday.filters.http.jobs.v1.Jobs",
-					"store": map[string]any{"sqlitePath": store},
+					"store": store,
 				},
 			}}, chain...)
 			n++

@@ -35,7 +35,7 @@ func TestUnbatched(t *testing.T) {
 func TestAddJobs(t *testing.T) {
 	f := bootstrap.Flags{Upstream: "127.0.0.1:8000", Listen: "127.0.0.1:19080", Admin: "127.0.0.1:19000", NodeID: "n"}
 	text, err := edit(t.Context(), f, func(tree any) error {
-		require.Equal(t, 1, addJobs(tree, "/tmp/jobs.db"))
+		require.Equal(t, 1, addJobs(tree, map[string]any{"sqlitePath": "/tmp/jobs.db"}))
 		return nil
 	})
 	require.NoError(t, err)

@@ -19,23 +19,63 @@ const defaultStore = "/var/lib/friday/jobs.db"
 type jobsFlags struct {
 	door
 
-	store string
-	limit int
-	head  string
+	store    string
+	postgres string
+	limit    int
+	head     string
 }
 
 func (f *jobsFlags) declareStore(fs *flag.FlagSet) {
 	fs.StringVar(&f.store, "store", defaultStore, "the `FILE` that the sidecar keeps jobs in: jobs.db in its --state-dir, or sqlite_path")
+	fs.StringVar(&f.postgres, "postgres-dsn-file", "", "in the place of --store: a `FILE` with the connection string of a PostgreSQL database, for a user who is a member of the roles in deploy/postgres/roles.sql")
 	f.declareOutput(fs)
+}
+
+// needStore refuses flags that name no store.
+func (f *jobsFlags) needStore() error {
+	if f.postgres != "" {
+		return nil
+	}
+	return cli.NeedPath("--store", f.store)
+}
+
+// backup, restore and the others go to the store that the flags name.
+func (f *jobsFlags) backup(ctx context.Context, to string) error {
+	if f.postgres != "" {
+		return store.Postgres(f.postgres).Backup(ctx, to)
+	}
+	return store.Backup(ctx, f.store, to)
+}
+
+func (f *jobsFlags) restore(ctx context.Context, from string) (where string, err error) {
+	if f.postgres != "" {
+		return "the database of " + f.postgres, store.Postgres(f.postgres).Restore(ctx, from)
+	}
+	return f.store, store.Restore(ctx, f.store, from)
+}
+
+func (f *jobsFlags) all(ctx context.Context) ([]store.Job, error) {
+	if f.postgres != "" {
+		return store.Postgres(f.postgres).List(ctx, f.limit)
+	}
+	return store.List(ctx, f.store, f.limit)
+}
+
+func (f *jobsFlags) verify(ctx context.Context) (store.Trail, error) {
+	if f.postgres != "" {
+		return store.Postgres(f.postgres).Verify(ctx, f.head)
+	}
+	return store.Verify(ctx, f.store, f.head)
 }
 
 func jobsCommand(out io.Writer) cli.Command {
 	f := new(jobsFlags)
 	return cli.Command{
 		Name: "jobs",
-		Short: "Looks after the jobs of a sidecar, in the file that it keeps them in. list: shows them, the newest first. " +
-			"backup FILE: writes a checked copy, also while a sidecar works. restore FILE: puts such a copy in the store's place; no sidecar may have it open.",
-		Usage: "list | backup FILE | restore FILE",
+		Short: "Looks after the jobs of sidecars, in the file or the database that they keep them in. list: shows them, the newest first. " +
+			"backup FILE: writes a checked copy, also while sidecars work. restore FILE: puts such a copy in the store's place, which no sidecar may have open, or into an empty database. " +
+			"migrate: makes the tables of a database, or brings them up to date.",
+		Usage: "list | backup FILE | restore FILE | migrate",
 		Flags: func(fs *flag.FlagSet) {
 			f.declareStore(fs)
 			fs.IntVar(&f.limit, "limit", 100, "how many `JOBS` are listed")
@@ -45,16 +85,16 @@ func jobsCommand(out io.Writer) cli.Command {
 				return err
 			}
 			if len(args) == 0 {
-				return cli.Usagef("what: list, backup FILE or restore FILE")
+				return cli.Usagef("what: list, backup FILE, restore FILE or migrate")
 			}
 			switch what, rest := args[0], args[1:]; {
 			case what == "list" && len(rest) == 0:
 				return f.list(ctx, out)
 			case what == "backup" && len(rest) == 1:
-				if err := cli.NeedPath("--store", f.store); err != nil {
+				if err := f.needStore(); err != nil {
 					return err
 				}
-				if err := store.Backup(ctx, f.store, rest[0]); err != nil {
+				if err := f.backup(ctx, rest[0]); err != nil {
 					return err
 				}
 				return say(out, "%s: written and checked\n", rest[0])
@@ -62,12 +102,21 @@ func jobsCommand(out io.Writer) cli.Command {
 				if err := cli.NeedPath("restore", rest[0]); err != nil {
 					return err
 				}
-				if err := store.Restore(ctx, f.store, rest[0]); err != nil {
+				where, err := f.restore(ctx, rest[0])
+				if err != nil {
 					return err
 				}
-				return say(out, "%s: restored from %s and checked\n", f.store, rest[0])
+				return say(out, "%s: restored from %s and checked\n", where, rest[0])
+			case what == "migrate" && len(rest) == 0:
+				if f.postgres == "" {
+					return cli.Usagef("migrate needs --postgres-dsn-file: a file's tables are brought up to date by the sidecar that opens it")
+				}
+				if err := store.Postgres(f.postgres).Migrate(ctx); err != nil {
+					return err
+				}
+				return say(out, "the database of %s: its tables are those of this version\n", f.postgres)
 			}
-			return cli.Usagef("unknown: %q; it must be list, backup FILE or restore FILE", args)
+			return cli.Usagef("unknown: %q; it must be list, backup FILE, restore FILE or migrate", args)
 		},
 	}
 }
@@ -81,10 +130,10 @@ func (f *jobsFlags) list(ctx context.Context, out io.Writer) error {
 	if f.limit < 1 {
 		return cli.Usagef("--limit %d: must be at least 1", f.limit)
 	}
-	if err := cli.NeedPath("--store", f.store); err != nil {
+	if err := f.needStore(); err != nil {
 		return err
 	}
-	jobs, err := store.List(ctx, f.store, f.limit)
+	jobs, err := f.all(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +183,7 @@ func auditCommand(out io.Writer) cli.Command {
 	f := new(jobsFlags)
 	return cli.Command{
 		Name:  "audit",
-		Short: "verify: goes along the audit trail in the file that a sidecar keeps its jobs in, and names the first entry that has been changed or removed.",
+		Short: "verify: goes along the audit trail in the file or the database that sidecars keep their jobs in, and names the first entry that has been changed or removed.",
 		Usage: "verify",
 		Flags: func(fs *flag.FlagSet) {
 			f.declareStore(fs)
@@ -147,10 +196,10 @@ func auditCommand(out io.Writer) cli.Command {
 			if len(args) != 1 || args[0] != "verify" {
 				return cli.Usagef("what: verify")
 			}
-			if err := cli.NeedPath("--store", f.store); err != nil {
+			if err := f.needStore(); err != nil {
 				return err
 			}
-			trail, err := store.Verify(ctx, f.store, f.head)
+			trail, err := f.verify(ctx)
 			if err != nil {
 				return fmt.Errorf("the audit trail is broken: %w", err)
 			}

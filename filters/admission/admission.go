@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/filters/admission/gate"
+	"github.com/fridaymesh/friday/filters/admission/shared"
 	"github.com/fridaymesh/friday/proxy"
 	admissionv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
@@ -58,7 +59,21 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if f.state, ok = kept.(*state); !ok {
 		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
-	if c.KeyFile == "" || c.Disabled || env.Trial {
+	if c.Disabled || env.Trial {
+		return f, nil
+	}
+	if c.Shared != nil {
+		kept, err := env.Keep(Name+" shared "+c.Shared.String(), func() (io.Closer, error) {
+			return shared.Open(*c.Shared, shared.Env{Log: env.Log.Named("admission"), Metrics: f.state.metrics}), nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", Name, err)
+		}
+		if f.counts, ok = kept.(*shared.Counts); !ok {
+			return nil, fmt.Errorf("%s: kept counts of type %T", Name, kept)
+		}
+	}
+	if c.KeyFile == "" {
 		return f, nil
 	}
 	if kept, err = env.Keep(Name+" keys "+c.KeyFile, func() (io.Closer, error) { return openKeys(c.KeyFile, env) }); err != nil {
@@ -74,7 +89,8 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 type filter struct {
 	config    *Config
 	state     *state
-	keys      *keyFile // nil: none is asked for
+	keys      *keyFile       // nil: none is asked for
+	counts    *shared.Counts // nil: limits are this Friday's alone
 	everybody *Tenant
 	secret    bool // the tenant header is a credential
 }
@@ -130,7 +146,7 @@ func (f *filter) admit(ctx context.Context, req *proxy.Request, t *Tenant, token
 	limited := key.limits != (gate.PerMinute{})
 	d := f.state.door(req.Cluster)
 	if limited {
-		switch short, after := f.state.take(key, tokens); short {
+		switch short, after := f.state.take(f.counts, key, tokens); short { //nolint:contextcheck // who leaves cuts no question short: its answer says how the server is
 		case gate.Requests:
 			d.requests.Inc()
 			return nil, key, exceeded(key, short, tokens, after), nil
@@ -149,7 +165,7 @@ func (f *filter) admit(ctx context.Context, req *proxy.Request, t *Tenant, token
 		return v, key, nil, nil
 	}
 	if limited {
-		f.state.giveBack(key, tokens)
+		f.state.giveBack(f.counts, key, tokens) //nolint:contextcheck // as above
 	}
 	if err != nil {
 		return nil, key, nil, err

@@ -20,7 +20,9 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
 
 const (
 	embedPath = "/v1/embeddings"

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/fridaymesh/friday/filters/admission/gate"
+	"github.com/fridaymesh/friday/proxy/redis"
 	admissionv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
@@ -34,7 +35,9 @@ type Config struct {
 	// RetryAfter is the least that an overloaded server has callers wait.
 	RetryAfter time.Duration
 	// KeyFile is where the API keys are; empty: none is asked for.
-	KeyFile  string
+	KeyFile string
+	// Shared is where limits are counted for several Fridays; nil: each counts its own.
+	Shared   *redis.Options
 	Disabled bool
 }
 
@@ -68,6 +71,9 @@ func parse(m *admissionv1.Admission) (*Config, error) {
 		}
 	}
 	var err error
+	if c.Shared, err = redis.OptionsOf(m.GetSharedLimits()); err != nil {
+		return nil, fmt.Errorf("shared_limits: %w", err)
+	}
 	if c.PriorityHeader, err = headerName("priority_header", m.GetPriorityHeader()); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fridaymesh/friday/filters/admission"
 	"github.com/fridaymesh/friday/filters/admission/gate"
 	"github.com/fridaymesh/friday/filters/filtertest"
+	"github.com/fridaymesh/friday/proxy/redis"
 )
 
 func TestDefaults(t *testing.T) {
@@ -20,12 +21,14 @@ func TestDefaults(t *testing.T) {
 func TestAllFields(t *testing.T) {
 	c, err := admission.Factory{}.Parse(filtertest.Any(t, admission.Factory{}, `
 		max_concurrency {value: 8} max_queue: 16 priority_header: 'X-Priority' tenant_header: 'X-Tenant'
-		tokens_per_minute: 1000 requests_per_minute: 60 retry_after {seconds: 2} latency_objective {nanos: 500000000} disabled: true`))
+		tokens_per_minute: 1000 requests_per_minute: 60 retry_after {seconds: 2} latency_objective {nanos: 500000000} disabled: true
+		shared_limits {address: 'redis.example:6379' timeout {nanos: 5000000}}`))
 	require.NoError(t, err)
 	require.Equal(t, &admission.Config{
 		Rules:  gate.Rules{MaxConcurrency: 8, MaxQueue: 16, Objective: 500 * time.Millisecond},
 		Limits: gate.PerMinute{Requests: 60, Tokens: 1000}, PriorityHeader: "x-priority", TenantHeader: "x-tenant",
 		RetryAfter: 2 * time.Second, Disabled: true,
+		Shared: &redis.Options{Address: "redis.example:6379", Prefix: "friday:", Timeout: 5 * time.Millisecond},
 	}, c)
 }
 
@@ -42,6 +45,7 @@ func TestRefused(t *testing.T) {
 		"retry_after {seconds: -1}":                   "retry_after: -1s: must not be negative",
 		"retry_after {seconds: 3601}":                 "retry_after: 1h0m1s: must be at most 1h0m0s",
 		"latency_objective {}":                        "latency_objective: 0s: must be positive",
+		"shared_limits {address: 'redis.example'}":    `shared_limits: address: "redis.example": must be host:port`,
 	} {
 		_, err := admission.Factory{}.Parse(filtertest.Any(t, admission.Factory{}, text))
 		require.EqualError(t, err, want)

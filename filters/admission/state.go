@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/filters/admission/gate"
+	"github.com/fridaymesh/friday/filters/admission/shared"
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
@@ -35,7 +36,8 @@ type state struct {
 	labels     map[string]struct{}
 }
 
-// allowanceKey names an allowance: with other limits it is another one.
+// allowanceKey names an allowance: with other limits it is another one. Where limits are
+// counted for several Fridays it is what was last heard of them.
 type allowanceKey struct {
 	tenant string
 	limits gate.PerMinute
@@ -98,19 +100,42 @@ type left struct {
 	reset            time.Duration
 }
 
-// take takes a request's part of a tenant's limits.
-func (s *state) take(key allowanceKey, tokens int64) (short gate.Kind, after time.Duration) {
+// take takes a request's part of a tenant's limits, from counts where they can be asked.
+func (s *state) take(counts *shared.Counts, key allowanceKey, tokens int64) (short gate.Kind, after time.Duration) {
+	taken, known := false, false
+	var used shared.Used
+	if counts != nil {
+		taken, used, known = counts.Take(key.tenant, key.limits, tokens)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	return s.allowance(now, key).Take(now, key.limits, tokens)
+	a := s.allowance(now, key)
+	if known {
+		*a = gate.Used(now, used.Requests, used.Tokens)
+		if taken {
+			return gate.None, 0
+		}
+	}
+	return a.Take(now, key.limits, tokens)
 }
 
 // giveBack is for a request that was not let in after all.
-func (s *state) giveBack(key allowanceKey, tokens int64) {
+func (s *state) giveBack(counts *shared.Counts, key allowanceKey, tokens int64) {
+	known := false
+	var used shared.Used
+	if counts != nil {
+		used, known = counts.Return(key.tenant, key.limits, tokens)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.allowance(s.now(), key).Return(key.limits, tokens)
+	now := s.now()
+	a := s.allowance(now, key)
+	if known {
+		*a = gate.Used(now, used.Requests, used.Tokens)
+		return
+	}
+	a.Return(key.limits, tokens)
 }
 
 // left is what a tenant has left.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fridaymesh/friday/filters/cache/shared"
+	"github.com/fridaymesh/friday/proxy/redis"
 	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
@@ -52,7 +52,7 @@ type Config struct {
 	// sorted.
 	Protocols []string
 	// Shared is the second tier; nil: none.
-	Shared *shared.Options
+	Shared *redis.Options
 	// Persist keeps it all across restarts.
 	Persist bool
 }
@@ -92,7 +92,7 @@ func parse(m *cachev1.Cache) (*Config, error) {
 	if c.ReplayGap > maxReplayGap {
 		return nil, fmt.Errorf("replay_gap: %v: must be at most %v", c.ReplayGap, maxReplayGap)
 	}
-	if c.Shared, err = parseShared(m.GetShared()); err != nil {
+	if c.Shared, err = redis.OptionsOf(m.GetShared()); err != nil {
 		return nil, fmt.Errorf("shared: %w", err)
 	}
 	if _, ok := cachev1.Cache_Determinism_name[int32(c.Determinism)]; !ok {

@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/filters/cache"
-	"github.com/fridaymesh/friday/filters/cache/shared"
 	"github.com/fridaymesh/friday/filters/filtertest"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/redis"
 	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
 )
 
@@ -37,9 +37,9 @@ func TestAllFields(t *testing.T) {
 		MaxBytes: 1000000, TTL: time.Minute, StaleIfError: 5 * time.Second, Determinism: cachev1.Cache_SEEDED,
 		TenantHeaders: []string{"x-tenant"}, Usage: cachev1.Cache_BYPASS, Disabled: true, Protocols: []string{"kserve_v1", "openai_chat"},
 		StaleWhileRevalidate: 7 * time.Second, ReplayGap: 20 * time.Millisecond, Persist: true,
-		Shared: &shared.Options{
+		Shared: &redis.Options{
 			Address: "redis.example:6379", Prefix: "p:", Timeout: 5 * time.Millisecond, Username: "u", PasswordFile: "/p", Database: 3,
-			TLS: &shared.TLS{CAFile: "/ca", CertFile: "/c", KeyFile: "/k", ServerName: "s"},
+			TLS: &redis.TLS{CAFile: "/ca", CertFile: "/c", KeyFile: "/k", ServerName: "s"},
 		},
 	}, c)
 }

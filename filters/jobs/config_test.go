@@ -22,16 +22,16 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &Config{SQLitePath: "/x/jobs.db", Concurrency: 3, MaxAttempts: 7, Retention: 2 * time.Hour, TenantHeader: "x-team", Disabled: true}, c)
 	for text, want := range map[string]string{
-		`store {postgres_dsn_file: "/f"}`: `store.postgres_dsn_file: "/f": PostgreSQL is not supported yet`,
-		`store {sqlite_path: ""}`:         `store.sqlite_path: "": must be the path`,
-		`store {sqlite_path: "a?b"}`:      `store.sqlite_path: "a?b": must be the path`,
-		`concurrency {value: 0}`:          `concurrency: 0: must be 1 to 4096`,
-		`concurrency {value: 5000}`:       `concurrency: 5000: must be 1 to 4096`,
-		`max_attempts: 101`:               `max_attempts: 101: must be at most 100`,
-		`retention {seconds: 60}`:         `retention: 1m0s: must be at least 1h0m0s`,
-		`retention {seconds: -60}`:        `retention: -1m0s: must not be negative`,
-		`tenant_header: "a b"`:            `tenant_header: "a b": not a header name`,
-		`webhook_secret_file: "/s"`:       `webhook_secret_file: "/s": webhooks are not supported yet`,
+		`store {postgres_dsn_file: ""}`: `store.postgres_dsn_file: "": must be the path of a file with a connection string`,
+		`store {sqlite_path: ""}`:       `store.sqlite_path: "": must be the path`,
+		`store {sqlite_path: "a?b"}`:    `store.sqlite_path: "a?b": must be the path`,
+		`concurrency {value: 0}`:        `concurrency: 0: must be 1 to 4096`,
+		`concurrency {value: 5000}`:     `concurrency: 5000: must be 1 to 4096`,
+		`max_attempts: 101`:             `max_attempts: 101: must be at most 100`,
+		`retention {seconds: 60}`:       `retention: 1m0s: must be at least 1h0m0s`,
+		`retention {seconds: -60}`:      `retention: -1m0s: must not be negative`,
+		`tenant_header: "a b"`:          `tenant_header: "a b": not a header name`,
+		`webhook_secret_file: "/s"`:     `webhook_secret_file: "/s": webhooks are not supported yet`,
 	} {
 		_, err := Factory{}.Parse(filtertest.Any(t, Factory{}, text))
 		require.ErrorContains(t, err, want, text)
@@ -49,7 +49,7 @@ func TestStorePath(t *testing.T) {
 	c, err := Factory{}.Parse(nil)
 	require.NoError(t, err)
 	_, err = Factory{}.Build(c, h.Env())
-	require.EqualError(t, err, "store: sqlite_path is needed, since the process runs without --state-dir")
+	require.EqualError(t, err, "store: sqlite_path or postgres_dsn_file is needed, since the process runs without --state-dir")
 	h.StateDir = dir
 	f, err := Factory{}.Build(c, h.Env())
 	require.NoError(t, err)

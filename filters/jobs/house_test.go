@@ -3,11 +3,13 @@ package jobs
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,16 +41,24 @@ func soon() tempo {
 type house struct {
 	*filtertest.House
 
-	t      *testing.T
-	path   string
-	tempo  tempo
-	state  *state
-	filter *filter
+	t    *testing.T
+	path string
+	// postgres is the file with the connection string of a store in PostgreSQL; empty: it
+	// is the file at path.
+	postgres string
+	tempo    tempo
+	config   string // of the filter, as text; empty: none
+	state    *state
+	filter   *filter
 	// serve answers lines and what passes.
 	mu    sync.Mutex
 	serve func(ctx context.Context, path, body string, req *proxy.Request) (*proxy.Response, error)
 	seen  map[string]int // bodies
 }
+
+// inPostgres, where not nil, makes the stores of houses: it returns the file with a
+// connection string. The tests of a real PostgreSQL set it.
+var inPostgres func(*testing.T) string
 
 func newHouse(t *testing.T, change ...func(*house)) *house {
 	t.Helper()
@@ -57,6 +67,9 @@ func newHouse(t *testing.T, change ...func(*house)) *house {
 		return echo(body), nil
 	}
 	h.Rest = proxy.HandlerFunc(h.handle)
+	if inPostgres != nil {
+		h.postgres = inPostgres(t)
+	}
 	for _, f := range change {
 		f(h)
 	}
@@ -65,15 +78,38 @@ func newHouse(t *testing.T, change ...func(*house)) *house {
 	return h
 }
 
+func (h *house) place() place {
+	if h.postgres != "" {
+		return place{postgres: h.postgres}
+	}
+	return place{path: h.path}
+}
+
+// database is the store as a user who may do everything.
+func (h *house) database() *sql.DB {
+	h.t.Helper()
+	if h.postgres == "" {
+		db, err := sql.Open("sqlite", h.path+"?_pragma=busy_timeout(10000)")
+		require.NoError(h.t, err)
+		return db
+	}
+	dsn, err := os.ReadFile(h.postgres)
+	require.NoError(h.t, err)
+	db, err := sql.Open("pgx", strings.Replace(strings.TrimSpace(string(dsn)), "//friday@", "//postgres@", 1)+"&search_path=friday")
+	require.NoError(h.t, err)
+	return db
+}
+
 // start opens the store, after stop once more.
 func (h *house) start() {
 	h.t.Helper()
-	c, err := Factory{}.Parse(nil)
+	parsed, err := Factory{}.Parse(filtertest.Any(h.t, Factory{}, h.config))
 	require.NoError(h.t, err)
-	h.state = newStateAt(h.Env(), h.path, h.tempo)
-	h.state.serve("test", h.Rest, 0)
+	c := parsed.(*Config)
+	h.state = newStateAt(h.Env(), h.place(), h.tempo)
+	h.state.serve("test", h.Rest, c)
 	h.state.InForce()
-	h.filter = &filter{config: c.(*Config), state: h.state, origin: "test"}
+	h.filter = &filter{config: c, state: h.state, origin: "test", rest: h.Rest}
 }
 
 func (h *house) handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {

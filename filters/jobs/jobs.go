@@ -42,7 +42,8 @@ func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
 	return c, nil
 }
 
-// Build makes the filter of one route's configuration. Those of one file share its store.
+// Build makes the filter of one route's configuration. Those of one file, or of
+// one connection string, share its store.
 func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, error) {
 	c, ok := config.(*Config)
 	if !ok {
@@ -52,11 +53,11 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if c.Disabled || env.Trial {
 		return &filter{config: c}, nil
 	}
-	path, err := c.path(env.StateDir)
+	at, err := c.place(env.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := env.Keep(Name+" "+path, func() (io.Closer, error) { return newState(env, path), nil })
+	kept, err := env.Keep(Name+" "+at.String(), func() (io.Closer, error) { return newState(env, at), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}
@@ -64,8 +65,8 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
-	s.serve(env.Origin, rest, c.Concurrency)
-	return &filter{config: c, state: s, origin: env.Origin}, nil
+	s.serve(env.Origin, rest, c)
+	return &filter{config: c, state: s, origin: env.Origin, rest: rest}, nil
 }
 
 // filter is one route's. It is immutable; what changes is in the state.
@@ -73,6 +74,7 @@ type filter struct {
 	config *Config
 	state  *state
 	origin string
+	rest   proxy.Handler
 }
 
 var _ proxy.Filter = (*filter)(nil)
@@ -89,6 +91,9 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 	if req.Header.IsPost() && !proxy.IsGRPC(req.Header) {
 		if resp, err := f.async(ctx, req); resp != nil || err != nil {
 			return resp, err
+		}
+		if p := f.config.pipeline(req.Header.RequestURI()); p != nil {
+			return f.pass(ctx, req, &pipelineHandler{f, p})
 		}
 	}
 	return f.pass(ctx, req, next)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // server that costs nothing. An operation is a line.
 func BenchmarkLines(b *testing.B) {
 	h := filtertest.NewHouse(b, 1)
-	s := newStateAt(h.Env(), filepath.Join(b.TempDir(), "jobs.db"), usual())
+	s := newStateAt(h.Env(), place{path: filepath.Join(b.TempDir(), "jobs.db")}, usual())
 	defer s.Close()
 	s.InForce()
 	st, err := s.use(b.Context())
@@ -43,7 +44,7 @@ func BenchmarkLines(b *testing.B) {
 	b.ResetTimer()
 	s.serve("o", proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) {
 		return filtertest.Answer(200, "application/json", `{"data":[{"embedding":[0.25]}]}`), nil
-	}), 0)
+	}), new(Config))
 	for {
 		now, err := st.JobOf(b.Context(), j.Seq)
 		require.NoError(b, err)
@@ -72,5 +73,56 @@ func BenchmarkPassing(b *testing.B) {
 		if _, err := f.Handle(b.Context(), req, next); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkPipeline is what a run of three steps costs beside three calls, before a server
+// that answers at once: waited for, and as a job, where each step is kept. p99-ms is of
+// whole runs, one after the other.
+func BenchmarkPipeline(b *testing.B) {
+	const config = `pipelines {name: "p"
+		steps {name: "one" call {path: "/v1/x" body: '{"input": {{.input.text}}}'}}
+		steps {name: "two" call {path: "/v1/x" body: '{"input": {{.steps.one.data}}}'}}
+		steps {name: "three" call {path: "/v1/x" body: '{"input": {{.steps.two.data}}}'}}}`
+	dir := b.TempDir() // before the house, so that it goes after it
+	h := filtertest.NewHouse(b, 1)
+	h.Rest = proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) {
+		return filtertest.Answer(200, "application/json", `{"data":[{"embedding":[0.25]}]}`), nil
+	})
+	parsed, err := Factory{}.Parse(filtertest.Any(b, Factory{}, config))
+	require.NoError(b, err)
+	c := parsed.(*Config)
+	s := newStateAt(h.Env(), place{path: filepath.Join(dir, "jobs.db")}, usual())
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
+	s.serve("o", h.Rest, c)
+	s.InForce()
+	f := &filter{config: c, state: s, origin: "o", rest: h.Rest}
+	ask := func(method, path string, headers ...string) *proxy.Response {
+		req := filtertest.Request(path, `{"text":"a text"}`, headers...)
+		req.Header.SetMethod(method)
+		resp, err := f.Handle(b.Context(), req, h.Rest)
+		require.NoError(b, err)
+		return resp
+	}
+	for name, run := range map[string]func(i int){
+		"waited for": func(int) { require.Equal(b, 200, ask("POST", "/pipelines/p").Header.StatusCode()) },
+		"as a job": func(i int) {
+			resp := ask("POST", "/pipelines/p", "Prefer", "respond-async", "Idempotency-Key", fmt.Sprint(i))
+			where := string(resp.Header.Peek("location"))
+			for ask("GET", where).Header.StatusCode() == 202 {
+				time.Sleep(200 * time.Microsecond)
+			}
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				began := time.Now()
+				run(i)
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100])/1e6, "p99-ms")
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/fridaymesh/friday/filters/jobs/pipeline"
 	"github.com/fridaymesh/friday/filters/jobs/store"
 	"github.com/fridaymesh/friday/proxy"
 )
@@ -100,27 +101,37 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 			err = proxy.PanicError(v, debug.Stack())
 		}
 	}()
+	if p := w.config.Load().pipeline([]byte(e.endpoint)); p != nil {
+		return w.runPipeline(f, e, r, p)
+	}
 	resp, err := w.rest.Handle(f.ctx, request(f, e))
 	if err != nil {
 		return 0, err
 	}
+	if id, ok := proxy.FieldValue(&resp.Header, "x-request-id"); ok && id != "" {
+		r.RequestID = id
+	}
+	a, asked, err := readAnswer(resp)
+	r.Status, r.ContentType, r.Body = a.Status, a.ContentType, a.Body
+	return asked, err
+}
+
+// readAnswer reads an answer to its end. asked is the server's Retry-After.
+func readAnswer(resp *proxy.Response) (a pipeline.Answer, asked time.Duration, err error) {
 	defer func() { err = errors.Join(err, resp.Close()) }()
 	if value, ok := proxy.FieldValue(&resp.Header, "retry-after"); ok {
 		asked = retryAfter(value, time.Now())
 	}
-	r.Status, r.ContentType = resp.Header.StatusCode(), string(resp.Header.ContentType())
-	if id, ok := proxy.FieldValue(&resp.Header, "x-request-id"); ok && id != "" {
-		r.RequestID = id
-	}
+	a.Status, a.ContentType = resp.Header.StatusCode(), string(resp.Header.ContentType())
 	if whole, ok := resp.Body.(*proxy.BytesBody); ok {
-		r.Body = append([]byte(nil), whole.Bytes()...)
-	} else if r.Body, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1)); err != nil {
-		return asked, &proxy.Error{Status: http.StatusBadGateway, Flag: proxy.FlagUpstreamReset, Message: "the answer was cut short", Err: err}
+		a.Body = append([]byte(nil), whole.Bytes()...)
+	} else if a.Body, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1)); err != nil {
+		return a, asked, &proxy.Error{Status: http.StatusBadGateway, Flag: proxy.FlagUpstreamReset, Message: "the answer was cut short", Err: err}
 	}
-	if len(r.Body) > mostAnswer {
-		return asked, &proxy.Error{Status: http.StatusNotImplemented, Flag: proxy.FlagUpstreamProtocol, Message: errTooLarge.Error(), Err: errTooLarge}
+	if len(a.Body) > mostAnswer {
+		return a, asked, &proxy.Error{Status: http.StatusNotImplemented, Flag: proxy.FlagUpstreamProtocol, Message: errTooLarge.Error(), Err: errTooLarge}
 	}
-	return asked, nil
+	return a, asked, nil
 }
 
 // lineID is unique in a store.
@@ -131,14 +142,9 @@ func lineID(job, n int64) string {
 // self is where lines seem to come from.
 func self() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// request makes the request of a line.
-func request(f *flight, e *errand) *proxy.Request {
-	h := new(fasthttp.RequestHeader)
-	h.DisableNormalizing()
-	h.SetNoDefaultContentType(true)
-	h.SetMethod(http.MethodPost)
-	h.SetRequestURI(e.endpoint)
-	for _, kv := range e.headers {
+// addHeaders adds what endToEnd found.
+func addHeaders(h *fasthttp.RequestHeader, headers [][2]string) {
+	for _, kv := range headers {
 		switch kv[0] {
 		case "host":
 			h.SetHost(kv[1])
@@ -148,6 +154,16 @@ func request(f *flight, e *errand) *proxy.Request {
 			h.Add(kv[0], kv[1])
 		}
 	}
+}
+
+// request makes the request of a line.
+func request(f *flight, e *errand) *proxy.Request {
+	h := new(fasthttp.RequestHeader)
+	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true)
+	h.SetMethod(http.MethodPost)
+	h.SetRequestURI(e.endpoint)
+	addHeaders(h, e.headers)
 	if e.kind == store.Batch {
 		h.SetContentType("application/json")
 		h.Set("x-request-id", lineID(f.Job, f.N))

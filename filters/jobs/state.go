@@ -39,13 +39,13 @@ func usual() tempo {
 	}
 }
 
-// state is one file's store with what works for it. It outlives configurations.
+// state is one store with what works for it. It outlives configurations.
 type state struct {
 	// Set once.
 	tempo
 	log     *zap.Logger
 	metrics *telemetry.Metrics
-	path    string
+	place   place
 	ctx     context.Context //nolint:containedctx // ends with the state
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -62,11 +62,11 @@ type state struct {
 
 var _ io.Closer = (*state)(nil)
 
-func newState(env proxy.Env, path string) *state { return newStateAt(env, path, usual()) }
+func newState(env proxy.Env, at place) *state { return newStateAt(env, at, usual()) }
 
-func newStateAt(env proxy.Env, path string, t tempo) *state {
+func newStateAt(env proxy.Env, at place, t tempo) *state {
 	s := &state{
-		tempo: t, log: env.Log.Named("jobs"), metrics: telemetry.New(env.Metrics), path: path,
+		tempo: t, log: env.Log.Named("jobs"), metrics: telemetry.New(env.Metrics), place: at,
 		opened: make(chan struct{}), workers: make(map[string]*worker),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -76,11 +76,11 @@ func newStateAt(env proxy.Env, path string, t tempo) *state {
 // InForce opens the store: what is built only to see whether it can be touches none.
 func (s *state) InForce() { s.begin.Do(func() { s.wg.Go(s.open) }) }
 
-// open opens the store, however long it takes: a disk that is away is no reason not to
+// open opens the store, however long it takes: a disk or a database that is away is no reason not to
 // serve what needs none.
 func (s *state) open() {
 	for {
-		st, err := store.Open(s.ctx, s.path)
+		st, err := s.place.open(s.ctx)
 		if err == nil {
 			s.store.Store(st)
 			close(s.opened)
@@ -115,7 +115,7 @@ func (s *state) failed(what string, err error) {
 		return
 	}
 	s.metrics.JobsStoreErrors.WithLabelValues().Inc()
-	s.log.Error(what, zap.String("store", s.path), zap.Error(err))
+	s.log.Error(what, zap.Stringer("store", s.place), zap.Error(err))
 }
 
 // away is the answer while there is no store.
@@ -143,17 +143,19 @@ func (s *state) use(ctx context.Context) (*store.Store, error) {
 }
 
 // serve has the lines of an origin answered by rest.
-func (s *state) serve(origin string, rest proxy.Handler, concurrency int) {
+func (s *state) serve(origin string, rest proxy.Handler, c *Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers[origin]
 	if w == nil && !s.closed {
 		w = newWorker(s, origin, rest)
+		w.config.Store(c)
 		s.workers[origin] = w
 		s.wg.Go(w.run)
 	}
 	if w != nil {
-		w.pace.fix(concurrency)
+		w.pace.fix(c.Concurrency)
+		w.config.Store(c)
 	}
 }
 

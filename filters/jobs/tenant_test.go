@@ -72,7 +72,7 @@ func TestInjections(t *testing.T) {
 	file := h.upload(lines(2), a...)
 	id := h.create(file, a...)
 	h.await(id, "completed", a...)
-	before := dump(t, h.path)
+	before := h.dump()
 	for _, evil := range injections() {
 		e := url.PathEscape(evil)
 		for _, path := range []string{
@@ -96,7 +96,7 @@ func TestInjections(t *testing.T) {
 		// As somebody's credentials it is just another tenant.
 		require.Empty(t, h.get("GET", "/v1/batches", "", "Authorization", strings.ReplaceAll(evil, "\x00", ""))["data"])
 	}
-	require.Equal(t, before, dump(t, h.path), "nothing has changed")
+	require.Equal(t, before, h.dump(), "nothing has changed")
 	// Where it may stand, it stays what it is.
 	var made []string
 	for _, evil := range injections() {
@@ -112,14 +112,17 @@ func TestInjections(t *testing.T) {
 }
 
 // dump is what stands in the tables that belong to somebody.
-func dump(t *testing.T, path string) (rows []string) {
+func (h *house) dump() (rows []string) {
+	t := h.t
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	require.NoError(t, err)
+	db := h.database()
 	defer db.Close()
+	tables := "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+	if h.postgres != "" {
+		tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'friday'"
+	}
 	for _, q := range []string{
-		"SELECT id || ' ' || tenant || ' ' || filename FROM files", "SELECT id || ' ' || tenant || ' ' || status || ' ' || metadata FROM jobs",
-		"SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'",
+		"SELECT id || ' ' || tenant || ' ' || filename FROM files", "SELECT id || ' ' || tenant || ' ' || status || ' ' || metadata FROM jobs", tables,
 	} {
 		found, err := db.Query(q)
 		require.NoError(t, err)

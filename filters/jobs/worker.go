@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fridaymesh/friday/filters/jobs/store"
@@ -16,6 +17,7 @@ type worker struct {
 	origin string
 	rest   proxy.Handler
 	pace   *pace
+	config atomic.Pointer[Config] // of the newest filter
 
 	woken    chan struct{}
 	caring   chan struct{}

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -49,7 +50,12 @@ func find(name, argument string, hasArgument bool) (v value, number bool, err er
 			}
 			return "", false
 		}, false, nil
-	case "DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE",
+	case "DYNAMIC_METADATA":
+		if !hasArgument {
+			break
+		}
+		return metadata(strings.Split(argument, ":")), false, nil
+	case "CLUSTER_METADATA", "UPSTREAM_METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE",
 		"PER_REQUEST_STATE", "METADATA", "UPSTREAM_PEER_CERT_V_START", "UPSTREAM_PEER_CERT_V_END",
 		"DOWNSTREAM_PEER_CERT_V_START", "DOWNSTREAM_PEER_CERT_V_END", "COALESCE":
 		if !hasArgument || name == "COALESCE" {
@@ -61,6 +67,26 @@ func find(name, argument string, hasArgument bool) (v value, number bool, err er
 }
 
 func missing(*Facts) (string, bool) { return "", false }
+
+// metadata is what a filter has found out, at a path that begins with its name: a text as
+// it is, all else in JSON.
+func metadata(path []string) value {
+	return func(f *Facts) (string, bool) {
+		var v any = f.Request.Metadata[path[0]]
+		for _, key := range path[1:] {
+			in, _ := v.(map[string]any)
+			v = in[key]
+		}
+		if m, ok := v.(map[string]any); v == nil || ok && m == nil {
+			return "", false
+		}
+		if s, ok := v.(string); ok {
+			return s, true
+		}
+		text, err := json.Marshal(v)
+		return string(text), err == nil
+	}
+}
 
 // numbers are the commands that stand for one.
 //

@@ -2,8 +2,8 @@
 // %REQ(X-REQUEST-ID)% or %RESPONSE_CODE%), for access logs, header mutations and local
 // replies
 // (https://www.envoyproxy.io/docs/envoy/latest/configuration/advanced/substitution_formatter).
-// What Envoy knows and Friday never has (dynamic metadata, filter state) is empty, as it
-// is in Envoy where nobody has set it; what is no command is an error.
+// What Envoy knows and Friday never has (filter state, metadata of clusters) is empty, as
+// it is in Envoy where nobody has set it; what is no command is an error.
 package format
 
 import (

@@ -24,7 +24,8 @@ func facts(t testing.TB) *format.Facts {
 	proxy.AddField(&r.Header, "X-Out", "y")
 	return &format.Facts{
 		Request: &proxy.Request{
-			Header: h, Protocol: "http1", Route: "r", VirtualHost: "v", Cluster: "c",
+			Metadata: map[string]map[string]any{"f": {"k": map[string]any{"in": "text"}}},
+			Header:   h, Protocol: "http1", Route: "r", VirtualHost: "v", Cluster: "c",
 			Start:  time.Date(2026, 2, 3, 4, 5, 6, 789123456, time.UTC),
 			Remote: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 99}, Local: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 80},
 			Trace: proxy.Trace{Attempts: 2, Upstream: "10.0.0.3:8000"},
@@ -59,7 +60,8 @@ func TestCommands(t *testing.T) {
 		"%START_TIME(%Y/%m/%d %H:%M:%S.%6f %s %%)%": "2026/02/03 04:05:06.789123 1770091506 %",
 		"%QUERY_PARAM(c)%":                          "d",
 		"%DYNAMIC_METADATA(a:b)%":                   "-",
-		"%LOCAL_REPLY_BODY%":                        "text",
+		"%DYNAMIC_METADATA(f:k:in)% %DYNAMIC_METADATA(f:k)% %DYNAMIC_METADATA(f:k:in:x)%": `text {"in":"text"} -`,
+		"%LOCAL_REPLY_BODY%": "text",
 	} {
 		c, err := format.New(text, "-")
 		require.NoError(t, err, text)

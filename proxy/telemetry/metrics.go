@@ -121,6 +121,11 @@ type Metrics struct {
 	AdmissionLimit    *prometheus.GaugeVec // cluster
 	AdmissionInFlight *prometheus.GaugeVec // cluster
 	AdmissionQueued   *prometheus.GaugeVec // cluster
+	// AdmissionShared counts what was asked of a server that counts limits for several
+	// Fridays: counted, late, failed, or down, while it is not used. AdmissionSharedUp is 1
+	// while it is.
+	AdmissionShared   *prometheus.CounterVec // address, result
+	AdmissionSharedUp *prometheus.GaugeVec   // address
 	// AdmissionKeyReads counts how often a changed key file was read, or could not be:
 	// read, failed.
 	AdmissionKeyReads *prometheus.CounterVec // result
@@ -152,6 +157,10 @@ type Metrics struct {
 	// JobLines counts what became of attempts at lines: completed, failed, retried,
 	// stale (the lease had gone to somebody else), recovered (of a worker that is gone).
 	JobLines *prometheus.CounterVec // result
+	// PipelineRuns counts runs of pipelines, and attempts at those of jobs: completed or
+	// failed; PipelineSeconds is how long they took.
+	PipelineRuns    *prometheus.CounterVec   // pipeline, result
+	PipelineSeconds *prometheus.HistogramVec // pipeline
 	// JobLineFailures counts the lines that failed, by the last answer's status, or why there was none.
 	JobLineFailures *prometheus.CounterVec // reason
 	// JobLinesWaiting is how many lines have no result yet.
@@ -177,6 +186,8 @@ type Metrics struct {
 	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
 	// denied.
 	RBAC *prometheus.CounterVec // rules, result
+	// JWT counts the requests whose tokens jwt_authn has judged: allowed or denied.
+	JWT *prometheus.CounterVec // result
 
 	// XDSUpdates counts the responses of the control plane: result is accepted
 	// or rejected.
@@ -287,6 +298,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		ModelFetched:       c("friday_model_fetched_bytes_total", "Bytes of models' sources fetched.", "cluster", "model"),
 		JobsEnded:          c("friday_jobs_total", "Jobs that have ended, by how.", "status"),
 		JobsOpen:           g("friday_jobs_open", "Jobs that have not ended, by where they stand.", "status"),
+		PipelineRuns:       c("friday_pipeline_runs_total", "Runs of pipelines, and attempts at those of jobs, by what became of them.", "pipeline", "result"),
+		PipelineSeconds:    h("friday_pipeline_seconds", "Time that a run of a pipeline took.", long(), "pipeline"),
 		JobLines:           c("friday_job_lines_total", "Attempts at lines of jobs, by what became of them.", "result"),
 		JobLineFailures:    c("friday_job_line_failures_total", "Lines that failed, by the last answer's status, or why there was none.", "reason"),
 		JobLinesWaiting:    g("friday_job_lines_waiting", "Lines without a result yet."),
@@ -301,6 +314,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		AdmissionLimit:    g("friday_admission_concurrency_limit", "Requests that may be in flight at once.", "cluster"),
 		AdmissionInFlight: g("friday_admission_in_flight", "Requests admitted whose answers have not ended.", "cluster"),
 		AdmissionQueued:   g("friday_admission_queued", "Requests waiting to be admitted.", "cluster"),
+		AdmissionShared:   c("friday_admission_shared_total", "Questions to the server that counts limits for several Fridays, by what became of them.", "address", "result"),
+		AdmissionSharedUp: g("friday_admission_shared_up", "1 while limits are counted at that server, 0 while each Friday counts for itself.", "address"),
 		AdmissionKeyReads: c("friday_admission_key_file_reads_total", "Changed key files, by whether they could be read.", "result"),
 
 		FirstChunk:       h("friday_stream_first_chunk_seconds", "From the request to the first chunk of a streamed answer.", fine(), "cluster", "model"),
@@ -309,6 +324,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
 			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
 
+		JWT:  c("friday_jwt_decisions_total", "Requests whose tokens jwt_authn has judged.", "result"),
 		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),
 
 		XDSUpdates:   c("friday_xds_updates_total", "Responses of the control plane, by what became of them.", "type", "result"),

@@ -97,6 +97,10 @@ func (p *problems) permission(path string, m *rbacv3.Permission) rbac.Matcher {
 			port := int32(destination(req).Port())
 			return start <= port && port < end
 		}
+	case *rbacv3.Permission_Metadata:
+		return p.metadataMatcher(path+".metadata", rule.Metadata)
+	case *rbacv3.Permission_SourcedMetadata:
+		return p.metadataMatcher(path+".sourced_metadata.metadata_matcher", rule.SourcedMetadata.GetMetadataMatcher())
 	case *rbacv3.Permission_RequestedServerName:
 		match := p.matcher(path+".requested_server_name", rule.RequestedServerName)
 		return func(req *proxy.Request) bool {
@@ -139,6 +143,10 @@ func (p *problems) principal(path string, m *rbacv3.Principal) rbac.Matcher {
 		return p.headerMatcher(path+".header", id.Header)
 	case *rbacv3.Principal_UrlPath:
 		return p.pathMatcher(path+".url_path", id.UrlPath)
+	case *rbacv3.Principal_Metadata:
+		return p.metadataMatcher(path+".metadata", id.Metadata)
+	case *rbacv3.Principal_SourcedMetadata:
+		return p.metadataMatcher(path+".sourced_metadata.metadata_matcher", id.SourcedMetadata.GetMetadataMatcher())
 	}
 	return never
 }

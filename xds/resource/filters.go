@@ -9,6 +9,7 @@ import (
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	healthv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,7 @@ import (
 	"github.com/fridaymesh/friday/filters/fault"
 	"github.com/fridaymesh/friday/filters/headermutation"
 	"github.com/fridaymesh/friday/filters/healthcheck"
+	"github.com/fridaymesh/friday/filters/jwtauthn"
 	"github.com/fridaymesh/friday/filters/localratelimit"
 	"github.com/fridaymesh/friday/filters/rbac"
 	"github.com/fridaymesh/friday/proxy"
@@ -84,7 +86,7 @@ func (p *problems) filter(path string, config *anypb.Any, r *Parser) (proxy.Buil
 		return nil, nil, fmt.Errorf("not a %s: cannot be decoded", name)
 	}
 	p.check(path, m.ProtoReflect())
-	builder, parsed := p.envoy(path, m)
+	builder, parsed := p.envoy(path, m, r)
 	return builder, parsed, nil
 }
 
@@ -94,6 +96,7 @@ func envoyFilter(name string) proto.Message {
 	for _, m := range []proto.Message{
 		&rbacv3.RBAC{}, &rbacv3.RBACPerRoute{}, &faultv3.HTTPFault{}, &corsv3.Cors{}, &corsv3.CorsPolicy{},
 		&mutationv3.HeaderMutation{}, &mutationv3.HeaderMutationPerRoute{}, &limitv3.LocalRateLimit{}, &healthv3.HealthCheck{},
+		&jwtv3.JwtAuthentication{}, &jwtv3.PerRouteConfig{},
 	} {
 		if string(m.ProtoReflect().Descriptor().FullName()) == name {
 			return m
@@ -103,7 +106,7 @@ func envoyFilter(name string) proto.Message {
 }
 
 // envoy reads a configuration of one of Envoy's own filters.
-func (p *problems) envoy(path string, m proto.Message) (proxy.Builder, proxy.FilterConfig) {
+func (p *problems) envoy(path string, m proto.Message, r *Parser) (proxy.Builder, proxy.FilterConfig) {
 	switch m := m.(type) {
 	case *rbacv3.RBAC:
 		return rbac.Builder{}, p.rbac(path, m)
@@ -125,6 +128,10 @@ func (p *problems) envoy(path string, m proto.Message) (proxy.Builder, proxy.Fil
 		return localratelimit.Builder{}, p.localRateLimit(path, m)
 	case *healthv3.HealthCheck:
 		return healthcheck.Builder{}, p.healthCheckFilter(path, m)
+	case *jwtv3.JwtAuthentication:
+		return jwtauthn.Builder{}, p.jwt(path, m, r)
+	case *jwtv3.PerRouteConfig:
+		return jwtauthn.Builder{}, p.jwtRoute(path, m)
 	}
 	return nil, nil // not reached: envoyFilter knows the same
 }

@@ -7,6 +7,7 @@ func filterRules() map[protoreflect.FullName]rules {
 	cidr := within(rules{"address_prefix": honoured(), "prefix_len": honoured()})
 	path := within(rules{"path": honoured("without the query")})
 	percent := honoured("none where absent")
+	const metadataNote = "jwt_authn's"
 	return map[protoreflect.FullName]rules{
 		"envoy.extensions.filters.http.rbac.v3.RBAC": {
 			"rules":                    honoured("without any, every request passes"),
@@ -31,14 +32,26 @@ func filterRules() map[protoreflect.FullName]rules {
 		"envoy.config.rbac.v3.Permission": {
 			"and_rules": honoured(), "or_rules": honoured(), "not_rule": honoured(), "any": honoured(),
 			"header": honoured(), "url_path": path, "destination_ip": cidr, "destination_port": honoured(),
-			"destination_port_range": honoured(), "requested_server_name": honoured(),
+			"destination_port_range": honoured(), "requested_server_name": honoured(), "metadata": honoured(metadataNote), "sourced_metadata": honoured(),
 		},
 		"envoy.config.rbac.v3.Permission.Set": {"rules": honoured()},
 		"envoy.config.rbac.v3.Principal": {
 			"and_ids": honoured(), "or_ids": honoured(), "not_id": honoured(), "any": honoured(),
 			"authenticated": honoured(), "source_ip": cidr, "direct_remote_ip": cidr, "remote_ip": cidr,
-			"header": honoured(), "url_path": path,
+			"header": honoured(), "url_path": path, "metadata": honoured(metadataNote), "sourced_metadata": honoured(),
 		},
+		"envoy.config.rbac.v3.SourcedMetadata":              {"metadata_matcher": honoured(), "metadata_source": only("DYNAMIC")},
+		"envoy.type.matcher.v3.MetadataMatcher":             {"filter": honoured(), "path": honoured(), "value": honoured(), "invert": honoured()},
+		"envoy.type.matcher.v3.MetadataMatcher.PathSegment": {"key": honoured()},
+		"envoy.type.matcher.v3.ValueMatcher": {
+			"null_match": honoured(), "double_match": honoured(), "string_match": honoured(), "bool_match": honoured(), "present_match": honoured(),
+			"list_match": honoured(), "or_match": honoured(),
+		},
+		"envoy.type.matcher.v3.ValueMatcher.NullMatch": {},
+		"envoy.type.matcher.v3.ListMatcher":            {"one_of": honoured()},
+		"envoy.type.matcher.v3.OrMatcher":              {"value_matchers": honoured()},
+		"envoy.type.matcher.v3.DoubleMatcher":          {"range": honoured(), "exact": honoured()},
+		"envoy.type.v3.DoubleRange":                    {"start": honoured(), "end": honoured()},
 		"envoy.config.rbac.v3.Principal.Set":           {"ids": honoured()},
 		"envoy.config.rbac.v3.Principal.Authenticated": {"principal_name": honoured("of a URI or DNS name of the certificate, or its subject")},
 		"envoy.type.v3.Int32Range":                     {"start": honoured(), "end": honoured()},
@@ -108,5 +121,55 @@ func filterRules() map[protoreflect.FullName]rules {
 			"cluster_min_healthy_percentages": honoured(),
 		},
 		"envoy.type.v3.Percent": {"value": honoured()},
+
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": {
+			"providers":              honoured(),
+			"rules":                  honoured("the first that matches"),
+			"bypass_cors_preflight":  honoured(),
+			"requirement_map":        honoured(),
+			"strip_failure_response": honoured(),
+			"stat_prefix":            ignored(noStats),
+		},
+		"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": {"disabled": honoured(), "requirement_name": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtProvider": {
+			"issuer": honoured(), "audiences": honoured(), "subjects": honoured(), "require_expiration": honoured(), "max_lifetime": honoured(),
+			"remote_jwks": honoured(),
+			"local_jwks": within(rules{
+				"filename": honoured("read once, with the configuration"), "inline_bytes": honoured(), "inline_string": honoured(), "environment_variable": honoured(),
+			}),
+			"forward": honoured(), "from_headers": honoured(), "from_params": honoured(), "from_cookies": honoured(),
+			"forward_payload_header": honoured(), "pad_forward_payload_header": honoured(),
+			"payload_in_metadata": honoured("for rbac"), "normalize_payload_in_metadata": honoured(), "header_in_metadata": honoured("for rbac"),
+			"failed_status_in_metadata": honoured("for rbac"),
+			"clock_skew_seconds":        honoured("60 where 0"),
+			"jwt_cache_config":          ignored("what a token costs is small beside a model's work; each is verified"),
+			"claim_to_headers":          honoured(),
+			"clear_route_cache":         only("false"),
+		},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.NormalizePayload": {"space_delimited_claims": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.RemoteJwks": {
+			"http_uri": honoured(), "cache_duration": honoured("10 min where absent"), "async_fetch": honoured(), "retry_policy": honoured(),
+		},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch": {
+			"fast_listener":           ignored("a listener never waits for keys; requests do"),
+			"failed_refetch_duration": honoured("1 s where absent"),
+		},
+		"envoy.config.core.v3.HttpUri": {"uri": honoured(), "cluster": honoured(), "timeout": honoured()},
+		"envoy.config.core.v3.RetryPolicy": {
+			"retry_back_off": honoured(), "num_retries": honoured("1 where absent"),
+		},
+		"envoy.config.core.v3.BackoffStrategy":                             {"base_interval": honoured(), "max_interval": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtHeader":             {"name": honoured(), "value_prefix": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.ProviderWithAudiences": {"provider_name": honoured(), "audiences": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement": {
+			"provider_name": honoured(), "provider_and_audiences": honoured(), "requires_any": honoured(), "requires_all": honoured(),
+			"allow_missing": honoured(), "allow_missing_or_failed": honoured(),
+		},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementOrList":         {"requirements": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementAndList":        {"requirements": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.RequirementRule":              {"match": honoured(), "requires": honoured(), "requirement_name": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader":             {"header_name": honoured(), "claim_name": honoured("dots lead into objects"), "claim_path": honoured()},
+		"envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader.PathSegment": {"key": honoured()},
+		"google.protobuf.Empty": {},
 	}
 }

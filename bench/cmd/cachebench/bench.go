@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -93,19 +92,15 @@ func (s *seen) once(ctx context.Context, friday *sidecar.Sidecar, o load.Options
 	return nil
 }
 
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
 func (s *seen) row(t *report.Table, name string, more ...string) {
 	t.Row(append([]string{
-		name, report.Rate(median(s.rate)), report.Millis(time.Duration(median(s.p50))), report.Millis(time.Duration(median(s.p99))),
-		fmt.Sprintf("%.1f", median(s.cpu)),
+		name, report.Rate(report.Median(s.rate)), report.Millis(time.Duration(report.Median(s.p50))), report.Millis(time.Duration(report.Median(s.p99))),
+		fmt.Sprintf("%.1f", report.Median(s.cpu)),
 	}, more...)...)
 }
 
-// hits compares hits with what passes.
+// hits compares hits with what passes: as many as callers without a pause can ask for,
+// which uses the machine up, and at moments at random, at a rate that does not.
 func (b *bench) hits(ctx context.Context) error {
 	upstream, err := b.server(ctx, "--fixed", "0")
 	if err != nil {
@@ -136,10 +131,12 @@ func (b *bench) hits(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		passes, hits := new(seen), new(seen)
+		var passes, hits, pacedPasses, pacedHits seen
 		for range b.rounds {
 			o := load.Options{Workload: w, Concurrency: b.callers, Duration: b.cell}
-			if err := errors.Join(passes.once(ctx, plain, o), hits.once(ctx, cached, o)); err != nil {
+			err := errors.Join(passes.once(ctx, plain, o), hits.once(ctx, cached, o))
+			o.Rate = b.hitRate
+			if err = errors.Join(err, pacedPasses.once(ctx, plain, o), pacedHits.once(ctx, cached, o)); err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
 		}
@@ -151,9 +148,11 @@ func (b *bench) hits(ctx context.Context) error {
 			Title: fmt.Sprintf("\nHits, %s, %d callers, medians of %d rounds of %v each", w.name, b.callers, b.rounds, b.cell),
 			Head:  []string{"way", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "to passing"},
 		}
-		ratio := median(hits.cpu) / median(passes.cpu)
+		ratio := report.Median(hits.cpu) / report.Median(passes.cpu)
 		passes.row(t, "passing", "1.00")
 		hits.row(t, "hits", fmt.Sprintf("%.2f", ratio))
+		pacedPasses.row(t, "passing, paced", "1.00")
+		pacedHits.row(t, "hits, paced", fmt.Sprintf("%.2f", report.Median(pacedHits.cpu)/report.Median(pacedPasses.cpu)))
 		b.say("%s", t)
 		if after != calls {
 			trouble = errors.Join(trouble, fmt.Errorf("%s: %v requests were no hits", w.name, after-calls))

@@ -3,8 +3,8 @@
 // asked for as in life, and what callers notice of a shared store that is killed.
 //
 //	go build -o bin/ ./cmd/... ./bench/cmd/...
-//	bin/cachebench                 # some four minutes
-//	bin/cachebench --tables hits   # a minute
+//	bin/cachebench                 # some eight minutes
+//	bin/cachebench --tables hits   # five minutes
 //
 // The ways take turns, so that processor times can be compared on a machine that has other
 // things to do; latencies cannot. Exit codes: 0 done, 1 failed, or an answer was wrong or
@@ -38,6 +38,7 @@ type options struct {
 	callers int
 	dims    int
 	rate    float64
+	hitRate float64
 }
 
 // all are the tables.
@@ -53,14 +54,16 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.callers, "callers", 64, "`callers` at once")
 	fs.IntVar(&o.dims, "dims", 16, "`numbers` in an embedding")
 	fs.Float64Var(&o.rate, "rate", 1000, "requests a `second`, for the shared store")
+	fs.Float64Var(&o.hitRate, "hit-rate", 3000, "requests a `second`, for the paced rows of hits")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if o.rounds < 1 || o.callers < 1 || o.dims < 1 || o.cell <= 0 || o.rate <= 0 {
-		return nil, fmt.Errorf("--rounds %d, --callers %d, --dims %d, --cell %v, --rate %v: must be above 0", o.rounds, o.callers, o.dims, o.cell, o.rate)
+	if o.rounds < 1 || o.callers < 1 || o.dims < 1 || o.cell <= 0 || o.rate <= 0 || o.hitRate <= 0 {
+		return nil, fmt.Errorf("--rounds %d, --callers %d, --dims %d, --cell %v, --rate %v, --hit-rate %v: must be above 0",
+			o.rounds, o.callers, o.dims, o.cell, o.rate, o.hitRate)
 	}
 	for name := range strings.SplitSeq(*tables, ",") {
 		if !strings.Contains(","+all+",", ","+name+",") {

@@ -16,8 +16,10 @@ import (
 // storeServer is what answers take where nothing is known: 5 ms, as many at once as come.
 var storeServer = []string{"--fixed", "5ms", "--accelerators", "512"} //nolint:gochecknoglobals // a constant
 
-// store compares three ways for texts of which none is known, at moments at random: no
-// cache, a shared store, and one that is killed and begun again every second.
+// store compares four ways for texts of which none is known, at moments at random: no
+// cache, no cache while a store that it does not use is killed and begun again every
+// second, a shared store, and one that is killed so. The second says what the kills cost
+// whoever is on the machine.
 func (b *bench) store(ctx context.Context) error {
 	redis, err := realserver.PrepareRedis(ctx, func(line string) { b.say("%s", line) })
 	if errors.Is(err, realserver.ErrUnavailable) {
@@ -44,7 +46,7 @@ func (b *bench) store(ctx context.Context) error {
 		return err
 	}
 	k := &killer{bench: b, program: redis, server: running}
-	var none, well, killed seen
+	var none, beside, well, killed seen
 	for round := range b.rounds {
 		o := load.Options{
 			Workload: load.Embeddings{Items: 1}, Concurrency: 512, Rate: b.rate, Duration: b.cell,
@@ -53,6 +55,11 @@ func (b *bench) store(ctx context.Context) error {
 		if err := none.once(ctx, plain, o); err != nil {
 			return fmt.Errorf("no cache: %w", err)
 		}
+		stop := k.begin(ctx)
+		err := beside.once(ctx, plain, o)
+		if err := errors.Join(err, stop()); err != nil {
+			return fmt.Errorf("no cache, a store killed beside it: %w", err)
+		}
 		if err := b.up(ctx, cached); err != nil {
 			return err
 		}
@@ -60,8 +67,8 @@ func (b *bench) store(ctx context.Context) error {
 			return fmt.Errorf("a store: %w", err)
 		}
 		o.First += 1 << 32 // unknown ones
-		stop := k.begin(ctx)
-		err := killed.once(ctx, cached, o)
+		stop = k.begin(ctx)
+		err = killed.once(ctx, cached, o)
 		if err := errors.Join(err, stop()); err != nil {
 			return fmt.Errorf("a store that is killed: %w", err)
 		}
@@ -75,12 +82,13 @@ func (b *bench) store(ctx context.Context) error {
 		Head:  []string{"way", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "p99 to no cache, ms", "errors"},
 	}
 	more := func(s *seen) []string {
-		return []string{fmt.Sprintf("%+.2f", (median(s.p99)-median(none.p99))/float64(time.Millisecond)), "0"}
+		return []string{fmt.Sprintf("%+.2f", (report.Median(s.p99)-report.Median(none.p99))/float64(time.Millisecond)), "0"}
 	}
 	none.row(t, "no cache", more(&none)...)
+	beside.row(t, "no cache, a store killed beside it", more(&beside)...)
 	well.row(t, "a store", more(&well)...)
-	killed.row(t, fmt.Sprintf("a store killed %d times", k.killed), more(&killed)...)
-	b.say("%s", t)
+	killed.row(t, "a store that is killed", more(&killed)...)
+	b.say("%s\nkilled %d times in all", t, k.killed)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/fridaymesh/friday/bench/jobs"
 	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/realserver"
 	"github.com/fridaymesh/friday/bench/report"
 	"github.com/fridaymesh/friday/bench/sidecar"
 	"github.com/fridaymesh/friday/filters/jobs/store"
@@ -26,6 +28,20 @@ type bench struct {
 	out      io.Writer
 	bin, dir string
 	group    *process.Group
+	database *realserver.RunningPostgres // nil: files
+}
+
+// dsn makes a database for jobs, and the files with how a sidecar and fridayctl connect.
+func (b *bench) dsn(ctx context.Context, name string) (sidecars, operator string, err error) {
+	if err := b.database.Make(ctx, name); err != nil {
+		return "", "", err
+	}
+	sidecars, operator = b.group.File(name+"-dsn"), b.group.File(name+"-operator")
+	err = errors.Join(os.WriteFile(sidecars, []byte(b.database.DSN("friday", name)), 0o600), os.WriteFile(operator, []byte(b.database.DSN("friday_operator", name)), 0o600))
+	if err == nil {
+		err = store.Postgres(operator).Migrate(ctx)
+	}
+	return sidecars, operator, err
 }
 
 // patience bounds each part.
@@ -45,7 +61,21 @@ func (b *bench) with(ctx context.Context, name string, f func(context.Context, *
 		return err
 	}
 	path := filepath.Join(b.dir, name+".db")
-	friday, err := sidecar.WithJobs(ctx, b.group, b.bin, name, server.Address(), addresses[0], addresses[1], path)
+	var friday *sidecar.Sidecar
+	check := func() error { return store.Check(ctx, path) }
+	if b.database == nil {
+		friday, err = sidecar.WithJobs(ctx, b.group, b.bin, name, server.Address(), addresses[0], addresses[1], path)
+	} else {
+		dsn, operator, failed := b.dsn(ctx, name)
+		if failed != nil {
+			return failed
+		}
+		friday, err = sidecar.WithPostgresJobs(ctx, b.group, b.bin, name, server.Address(), addresses[0], addresses[1], dsn)
+		check = func() error {
+			_, err := store.Postgres(operator).Verify(ctx, "")
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -55,7 +85,7 @@ func (b *bench) with(ctx context.Context, name string, f func(context.Context, *
 	if err := f(ctx, c, friday); err != nil {
 		return err
 	}
-	return errors.Join(friday.Stop(30*time.Second), store.Check(ctx, path))
+	return errors.Join(friday.Stop(30*time.Second), check())
 }
 
 // creation measures how long a caller waits for POST /v1/batches.
@@ -170,6 +200,12 @@ func (b *bench) killing(ctx context.Context) error {
 	k := jobs.Kills{
 		Group: b.group, Bin: b.bin, Lines: b.killed, Number: b.kills, Store: filepath.Join(b.dir, "killing.db"),
 		Progress: func(s string) { _, _ = fmt.Fprintln(b.out, s) },
+	}
+	if b.database != nil {
+		var err error
+		if k.DSN, k.Operator, err = b.dsn(ctx, "killing"); err != nil {
+			return err
+		}
 	}
 	o, err := k.Run(ctx)
 	if err != nil {

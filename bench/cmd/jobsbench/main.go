@@ -1,5 +1,5 @@
-// Command jobsbench measures the filter jobs on its embedded store, before a server that
-// costs nothing: how long creating a batch takes, alone and beside fifty others; fifty
+// Command jobsbench measures the filter jobs on its embedded store, or with --postgres on a
+// PostgreSQL that it starts, before a server that costs nothing: how long creating a batch takes, alone and beside fifty others; fifty
 // batches at once; how many lines a second two full batches make, at what cost; and a
 // sidecar that is killed again and again while it works.
 //
@@ -19,6 +19,7 @@ import (
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/realserver"
 	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
@@ -28,6 +29,7 @@ func main() {
 
 type options struct {
 	bin, dir string
+	postgres bool
 	creates  int
 	lines    int
 	kills    int
@@ -39,6 +41,7 @@ func parse(args []string) (*options, error) {
 	fs := flag.NewFlagSet("jobsbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday; default: this program's own, then ./bin")
 	fs.StringVar(&o.dir, "dir", "", "`folder` on the disk to be measured; default: the system's for temporary files")
+	fs.BoolVar(&o.postgres, "postgres", false, "keep jobs in a PostgreSQL of this machine, rather than in a file; it is got where there is none, and keeps what it has under the system's folder for temporary files")
 	fs.IntVar(&o.creates, "creates", 1000, "batches created, for each number of callers; 0: none")
 	fs.IntVar(&o.lines, "lines", 100_000, "lines run, in batches of at most 50,000; 0: none")
 	fs.IntVar(&o.kills, "kills", 100, "kills; 0: none")
@@ -71,6 +74,22 @@ func (o *options) bench(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer group.Close()
 	b := &bench{options: o, out: out, bin: bin, dir: dir, group: group}
+	if o.postgres {
+		tell := func(s string) { _, _ = fmt.Fprintln(out, s) }
+		program, err := realserver.PreparePostgres(ctx, tell)
+		if err != nil {
+			return err
+		}
+		if b.database, err = program.Start(ctx, group); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.database.Remove()) }()
+		version, err := b.database.SQL(ctx, "postgres", "postgres", "SELECT version()")
+		if err != nil {
+			return err
+		}
+		tell(version)
+	}
 	for _, part := range []struct {
 		wanted bool
 		run    func(context.Context) error

@@ -197,14 +197,6 @@ func (s *seen) add(r *load.StreamResult, lag bool) {
 	}
 }
 
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
 func (b *bench) print(title, rate, unit string, lag bool, results []seen) error {
 	what := ""
 	if lag {
@@ -214,7 +206,7 @@ func (b *bench) print(title, rate, unit string, lag bool, results []seen) error 
 	envoy := 0.0
 	for i, w := range b.ways {
 		if w.name == "envoy" {
-			envoy = median(results[i].cpu)
+			envoy = report.Median(results[i].cpu)
 		}
 	}
 	var trouble error
@@ -222,13 +214,13 @@ func (b *bench) print(title, rate, unit string, lag bool, results []seen) error 
 		s := &results[i]
 		cpu, ratio, memory := "–", "–", "–"
 		if w.proxy != nil {
-			cpu = fmt.Sprintf("%.1f", median(s.cpu))
+			cpu = fmt.Sprintf("%.1f", report.Median(s.cpu))
 			memory = fmt.Sprintf("%.0f", float64(s.memory)/(1<<20))
 			if envoy > 0 {
-				ratio = report.Ratio(median(s.cpu), envoy)
+				ratio = report.Ratio(report.Median(s.cpu), envoy)
 			}
 		}
-		t.Row(w.name, report.Rate(median(s.rate)), report.Millis(time.Duration(median(s.p50))), report.Millis(time.Duration(median(s.p99))),
+		t.Row(w.name, report.Rate(report.Median(s.rate)), report.Millis(time.Duration(report.Median(s.p50))), report.Millis(time.Duration(report.Median(s.p99))),
 			cpu, ratio, memory, report.Count(s.wrong), report.Count(s.failed))
 		if s.sample != "" {
 			trouble = errors.Join(trouble, fmt.Errorf("%s: %s: %s", title, w.name, s.sample))

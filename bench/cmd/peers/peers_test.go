@@ -7,12 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMedian(t *testing.T) {
-	require.Zero(t, median(nil))
-	require.InDelta(t, 2, median([]float64{9, 1, 2}), 1e-9)
-	require.InDelta(t, 2.5, median([]float64{9, 1, 2, 3}), 1e-9)
-}
-
 func TestUsedWrongly(t *testing.T) {
 	for _, tc := range []struct {
 		args []string

@@ -182,14 +182,6 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func median(all []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(all))
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)/2]
-}
-
 func last(all []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	if len(sorted) == 0 {

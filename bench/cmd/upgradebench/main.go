@@ -211,7 +211,7 @@ func (u *upgrade) report(out io.Writer) error {
 		return err
 	}
 	_, _ = fmt.Fprintf(out, "a new process serves alone after %s ms (longest %s), the old one has ended %s ms later (longest %s), SIGTERM while idle ends it in %s ms\n",
-		report.Millis(median(u.ready)), report.Millis(last(u.ready)), report.Millis(median(u.drained)), report.Millis(last(u.drained)), report.Millis(u.idleExit))
+		report.Millis(report.Median(u.ready)), report.Millis(last(u.ready)), report.Millis(report.Median(u.drained)), report.Millis(last(u.drained)), report.Millis(u.idleExit))
 	if failed > 0 {
 		return fmt.Errorf("%d requests failed; the first: %s", failed, first)
 	}

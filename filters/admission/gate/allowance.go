@@ -12,6 +12,11 @@ type PerMinute struct{ Requests, Tokens uint64 }
 // be asked for in a minute, and fill evenly. The zero value is full.
 type Allowance struct{ requests, tokens bucket }
 
+// Used is an allowance of which so much is used now.
+func Used(now Instant, requests, tokens float64) Allowance {
+	return Allowance{bucket{requests, now}, bucket{tokens, now}}
+}
+
 // bucket has used what has not been filled up since.
 type bucket struct {
 	used float64

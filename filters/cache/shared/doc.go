@@ -1,11 +1,9 @@
 // Package shared is the cache's second tier: one Redis or Valkey (or a cluster of them)
 // that several Fridays share. It keeps bytes under keys; what they mean is its caller's.
 //
-// Nothing of it may ever fail or hold up a request. Three things see to that: a look-up
-// has a deadline (store.go); where the server fails, or is late several times in a row,
-// the link is cut at once and nobody asks until a probe of its own has found the server
-// well again (link.go); and writing happens behind everybody's back, from a queue that
-// drops what it has no room for (write.go).
+// Nothing of it may ever fail or hold up a request. Package proxy/redis sees to that for
+// what is asked; and writing happens behind everybody's back, from a queue that drops what
+// it has no room for (write.go).
 //
 // # Purging
 //

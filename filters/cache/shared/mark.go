@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 	"go.uber.org/zap"
 
+	"github.com/fridaymesh/friday/proxy/redis"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) markKey(model string) string {
 }
 
 // marks is what marks' keys begin with.
-func (s *Store) marks() string { return s.o.Prefix + "m:" }
+func (s *Store) marks() string { return s.prefix + "m:" }
 
 // A mark begins with how it came to be: purgeMark of somebody who purged, firstMark of
 // somebody who found none. Then comes the time in milliseconds, and something random.
@@ -75,11 +76,11 @@ func purgedAt(mark string) (time.Time, bool) {
 
 // stamp reads the marks that count for a model: mostly from the library's memory, which
 // the server keeps true.
-func (l *link) stamp(ctx context.Context, model string) (Stamp, error) {
-	keys := [2]string{l.store.markKey(""), l.store.markKey(model)}
+func (s *Store) stamp(ctx context.Context, l *redis.Link, model string) (Stamp, error) {
+	keys := [2]string{s.markKey(""), s.markKey(model)}
 	var marks [2]string
-	b := l.client.B
-	for i, r := range l.client.DoMultiCache(ctx,
+	b := l.B
+	for i, r := range l.DoMultiCache(ctx,
 		rueidis.CT(b().Get().Key(keys[0]).Cache(), markAge), rueidis.CT(b().Get().Key(keys[1]).Cache(), markAge)) {
 		mark, err := r.ToString()
 		if err != nil && !rueidis.IsRedisNil(err) {
@@ -87,8 +88,8 @@ func (l *link) stamp(ctx context.Context, model string) (Stamp, error) {
 		}
 		marks[i] = mark
 	}
-	l.store.saw(keys[0], "", marks[0])
-	l.store.saw(keys[1], model, marks[1])
+	s.saw(keys[0], "", marks[0])
+	s.saw(keys[1], model, marks[1])
 	return Stamp{all: marks[0], model: marks[1], known: true}, nil
 }
 
@@ -124,14 +125,14 @@ func (s *Store) saw(key, model, mark string) {
 	if seen {
 		at = time.Time{} // just now, whatever the clocks say
 	}
-	s.log.Info("a model was purged", zap.String(telemetry.FieldModel, model))
+	s.server.Log().Info("a model was purged", zap.String(telemetry.FieldModel, model))
 	for _, f := range told {
 		f(model, at)
 	}
 }
 
 // review reads all marks that are watched. It is what a told change leads to.
-func (s *Store) review(l *link) error {
+func (s *Store) review(l *redis.Link) error {
 	s.mu.Lock()
 	watched := maps.Clone(s.known)
 	s.mu.Unlock()
@@ -142,9 +143,9 @@ func (s *Store) review(l *link) error {
 	for key := range watched {
 		keys = append(keys, key)
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(s.server.Context(), redis.Patience)
 	defer cancel()
-	marks, err := rueidis.MGet(l.client, ctx, keys)
+	marks, err := rueidis.MGet(l, ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -174,28 +175,28 @@ func (s *Store) Purge(model string) int {
 		s.pending[model] = done
 	}
 	s.mu.Unlock()
-	s.wake()
+	s.server.Look()
 	timer := time.NewTimer(purgePatience)
 	defer timer.Stop()
 	select {
 	case <-done:
-	case <-s.ctx.Done():
+	case <-s.server.Context().Done():
 	case <-timer.C:
-		s.log.Warn("the shared store cannot be told of a purge yet: nothing of it is used until it was",
+		s.server.Log().Warn("the shared store cannot be told of a purge yet: nothing of it is used until it was",
 			zap.String(telemetry.FieldModel, model))
 	}
 	return 0
 }
 
 // flush tells the server of purges that wait.
-func (s *Store) flush(l *link) error {
+func (s *Store) flush(l *redis.Link) error {
 	s.mu.Lock()
 	waiting := maps.Clone(s.pending)
 	s.mu.Unlock()
 	for model, done := range waiting {
 		key, mark := s.markKey(model), newMark(purgeMark)
-		ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
-		err := l.client.Do(ctx, l.client.B().Set().Key(key).Value(mark).Px(markLife).Build()).Error()
+		ctx, cancel := context.WithTimeout(s.server.Context(), redis.Patience)
+		err := l.Do(ctx, l.B().Set().Key(key).Value(mark).Px(markLife).Build()).Error()
 		cancel()
 		if err != nil {
 			return err
@@ -207,12 +208,4 @@ func (s *Store) flush(l *link) error {
 		close(done)
 	}
 	return nil
-}
-
-// wake has the marks looked after.
-func (s *Store) wake() {
-	select {
-	case s.look <- struct{}{}:
-	default:
-	}
 }

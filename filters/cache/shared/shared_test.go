@@ -19,6 +19,7 @@ import (
 
 	"github.com/fridaymesh/friday/filters/cache/shared"
 	"github.com/fridaymesh/friday/filters/cache/shared/sharedtest"
+	"github.com/fridaymesh/friday/proxy/redis"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
@@ -38,11 +39,11 @@ type friday struct {
 	address string
 }
 
-func options(address string) shared.Options {
-	return shared.Options{Address: address, Prefix: "friday:", Timeout: 10 * time.Second}
+func options(address string) redis.Options {
+	return redis.Options{Address: address, Prefix: "friday:", Timeout: 10 * time.Second}
 }
 
-func open(t *testing.T, o shared.Options) *friday {
+func open(t *testing.T, o redis.Options) *friday {
 	t.Helper()
 	m := telemetry.New(prometheus.NewRegistry())
 	f := &friday{shared.Open(o, shared.Env{Log: zaptest.NewLogger(t), Metrics: m}), t, m, o.Address}
@@ -306,7 +307,7 @@ func TestTLS(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(file, tlstest.NewCA(t).PEM, 0o600))
 	o := options(s.Address())
-	o.TLS = &shared.TLS{CAFile: file, ServerName: "redis.example"}
+	o.TLS = &redis.TLS{CAFile: file, ServerName: "redis.example"}
 	f := open(t, o)
 	require.Empty(t, f.get("m", "x"))
 	require.NoError(t, os.WriteFile(file, ca.PEM, 0o600))

@@ -10,30 +10,34 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/rueidis"
 	"go.uber.org/zap"
+
+	"github.com/fridaymesh/friday/proxy/redis"
+	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
 // Key is what something is found under.
 type Key = [sha256.Size]byte
 
+// Env is what the house lends.
+type Env struct {
+	Log     *zap.Logger
+	Metrics *telemetry.Metrics
+}
+
 // Store is the second tier. Its methods are safe for concurrent use, also after Close:
 // then there is nothing in it.
 type Store struct {
 	// Set once.
-	o      Options
-	log    *zap.Logger
+	prefix string
+	server *redis.Server
 	meters meters
-	ctx    context.Context //nolint:containedctx // the store's life
-	cancel context.CancelFunc
 	ended  sync.WaitGroup
 
-	// link is nil while the server cannot be used.
-	link atomic.Pointer[link]
-	// cut asks for the link to be made anew, look for the marks to be read again.
-	cut, look chan struct{}
-	writes    chan write
-	queued    atomic.Int64 // bytes in writes
+	writes chan write
+	queued atomic.Int64 // bytes in writes
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -45,24 +49,43 @@ type Store struct {
 var _ io.Closer = (*Store)(nil)
 
 // Open makes a Store. It does not wait for the server.
-func Open(o Options, env Env) *Store {
+func Open(o redis.Options, env Env) *Store {
 	s := &Store{
-		o: o, log: env.Log.Named("shared").With(zap.String("address", o.Address)), meters: newMeters(env.Metrics, o.Address),
-		cut: make(chan struct{}, 1), look: make(chan struct{}, 1), writes: make(chan write, maxQueue),
+		prefix: o.Prefix, meters: newMeters(env.Metrics, o.Address), writes: make(chan write, maxQueue),
 		known: make(map[string]known), pending: make(map[string]chan struct{}), told: make(map[string]Purged),
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.meters.up.Set(0)
-	s.ended.Go(s.run)
+	s.server = redis.Open(o, redis.Use{
+		Log: env.Log, Up: env.Metrics.CacheSharedUp.WithLabelValues(o.Address), Watched: s.marks(),
+		Ready: func(l *redis.Link) error { return errors.Join(s.flush(l), s.review(l)) },
+	})
 	s.ended.Go(s.write)
 	return s
 }
 
 // Close ends it. What is still to be written is dropped.
 func (s *Store) Close() error {
-	s.cancel()
+	err := s.server.Close()
 	s.ended.Wait()
-	return nil
+	return err
+}
+
+// meters are the metrics of one store.
+type meters struct {
+	hit, miss, late, failed, down prometheus.Counter // items looked up
+	stored, dropped, unstored     prometheus.Counter // items to be written
+	seconds                       prometheus.Observer
+}
+
+func newMeters(m *telemetry.Metrics, address string) meters {
+	items := func(result string) prometheus.Counter { return m.CacheSharedItems.WithLabelValues(address, result) }
+	writes := func(result string) prometheus.Counter {
+		return m.CacheSharedWrites.WithLabelValues(address, result)
+	}
+	return meters{
+		hit: items("hit"), miss: items("miss"), late: items("late"), failed: items("failed"), down: items("down"),
+		stored: writes("stored"), dropped: writes("dropped"), unstored: writes("failed"),
+		seconds: m.CacheSharedSeconds.WithLabelValues(address),
+	}
 }
 
 // Get looks up keys of a model. What is not known, or cannot be had in time, is nil; of
@@ -73,21 +96,19 @@ func (s *Store) Get(model string, keys []Key) ([][]byte, Stamp) {
 		s.meters.down.Add(float64(len(keys)))
 		return nil, Stamp{}
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.o.Timeout)
+	ctx, cancel := l.Question()
 	defer cancel()
 	began := time.Now()
-	values, stamp, err := l.get(ctx, model, keys)
+	values, stamp, err := s.get(ctx, l, model, keys)
 	s.meters.seconds.Observe(time.Since(began).Seconds())
+	l.Judge(err)
 	switch {
 	case err == nil:
-		l.inARow.Store(0)
 	case errors.Is(err, context.DeadlineExceeded):
 		s.meters.late.Add(float64(len(keys)))
+		return nil, Stamp{}
 	default:
 		s.meters.failed.Add(float64(len(keys)))
-	}
-	if err != nil {
-		l.judge(err)
 		return nil, Stamp{}
 	}
 	found := 0
@@ -101,16 +122,16 @@ func (s *Store) Get(model string, keys []Key) ([][]byte, Stamp) {
 	return values, stamp
 }
 
-func (l *link) get(ctx context.Context, model string, keys []Key) ([][]byte, Stamp, error) {
-	stamp, err := l.stamp(ctx, model)
+func (s *Store) get(ctx context.Context, l *redis.Link, model string, keys []Key) ([][]byte, Stamp, error) {
+	stamp, err := s.stamp(ctx, l, model)
 	if err != nil || !stamp.whole() || len(keys) == 0 {
 		return nil, stamp, err
 	}
 	names := make([]string, len(keys))
 	for i := range keys {
-		names[i] = l.store.name(&keys[i], stamp)
+		names[i] = s.name(&keys[i], stamp)
 	}
-	got, err := rueidis.MGet(l.client, ctx, names)
+	got, err := rueidis.MGet(l, ctx, names)
 	if err != nil {
 		return nil, stamp, err
 	}
@@ -128,8 +149,8 @@ func (l *link) get(ctx context.Context, model string, keys []Key) ([][]byte, Sta
 }
 
 // usable is the link where there is one, and no purge waits to be told to the server.
-func (s *Store) usable() *link {
-	l := s.link.Load()
+func (s *Store) usable() *redis.Link {
+	l := s.server.Link()
 	if l == nil {
 		return nil
 	}
@@ -146,5 +167,5 @@ func (s *Store) name(k *Key, stamp Stamp) string {
 	h := sha256.New()
 	_, _ = io.WriteString(h, stamp.all+" "+stamp.model+" ")
 	_, _ = h.Write(k[:])
-	return s.o.Prefix + "e:" + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	return s.prefix + "e:" + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/fridaymesh/friday/proxy/redis"
 )
 
 // Item is something to be written.
@@ -42,7 +44,7 @@ func (s *Store) Set(model string, stamp Stamp, items []Item) {
 	for i := range items {
 		w.size += int64(items[i].Size)
 	}
-	if stamp.known && s.link.Load() != nil {
+	if stamp.known && s.server.Link() != nil {
 		if s.queued.Add(w.size) <= maxQueued {
 			select {
 			case s.writes <- w:
@@ -59,7 +61,7 @@ func (s *Store) Set(model string, stamp Stamp, items []Item) {
 func (s *Store) write() {
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-s.server.Context().Done():
 			return
 		case w := <-s.writes:
 			s.queued.Add(-w.size)
@@ -74,12 +76,12 @@ func (s *Store) put(w write) {
 		s.meters.dropped.Add(float64(len(w.items)))
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, writePatience)
+	ctx, cancel := context.WithTimeout(s.server.Context(), writePatience)
 	defer cancel()
 	if !w.stamp.whole() {
-		ok, err := l.complete(ctx, w.model, &w.stamp)
+		ok, err := s.complete(ctx, l, w.model, &w.stamp)
 		if err != nil {
-			l.judge(err)
+			l.Judge(err)
 		}
 		if !ok {
 			s.meters.dropped.Add(float64(len(w.items)))
@@ -92,14 +94,14 @@ func (s *Store) put(w write) {
 		commands := make([]rueidis.Completed, len(some))
 		for i := range some {
 			value := some[i].Append(nil)
-			commands[i] = l.client.B().Set().Key(s.name(&some[i].Key, w.stamp)).
+			commands[i] = l.B().Set().Key(s.name(&some[i].Key, w.stamp)).
 				Value(rueidis.BinaryString(value)).Px(some[i].Life).Build()
 		}
-		for _, r := range l.client.DoMulti(ctx, commands...) {
+		for _, r := range l.DoMulti(ctx, commands...) {
 			if err := r.Error(); err != nil {
 				s.meters.unstored.Inc()
 				if _, refused := rueidis.IsRedisErr(err); !refused { // a store that is full is good to read
-					l.judge(err)
+					l.Judge(err)
 				}
 				continue
 			}
@@ -110,7 +112,7 @@ func (s *Store) put(w write) {
 
 // complete puts the marks that were not there. It is false where somebody has purged
 // since.
-func (l *link) complete(ctx context.Context, model string, stamp *Stamp) (bool, error) {
+func (s *Store) complete(ctx context.Context, l *redis.Link, model string, stamp *Stamp) (bool, error) {
 	for _, m := range []struct {
 		model string
 		mark  *string
@@ -118,15 +120,15 @@ func (l *link) complete(ctx context.Context, model string, stamp *Stamp) (bool, 
 		if *m.mark != "" {
 			continue
 		}
-		key, mark := l.store.markKey(m.model), newMark(firstMark)
-		err := l.client.Do(ctx, l.client.B().Set().Key(key).Value(mark).Nx().Px(markLife).Build()).Error()
+		key, mark := s.markKey(m.model), newMark(firstMark)
+		err := l.Do(ctx, l.B().Set().Key(key).Value(mark).Nx().Px(markLife).Build()).Error()
 		if rueidis.IsRedisNil(err) { // somebody else was first
-			mark, err = l.client.Do(ctx, l.client.B().Get().Key(key).Build()).ToString()
+			mark, err = l.Do(ctx, l.B().Get().Key(key).Build()).ToString()
 		}
 		if err != nil {
 			return false, err
 		}
-		l.store.saw(key, m.model, mark)
+		s.saw(key, m.model, mark)
 		if _, purged := purgedAt(mark); purged {
 			return false, nil
 		}

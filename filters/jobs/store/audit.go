@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -26,14 +25,7 @@ func (t *tx) record(tenant string, e Entry) error {
 	if e.Action == "" {
 		return nil
 	}
-	var before []byte
-	err := t.row("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1", nil, &before)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	_, err = t.exec("INSERT INTO audit (at, tenant, action, object, address, outcome, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		millis(e.At), tenant, e.Action, e.Object, e.Address, e.Outcome, chain(before, tenant, e))
-	return err
+	return t.chain(t, tenant, e)
 }
 
 // chain is the hash of an entry that comes after the one whose hash is before.
@@ -54,7 +46,7 @@ func chain(before []byte, tenant string, e Entry) []byte {
 
 // Record appends an entry that no change goes with.
 func (t Tenant) Record(ctx context.Context, e Entry) error {
-	return t.s.write(ctx, func(tx *tx) error { return tx.record(t.id, e) })
+	return t.write(ctx, func(tx *tx) error { return tx.record(t.id, e) })
 }
 
 // Trail is what [Verify] has found.
@@ -70,20 +62,29 @@ type Trail struct {
 // that does not follow from the ones before it. head, where not empty, is a hash that
 // the trail must contain: one that was noted earlier.
 func Verify(ctx context.Context, path, head string) (trail Trail, err error) {
-	db, err := open(path)
-	if err != nil {
-		return trail, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	err = view(ctx, path, func(tx *tx) error {
+		var given sql.NullInt64
+		if trail, err = tx.verify(head); err != nil {
+			return err
+		}
+		if err := tx.row("SELECT max(seq) FROM sqlite_sequence WHERE name = 'audit'", nil, &given); err != nil {
+			return err
+		}
+		return trail.whole(given.Int64, head)
+	})
+	return trail, err
+}
+
+// verify goes along the trail.
+func (t *tx) verify(head string) (trail Trail, err error) {
 	var before []byte
 	last := int64(0)
-	rows, err := db.QueryContext(ctx, "SELECT seq, at, tenant, action, object, address, outcome, hash FROM audit ORDER BY seq")
-	err = over(rows, err, func(rows *sql.Rows) error {
+	err = t.each("SELECT seq, at, tenant, action, object, address, outcome, hash FROM audit ORDER BY seq", nil, func(scan scan) error {
 		var e Entry
 		var seq, at int64
 		var tenant string
 		var hash []byte
-		if err := rows.Scan(&seq, &at, &tenant, &e.Action, &e.Object, &e.Address, &e.Outcome, &hash); err != nil {
+		if err := scan(&seq, &at, &tenant, &e.Action, &e.Object, &e.Address, &e.Outcome, &hash); err != nil {
 			return err
 		}
 		if e.At = moment(at); seq != last+1 {
@@ -98,18 +99,17 @@ func Verify(ctx context.Context, path, head string) (trail Trail, err error) {
 		trail.Found = trail.Found || trail.Head == head
 		return nil
 	})
-	if err != nil {
-		return trail, err
+	return trail, err
+}
+
+// whole says what a trail lacks of which given entries have been written, and that has the
+// hash head in it.
+func (t *Trail) whole(given int64, head string) error {
+	if given > t.Entries {
+		return fmt.Errorf("entries %d to %d are missing at the end", t.Entries+1, given)
 	}
-	var given sql.NullInt64
-	if err := db.QueryRowContext(ctx, "SELECT max(seq) FROM sqlite_sequence WHERE name = 'audit'").Scan(&given); err != nil {
-		return trail, err
+	if head != "" && !t.Found {
+		return fmt.Errorf("no entry has the hash %s: the trail is not the one that it was noted of, or has been written anew", head)
 	}
-	if given.Int64 > last {
-		return trail, fmt.Errorf("entries %d to %d are missing at the end", last+1, given.Int64)
-	}
-	if head != "" && !trail.Found {
-		return trail, fmt.Errorf("no entry has the hash %s: the trail is not the one that it was noted of, or has been written anew", head)
-	}
-	return trail, nil
+	return nil
 }

@@ -17,16 +17,28 @@ func open(path string) (*sql.DB, error) {
 	return connect(path, "rw", 1)
 }
 
-// List is all jobs of the file at path, the newest first.
-func List(ctx context.Context, path string, limit int) (jobs []Job, err error) {
+// view reads from a file that must be there.
+func view(ctx context.Context, path string, do func(*tx) error) (err error) {
 	db, err := open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	rows, err := db.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs ORDER BY seq DESC LIMIT ?", limit)
-	err = over(rows, err, func(rows *sql.Rows) error {
-		j, err := scanJob(rows.Scan)
+	return do(&tx{dialect: sqlite(), on: db, ctx: ctx})
+}
+
+// List is all jobs of the file at path, the newest first.
+func List(ctx context.Context, path string, limit int) (jobs []Job, err error) {
+	err = view(ctx, path, func(tx *tx) error {
+		jobs, err = tx.allJobs(limit)
+		return err
+	})
+	return jobs, err
+}
+
+func (t *tx) allJobs(limit int) (jobs []Job, err error) {
+	err = t.each("SELECT "+jobColumns+" FROM jobs ORDER BY seq DESC LIMIT ?", []any{limit}, func(scan scan) error {
+		j, err := scanJob(scan)
 		jobs = append(jobs, j)
 		return err
 	})

@@ -22,8 +22,11 @@ const needsCare = "ended_at = 0 AND origin = ? AND lease_until < ? AND (status I
 
 // Take takes care of the oldest job that needs it; nil: none does.
 func (s *Store) Take(ctx context.Context, origin string, now time.Time, lease time.Duration) (c *Care, err error) {
+	args := []any{origin, millis(now), millis(now)}
 	var there int
-	err = s.reads.QueryRowContext(ctx, "SELECT 1 FROM jobs WHERE "+needsCare+" LIMIT 1", origin, millis(now), millis(now)).Scan(&there)
+	err = s.read(ctx, func(tx *tx) error {
+		return tx.row("SELECT 1 FROM jobs WHERE "+needsCare+" LIMIT 1", args, &there)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -31,26 +34,35 @@ func (s *Store) Take(ctx context.Context, origin string, now time.Time, lease ti
 		return nil, err
 	}
 	err = s.write(ctx, func(tx *tx) error {
-		var token int64
-		if err := tx.row("UPDATE fence SET value = value + 1 RETURNING value", nil, &token); err != nil {
+		c = nil
+		var token, seq int64
+		if err := tx.row(tx.nextToken, nil, &token); err != nil {
 			return err
 		}
-		j, err := scanJob(func(into ...any) error {
-			return tx.row("UPDATE jobs SET token = ?, lease_until = ? WHERE seq = (SELECT seq FROM jobs WHERE "+needsCare+" ORDER BY seq LIMIT 1) RETURNING "+jobColumns,
-				[]any{token, millis(now.Add(lease)), origin, millis(now), millis(now)}, into...)
-		})
+		err := tx.row("UPDATE jobs SET token = ?, lease_until = ? WHERE seq = (SELECT seq FROM jobs WHERE "+needsCare+" ORDER BY seq LIMIT 1 "+tx.skipping+") RETURNING seq",
+			append([]any{token, millis(now.Add(lease))}, args...), &seq)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
+		if err == nil {
+			err = tx.asOwnerOf(seq)
+		}
+		if err != nil {
+			return err
+		}
+		j, err := tx.job(seq)
 		c = &Care{Job: j, s: s, token: token, lease: lease}
 		return err
 	})
 	return c, err
 }
 
+// tenant is the job's.
+func (c *Care) tenant() Tenant { return c.s.Tenant(c.Job.Tenant) }
+
 // step is a change that happens only while the lease is held, which it lengthens.
 func (c *Care) step(ctx context.Context, do func(*tx) error) error {
-	return c.s.write(ctx, func(tx *tx) error {
+	return c.tenant().write(ctx, func(tx *tx) error {
 		n, err := tx.exec("UPDATE jobs SET lease_until = ? WHERE seq = ? AND token = ? AND ended_at = 0", millis(time.Now().Add(c.lease)), c.Job.Seq, c.token)
 		if err != nil {
 			return err
@@ -74,7 +86,7 @@ func (t *tx) letGo(job int64) error {
 
 // Input is the file with the job's lines.
 func (c *Care) Input(ctx context.Context) (File, *Content, error) {
-	t := c.s.Tenant(c.Job.Tenant)
+	t := c.tenant()
 	f, err := t.File(ctx, c.Job.Input, time.Now())
 	return f, t.Content(ctx, f), err
 }
@@ -83,7 +95,9 @@ func (c *Care) Input(ctx context.Context) (File, *Content, error) {
 func (c *Care) Empty(ctx context.Context) error {
 	for {
 		var there int
-		err := c.s.reads.QueryRowContext(ctx, "SELECT 1 FROM lines WHERE job = ? LIMIT 1", c.Job.Seq).Scan(&there)
+		err := c.tenant().read(ctx, func(tx *tx) error {
+			return tx.row("SELECT 1 FROM lines WHERE job = ? LIMIT 1", []any{c.Job.Seq}, &there)
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -106,12 +120,7 @@ func (c *Care) AddLines(ctx context.Context, lines []Line) error {
 }
 
 func (c *Care) add(tx *tx, lines []Line) error {
-	for _, l := range lines {
-		if err := tx.insertLine(c.Job.Seq, l, c.Job.Created); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.insertLines(c.Job.Seq, lines, c.Job.Created)
 }
 
 // Begin takes the last lines in, and has all of them run, unless the job has been
@@ -163,26 +172,27 @@ type Output struct {
 
 // Outputs are up to most lines after the one numbered after.
 func (c *Care) Outputs(ctx context.Context, after int64, most int) (out []Output, err error) {
-	rows, err := c.s.reads.QueryContext(ctx, "SELECT l.n, l.custom_id, l.state, coalesce(r.status, 0), coalesce(r.request_id, ''), coalesce(r.content_type, ''), r.body, "+
-		"coalesce(r.code, ''), coalesce(r.message, '') FROM lines l LEFT JOIN results r ON r.job = l.job AND r.n = l.n WHERE l.job = ? AND l.n > ? ORDER BY l.n LIMIT ?",
-		c.Job.Seq, after, most)
-	err = over(rows, err, func(rows *sql.Rows) error {
-		var o Output
-		var r Result
-		var state int
-		err := rows.Scan(&o.N, &o.CustomID, &state, &r.Status, &r.RequestID, &r.ContentType, &r.Body, &r.Code, &r.Message)
-		if state == done {
-			o.Result = &r
-		}
-		out = append(out, o)
-		return err
+	err = c.tenant().read(ctx, func(tx *tx) error {
+		return tx.each("SELECT l.n, l.custom_id, l.state, coalesce(r.status, 0), coalesce(r.request_id, ''), coalesce(r.content_type, ''), r.body, "+
+			"coalesce(r.code, ''), coalesce(r.message, '') FROM lines l LEFT JOIN results r ON r.job = l.job AND r.n = l.n WHERE l.job = ? AND l.n > ? ORDER BY l.n LIMIT ?",
+			[]any{c.Job.Seq, after, most}, func(scan scan) error {
+				var o Output
+				var r Result
+				var state int
+				err := scan(&o.N, &o.CustomID, &state, &r.Status, &r.RequestID, &r.ContentType, &r.Body, &r.Code, &r.Message)
+				if state == done {
+					o.Result = &r
+				}
+				out = append(out, o)
+				return err
+			})
 	})
 	return out, err
 }
 
 // Write begins the content of an output, in place of what an earlier try has left of it.
 func (c *Care) Write(ctx context.Context, id string) *Upload {
-	return c.s.Tenant(c.Job.Tenant).Upload(ctx, id)
+	return c.tenant().Upload(ctx, id)
 }
 
 // End ends the job with its files, where there are any.

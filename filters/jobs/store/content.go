@@ -9,12 +9,12 @@ import (
 
 // Content reads a file's content from its beginning.
 func (t Tenant) Content(ctx context.Context, f File) *Content {
-	return &Content{s: t.s, ctx: ctx, id: f.ID, left: f.Bytes}
+	return &Content{t: t, ctx: ctx, id: f.ID, left: f.Bytes}
 }
 
 // Content is what a file holds. It is not safe for concurrent use.
 type Content struct {
-	s    *Store
+	t    Tenant
 	ctx  context.Context //nolint:containedctx // of whoever reads
 	id   string
 	n    int64
@@ -31,7 +31,9 @@ func (c *Content) Read(p []byte) (int, error) {
 		if c.left <= 0 {
 			return 0, io.EOF
 		}
-		err := c.s.reads.QueryRowContext(c.ctx, "SELECT data FROM chunks WHERE content = ? AND n = ?", c.id, c.n).Scan(&c.rest)
+		err := c.t.read(c.ctx, func(tx *tx) error {
+			return tx.row("SELECT data FROM chunks WHERE content = ? AND n = ?", []any{c.id, c.n}, &c.rest)
+		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return 0, io.ErrUnexpectedEOF
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"hash"
 	"io"
 	"time"
@@ -20,7 +19,7 @@ type File struct {
 
 const fileColumns = "id, purpose, filename, bytes, sha256, created_at, expires_at"
 
-func scanFile(scan func(...any) error) (f File, err error) {
+func scanFile(scan scan) (f File, err error) {
 	var created, expires int64
 	err = scan(&f.ID, &f.Purpose, &f.Filename, &f.Bytes, &f.SHA256, &created, &expires)
 	f.Created, f.Expires = moment(created), moment(expires)
@@ -36,8 +35,12 @@ func (t Tenant) File(ctx context.Context, id string, now time.Time) (f File, err
 // Files lists those that have not expired, of one purpose unless it is empty. more says
 // that there are others after the page.
 func (t Tenant) Files(ctx context.Context, purpose string, p Page, now time.Time) (files []File, more bool, err error) {
-	err = t.page(ctx, fileColumns, "files", "(? = '' OR purpose = ?) AND expires_at > ?", []any{purpose, purpose, millis(now)}, p, func(rows *sql.Rows) error {
-		f, err := scanFile(rows.Scan)
+	condition, args := "expires_at > ?", []any{millis(now)}
+	if purpose != "" {
+		condition, args = "purpose = ? AND "+condition, append([]any{purpose}, args...)
+	}
+	err = t.page(ctx, fileColumns, "files", condition, args, p, func(scan scan) error {
+		f, err := scanFile(scan)
 		files = append(files, f)
 		return err
 	})
@@ -49,7 +52,7 @@ func (t Tenant) Files(ctx context.Context, purpose string, p Page, now time.Time
 
 // DeleteFile forgets a file. Its content is cleared away later.
 func (t Tenant) DeleteFile(ctx context.Context, id string, e Entry) error {
-	return t.s.write(ctx, func(tx *tx) error {
+	return t.write(ctx, func(tx *tx) error {
 		q := t.of("DELETE FROM files", nil, "id = ?", "", id)
 		n, err := tx.exec(q.text, q.args...)
 		if err != nil {
@@ -113,8 +116,8 @@ func (u *Upload) Write(p []byte) (int, error) {
 
 // flush writes a chunk of a content whose file is yet to come.
 func (u *Upload) flush() error {
-	return u.t.s.write(u.ctx, func(tx *tx) error {
-		_, err := tx.exec("INSERT INTO uploads VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET touched_at = excluded.touched_at", u.id, millis(time.Now()))
+	return u.t.write(u.ctx, func(tx *tx) error {
+		_, err := tx.exec("INSERT INTO uploads (content, touched_at) VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET touched_at = excluded.touched_at", u.id, millis(time.Now()))
 		if err != nil {
 			return err
 		}
@@ -127,11 +130,13 @@ func (u *Upload) last(tx *tx) error {
 	if u.buffer.Len() == 0 {
 		return nil
 	}
-	if _, err := tx.exec("INSERT INTO chunks VALUES (?, ?, ?)", u.id, u.n, u.buffer.Bytes()); err != nil {
+	if _, err := tx.exec("INSERT INTO chunks (content, n, data) VALUES (?, ?, ?)", u.id, u.n, u.buffer.Bytes()); err != nil {
 		return err
 	}
-	u.n++
-	u.buffer.Reset()
+	tx.then(func() {
+		u.n++
+		u.buffer.Reset()
+	})
 	return nil
 }
 
@@ -140,7 +145,7 @@ func (u *Upload) Abort(ctx context.Context) error {
 	if u.n == 0 {
 		return nil
 	}
-	return u.t.s.write(ctx, func(tx *tx) error { return tx.doom(content, u.id) })
+	return u.t.write(ctx, func(tx *tx) error { return tx.doom(content, u.id) })
 }
 
 // Twice is how a request that is sent twice is known.
@@ -155,15 +160,19 @@ type Twice struct {
 
 // Finish makes the file, and returns it, or the one that an earlier request for the same
 // has made.
-func (u *Upload) Finish(ctx context.Context, f File, twice Twice, e Entry) (File, error) {
+func (u *Upload) Finish(ctx context.Context, f File, twice Twice, e Entry) (made File, err error) {
 	f.ID, f.Bytes, f.SHA256 = u.id, u.bytes, u.SHA256()
-	err := u.t.s.write(ctx, func(tx *tx) error {
+	err = u.t.write(ctx, func(tx *tx) error {
+		if err := tx.inTurn(u.t); err != nil {
+			return err
+		}
+		made = f
 		there, err := u.t.fileBefore(tx, f, twice)
 		if err != nil {
 			return err
 		}
 		if there.ID != "" {
-			f = there
+			made = there
 			return tx.doom(content, u.id)
 		}
 		if err := u.last(tx); err != nil {
@@ -181,7 +190,7 @@ func (u *Upload) Finish(ctx context.Context, f File, twice Twice, e Entry) (File
 		e.Object = f.ID
 		return tx.record(u.t.id, e)
 	})
-	return f, err
+	return made, err
 }
 
 // fileBefore is the file that an equal request has made; its id is empty: none has.

@@ -73,7 +73,7 @@ type Job struct {
 const jobColumns = "seq, id, tenant, kind, origin, endpoint, input, metadata, headers, digest, max_attempts, retention, status, outcome, errors, " +
 	"output, error_file, total, completed, failed, created_at, in_progress_at, finalizing_at, cancelling_at, ended_at, expires_at"
 
-func scanJob(scan func(...any) error) (j Job, err error) {
+func scanJob(scan scan) (j Job, err error) {
 	var metadata, headers, problems string
 	var retention int64
 	var at [6]int64
@@ -98,10 +98,13 @@ func (t Tenant) Create(ctx context.Context, j Job, body []byte, twice Twice, e E
 		return j, err
 	}
 	j.Tenant = t.id
-	err = t.s.write(ctx, func(tx *tx) error {
-		there, err := t.jobBefore(tx, j, twice)
-		if err != nil || there.ID != "" {
-			j = there
+	var there Job
+	err = t.write(ctx, func(tx *tx) error {
+		err := tx.inTurn(t)
+		if err != nil {
+			return err
+		}
+		if there, err = t.jobBefore(tx, j, twice); err != nil || there.ID != "" {
 			return err
 		}
 		if err := tx.insertJob(&j, headers, body); err != nil {
@@ -113,6 +116,9 @@ func (t Tenant) Create(ctx context.Context, j Job, body []byte, twice Twice, e E
 		e.Object = j.ID
 		return tx.record(t.id, e)
 	})
+	if there.ID != "" {
+		return there, err
+	}
 	return j, err
 }
 
@@ -125,7 +131,7 @@ func (t *tx) insertJob(j *Job, headers, body []byte) error {
 	if err != nil || j.Kind != Request {
 		return err
 	}
-	return t.insertLine(j.Seq, Line{N: 1, CustomID: j.ID, Body: body}, j.Created)
+	return t.insertLines(j.Seq, []Line{{N: 1, CustomID: j.ID, Body: body}}, j.Created)
 }
 
 // jobBefore is the job that an equal request has made; its id is empty: none has.
@@ -156,8 +162,8 @@ func (t Tenant) Job(ctx context.Context, kind Kind, id string) (Job, error) {
 
 // Jobs lists those of a kind. more says that there are others after the page.
 func (t Tenant) Jobs(ctx context.Context, kind Kind, p Page) (jobs []Job, more bool, err error) {
-	err = t.page(ctx, jobColumns, "jobs", "kind = ?", []any{string(kind)}, p, func(rows *sql.Rows) error {
-		j, err := scanJob(rows.Scan)
+	err = t.page(ctx, jobColumns, "jobs", "kind = ?", []any{string(kind)}, p, func(scan scan) error {
+		j, err := scanJob(scan)
 		jobs = append(jobs, j)
 		return err
 	})
@@ -170,8 +176,8 @@ func (t Tenant) Jobs(ctx context.Context, kind Kind, p Page) (jobs []Job, more b
 // Cancel has no more lines of a job run. What has a result keeps it. [ErrEnded] comes with
 // the job as it ended.
 func (t Tenant) Cancel(ctx context.Context, kind Kind, id string, e Entry) (j Job, err error) {
-	err = t.s.write(ctx, func(tx *tx) error {
-		q := t.of("SELECT "+jobColumns+" FROM jobs", nil, "id = ? AND kind = ?", "", id, string(kind))
+	err = t.write(ctx, func(tx *tx) error {
+		q := t.of("SELECT "+jobColumns+" FROM jobs", nil, "id = ? AND kind = ?", tx.locked, id, string(kind))
 		var err error
 		if j, err = scanJob(func(into ...any) error { return tx.oneOf(q, into...) }); err != nil {
 			return err
@@ -197,8 +203,10 @@ func (t Tenant) Result(ctx context.Context, j Job) (r Result, err error) {
 	if j.Tenant != t.id {
 		return r, ErrNotFound
 	}
-	err = t.s.reads.QueryRowContext(ctx, "SELECT "+resultColumns+" FROM results WHERE job = ? AND n = 1", j.Seq).
-		Scan(&r.N, &r.Status, &r.RequestID, &r.ContentType, &r.Body, &r.Code, &r.Message)
+	err = t.read(ctx, func(tx *tx) error {
+		return tx.row("SELECT "+resultColumns+" FROM results WHERE job = ? AND n = 1", []any{j.Seq},
+			&r.N, &r.Status, &r.RequestID, &r.ContentType, &r.Body, &r.Code, &r.Message)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -206,6 +214,20 @@ func (t Tenant) Result(ctx context.Context, j Job) (r Result, err error) {
 }
 
 // JobOf finds a job, whosever it is, by what its lines know of it.
-func (s *Store) JobOf(ctx context.Context, seq int64) (Job, error) {
-	return scanJob(s.reads.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE seq = ?", seq).Scan)
+func (s *Store) JobOf(ctx context.Context, seq int64) (j Job, err error) {
+	err = s.read(ctx, func(tx *tx) error {
+		if err := tx.asOwnerOf(seq); err != nil {
+			return err
+		}
+		j, err = tx.job(seq)
+		return err
+	})
+	return j, err
+}
+
+// job reads one by what its lines know of it.
+func (t *tx) job(seq int64) (Job, error) {
+	return scanJob(func(into ...any) error {
+		return t.row("SELECT "+jobColumns+" FROM jobs WHERE seq = ?", []any{seq}, into...)
+	})
 }

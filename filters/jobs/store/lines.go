@@ -1,8 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,49 +56,96 @@ type Return struct {
 	Unsent bool
 }
 
-func (t *tx) insertLine(job int64, l Line, now time.Time) error {
-	if _, err := t.exec("INSERT INTO lines (job, n, custom_id, not_before) VALUES (?, ?, ?, ?)", job, l.N, l.CustomID, millis(now)); err != nil {
-		return err
+func (t *tx) insertLines(job int64, lines []Line, now time.Time) error {
+	rows := t.into("lines", "job", "n", "custom_id", "not_before")
+	bodies := t.into("bodies", "job", "n", "body")
+	for _, l := range lines {
+		if err := rows.add(job, l.N, l.CustomID, millis(now)); err != nil {
+			return err
+		}
+		if err := bodies.add(job, l.N, nonNil(l.Body)); err != nil {
+			return err
+		}
 	}
-	_, err := t.exec("INSERT INTO bodies VALUES (?, ?, ?)", job, l.N, nonNil(l.Body))
-	return err
+	return errors.Join(rows.flush(), bodies.flush())
 }
 
 // Claim hands out up to n lines that may run now, of jobs of the given origin, under a
 // lease. Tenants get equal shares, and so do the jobs of one tenant.
 func (s *Store) Claim(ctx context.Context, origin string, n int, now time.Time, lease time.Duration) (lines []Line, err error) {
 	err = s.write(ctx, func(tx *tx) error {
+		lines = nil
 		shares, err := tx.shares(origin, n, now)
 		if err != nil || len(shares) == 0 {
 			return err
 		}
 		var token int64
-		if err := tx.row("UPDATE fence SET value = value + 1 RETURNING value", nil, &token); err != nil {
+		if err := tx.row(tx.nextToken, nil, &token); err != nil {
 			return err
 		}
-		for _, share := range shares {
-			err := tx.each("UPDATE lines SET state = 1, token = ?, lease_until = ?, attempts = attempts + 1 WHERE job = ? AND n IN "+
-				"(SELECT n FROM lines WHERE job = ? AND state = 0 AND not_before <= ? ORDER BY not_before, n LIMIT ?) "+
-				"RETURNING n, custom_id, attempts, fails, (SELECT body FROM bodies b WHERE b.job = lines.job AND b.n = lines.n)",
-				[]any{token, millis(now.Add(lease)), share.job, share.job, millis(now), share.n}, func(rows *sql.Rows) error {
-					l := Line{Job: share.job, Token: token}
-					err := rows.Scan(&l.N, &l.CustomID, &l.Attempts, &l.Fails, &l.Body)
-					lines = append(lines, l)
-					return err
-				})
+		for i := range shares {
+			from := len(lines)
+			err := tx.each(tx.claim, []any{token, millis(now.Add(lease)), shares[i].job, shares[i].job, millis(now), shares[i].n}, func(scan scan) error {
+				l := Line{Job: shares[i].job, Token: token}
+				err := scan(&l.N, &l.CustomID, &l.Attempts, &l.Fails, &l.Body)
+				lines = append(lines, l)
+				return err
+			})
 			if err != nil {
 				return err
 			}
+			shares[i].lines = lines[from:]
 		}
-		return nil
+		return tx.readBodies(shares)
 	})
 	return lines, err
 }
 
+// readBodies reads what claimed lines hold, each job's in its tenant's name, where who
+// claims may not see it.
+func (t *tx) readBodies(shares []share) error {
+	if t.bodies == "" {
+		return nil
+	}
+	for _, s := range shares {
+		if len(s.lines) == 0 {
+			continue
+		}
+		numbers := make([]int64, len(s.lines))
+		at := make(map[int64]*Line, len(s.lines))
+		for i := range s.lines {
+			numbers[i], at[s.lines[i].N] = s.lines[i].N, &s.lines[i]
+		}
+		if err := t.as(of(s.tenant)); err != nil {
+			return err
+		}
+		found := 0
+		err := t.each(t.bodies, []any{s.job, numbers}, func(scan scan) error {
+			var n int64
+			var body []byte
+			if err := scan(&n, &body); err != nil {
+				return err
+			}
+			at[n].Body = body
+			found++
+			return nil
+		})
+		if err == nil && found != len(numbers) {
+			err = fmt.Errorf("job %d: %d of %d lines have a body", s.job, found, len(numbers))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // share is how many lines of a job are claimed.
 type share struct {
-	job int64
-	n   int
+	job    int64
+	tenant string
+	n      int
+	lines  []Line // what became of it
 }
 
 // mostJobs is how many jobs share a claim.
@@ -106,10 +158,10 @@ func (t *tx) shares(origin string, n int, now time.Time) (out []share, err error
 	jobs := map[string][]int64{}
 	err = t.each("SELECT seq, tenant FROM jobs WHERE status = 'in_progress' AND ended_at = 0 AND origin = ? AND expires_at > ? AND EXISTS "+
 		"(SELECT 1 FROM lines WHERE job = jobs.seq AND state = 0 AND not_before <= ?) ORDER BY seq LIMIT ?",
-		[]any{origin, millis(now), millis(now), mostJobs}, func(rows *sql.Rows) error {
+		[]any{origin, millis(now), millis(now), mostJobs}, func(scan scan) error {
 			var seq int64
 			var tenant string
-			if err := rows.Scan(&seq, &tenant); err != nil {
+			if err := scan(&seq, &tenant); err != nil {
 				return err
 			}
 			if jobs[tenant] == nil {
@@ -129,7 +181,7 @@ func (t *tx) shares(origin string, n int, now time.Time) (out []share, err error
 				part++
 			}
 			if part > 0 {
-				out = append(out, share{job, part})
+				out = append(out, share{job: job, tenant: tenant, n: part})
 			}
 		}
 	}
@@ -146,44 +198,106 @@ type Done struct {
 
 // Finish takes results in, once for each line.
 func (s *Store) Finish(ctx context.Context, results []Result) (d Done, err error) {
+	// Always in the same order, so that two who wait for each other's rows are rare.
+	results = slices.Clone(results)
+	slices.SortStableFunc(results, func(a, b Result) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.N, b.N)) })
 	err = s.write(ctx, func(tx *tx) error {
-		type count struct{ completed, failed int64 }
-		counts := map[int64]*count{}
-		for _, r := range results {
-			n, err := tx.exec("UPDATE lines SET state = 2, lease_until = 0 WHERE job = ? AND n = ? AND token = ? AND state = 1", r.Job, r.N, r.Token)
-			if err != nil {
+		d = Done{}
+		for rest := results; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].Job == rest[0].Job {
+				n++
+			}
+			if err := tx.finish(&d, rest[:n]); err != nil {
 				return err
 			}
-			if n == 0 {
-				d.Stale = append(d.Stale, r)
-				continue
-			}
-			if _, err := tx.exec("INSERT INTO results (job, "+resultColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-				r.Job, r.N, r.Status, r.RequestID, r.ContentType, nonNil(r.Body), r.Code, r.Message); err != nil {
-				return err
-			}
-			if counts[r.Job] == nil {
-				counts[r.Job] = new(count)
-			}
-			if r.OK() {
-				counts[r.Job].completed++
-			} else {
-				counts[r.Job].failed++
-			}
-		}
-		for job, c := range counts {
-			var left int64
-			if err := tx.row("UPDATE jobs SET completed = completed + ?, failed = failed + ? WHERE seq = ? RETURNING total - completed - failed",
-				[]any{c.completed, c.failed, job}, &left); err != nil {
-				return err
-			}
-			if left == 0 {
-				d.Full = append(d.Full, job)
-			}
+			rest = rest[n:]
 		}
 		return nil
 	})
 	return d, err
+}
+
+// finish takes results of one job in.
+func (t *tx) finish(d *Done, results []Result) error {
+	job := results[0].Job
+	err := t.asOwnerOf(job)
+	if err == nil && t.locked != "" { // the job before its lines, as whoever closes it
+		var seq int64
+		err = t.row("SELECT seq FROM jobs WHERE seq = ? "+t.locked, []any{job}, &seq)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		d.Stale = append(d.Stale, results...)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ours, err := t.close(job, results)
+	if err != nil {
+		return err
+	}
+	var completed, failed int64
+	rows := t.into("results", append([]string{"job"}, strings.Split(resultColumns, ", ")...)...)
+	for _, r := range results {
+		if !ours[Lease{job, r.N, r.Token}] {
+			d.Stale = append(d.Stale, r)
+			continue
+		}
+		ours[Lease{job, r.N, r.Token}] = false // what comes twice comes too late
+		if err := rows.add(r.Job, r.N, r.Status, r.RequestID, r.ContentType, nonNil(r.Body), r.Code, r.Message); err != nil {
+			return err
+		}
+		if r.OK() {
+			completed++
+		} else {
+			failed++
+		}
+	}
+	if err := rows.flush(); err != nil {
+		return err
+	}
+	if completed+failed == 0 {
+		return nil
+	}
+	var left int64
+	if err := t.row("UPDATE jobs SET completed = completed + ?, failed = failed + ? WHERE seq = ? RETURNING total - completed - failed",
+		[]any{completed, failed, job}, &left); err != nil {
+		return err
+	}
+	if left == 0 {
+		d.Full = append(d.Full, job)
+	}
+	return nil
+}
+
+// close ends the leases of lines of one job that have a result, and returns which leases they
+// were.
+func (t *tx) close(job int64, results []Result) (ours map[Lease]bool, err error) {
+	ours = make(map[Lease]bool, len(results))
+	if t.closing != "" {
+		numbers, tokens := make([]int64, len(results)), make([]int64, len(results))
+		for i := range results {
+			numbers[i], tokens[i] = results[i].N, results[i].Token
+		}
+		err = t.each(t.closing, []any{numbers, tokens, job}, func(scan scan) error {
+			l := Lease{Job: job}
+			err := scan(&l.N, &l.Token)
+			ours[l] = true
+			return err
+		})
+		return ours, err
+	}
+	for i := range results {
+		n, err := t.exec("UPDATE lines SET state = 2, lease_until = 0 WHERE job = ? AND n = ? AND token = ? AND state = 1", job, results[i].N, results[i].Token)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			ours[Lease{job, results[i].N, results[i].Token}] = true
+		}
+	}
+	return ours, nil
 }
 
 // nonNil is b, or no bytes: what is not there is not NULL.
@@ -196,6 +310,8 @@ func nonNil(b []byte) []byte {
 
 // PutBack has lines wait for another attempt.
 func (s *Store) PutBack(ctx context.Context, lines []Return) error {
+	lines = slices.Clone(lines)
+	slices.SortFunc(lines, func(a, b Return) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.N, b.N)) })
 	return s.write(ctx, func(tx *tx) error {
 		for _, l := range lines {
 			counts := 0
@@ -217,7 +333,10 @@ type Lease struct{ Job, N, Token int64 }
 // Heartbeat lengthens leases, and returns those that have been lost: their lines went to
 // somebody else, or their job runs no more.
 func (s *Store) Heartbeat(ctx context.Context, leases []Lease, until time.Time) (lost []Lease, err error) {
+	leases = slices.Clone(leases)
+	slices.SortFunc(leases, func(a, b Lease) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.N, b.N)) })
 	err = s.write(ctx, func(tx *tx) error {
+		lost = nil
 		for _, l := range leases {
 			n, err := tx.exec("UPDATE lines SET lease_until = ? WHERE job = ? AND n = ? AND token = ? AND state = 1 AND "+
 				"(SELECT status FROM jobs WHERE seq = lines.job) = 'in_progress'", millis(until), l.Job, l.N, l.Token)

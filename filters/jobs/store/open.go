@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -18,20 +17,29 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/postgres/*.sql
 var embedded embed.FS
 
 // readers is how many reads run at once.
 const readers = 4
 
-// Store is an open file. It is safe for concurrent use.
+// Store is an open store. It is safe for concurrent use.
 type Store struct {
+	// path is the file's, or of the file that says where PostgreSQL is.
 	path   string
+	engine engine
+	once   sync.Once
+}
+
+// file is the engine on a SQLite file.
+type file struct {
+	words  *dialect
 	reads  *sql.DB
 	writer *writer
 	lock   *os.File
-	once   sync.Once
 }
+
+var _ engine = (*file)(nil)
 
 // Open opens the file at path, or makes it with its folder, and brings its tables up to
 // date. Several processes may have it open.
@@ -43,27 +51,36 @@ func Open(ctx context.Context, path string) (s *Store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs store: %w", err)
 	}
-	s = &Store{path: path, lock: lock}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("jobs store %s: %w", path, err), s.Close())
-			s = nil
-		}
-	}()
+	f := &file{words: sqlite(), lock: lock}
+	if err := f.open(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("jobs store %s: %w", path, err), f.close())
+	}
+	return &Store{path: path, engine: f}, nil
+}
+
+func (f *file) open(ctx context.Context, path string) error {
 	if err := private(path); err != nil {
-		return s, err
+		return err
 	}
 	writes, err := connect(path, "rwc", 1)
 	if err != nil {
-		return s, err
+		return err
 	}
-	if s.writer, err = newWriter(ctx, writes); err != nil {
-		return s, errors.Join(err, writes.Close())
+	if f.writer, err = newWriter(ctx, writes); err != nil {
+		return errors.Join(err, writes.Close())
 	}
-	if s.reads, err = connect(path, "rw", readers); err != nil {
-		return s, err
+	if f.reads, err = connect(path, "rw", readers); err != nil {
+		return err
 	}
-	return s, s.reads.PingContext(ctx)
+	return f.reads.PingContext(ctx)
+}
+
+func (f *file) write(ctx context.Context, _ actor, do func(*tx) error) error {
+	return f.writer.write(ctx, do)
+}
+
+func (f *file) read(ctx context.Context, _ actor, do func(*tx) error) error {
+	return do(&tx{dialect: f.words, on: f.reads, ctx: ctx})
 }
 
 // private makes the file for this user alone: what callers send stands in it.
@@ -94,13 +111,18 @@ func connect(path, mode string, n int) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrations brings the tables of db up to date, or takes the last step back.
+// migrations brings the tables of a SQLite file up to date, or takes the last step back.
 func migrations(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(embedded, "migrations")
+	return steps(goose.DialectSQLite3, db, "migrations")
+}
+
+// steps are the migrations in a folder.
+func steps(dialect goose.Dialect, db *sql.DB, folder string) (*goose.Provider, error) {
+	files, err := fs.Sub(embedded, folder)
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, db, files)
+	return goose.NewProvider(dialect, db, files)
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
@@ -108,12 +130,18 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	newest := steps.ListSources()[len(steps.ListSources())-1].Version
-	switch has, err := steps.GetDBVersion(ctx); {
-	case err != nil:
+	return upgrade(ctx, steps)
+}
+
+// upgrade takes the steps that are missing. Tables of a later version are not touched.
+func upgrade(ctx context.Context, steps *goose.Provider) error {
+	has, err := steps.GetDBVersion(ctx)
+	if err != nil {
 		return err
+	}
+	switch newest := newestOf(steps); {
 	case has > newest:
-		return errors.New("written by a later version of Friday: its tables are at " + strconv.FormatInt(has, 10) + ", this one knows " + strconv.FormatInt(newest, 10))
+		return tooNew(has, newest)
 	case has == newest:
 		return nil
 	}
@@ -121,25 +149,34 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// Path is the file's.
+func newestOf(steps *goose.Provider) int64 {
+	all := steps.ListSources()
+	return all[len(all)-1].Version
+}
+
+func tooNew(has, newest int64) error {
+	return fmt.Errorf("written by a later version of Friday: its tables are at %d, this one knows %d", has, newest)
+}
+
+// Path is the file's; with PostgreSQL that of the file with its connection string.
 func (s *Store) Path() string { return s.path }
 
 // Close waits for what is being written. It may be called more than once.
 func (s *Store) Close() error {
 	var err error
-	s.once.Do(func() { err = s.close() })
+	s.once.Do(func() { err = s.engine.close() })
 	return err
 }
 
-func (s *Store) close() error {
+func (f *file) close() error {
 	var errs []error
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
+	if f.writer != nil {
+		errs = append(errs, f.writer.close())
 	}
-	if s.reads != nil {
-		errs = append(errs, s.reads.Close())
+	if f.reads != nil {
+		errs = append(errs, f.reads.Close())
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	return errors.Join(append(errs, f.lock.Close())...)
 }
 
 // millis is a time as the tables have it; 0: none.

@@ -20,22 +20,24 @@ type Stats struct {
 
 // Stats counts.
 func (s *Store) Stats(ctx context.Context) (out Stats, err error) {
-	out.Jobs = map[Status]int64{}
-	rows, err := s.reads.QueryContext(ctx, "SELECT status, count(*) FROM jobs WHERE ended_at = 0 GROUP BY status")
-	err = over(rows, err, func(rows *sql.Rows) error {
-		var status Status
-		var n int64
-		err := rows.Scan(&status, &n)
-		out.Jobs[status] = n
+	err = s.read(ctx, func(tx *tx) error {
+		out.Jobs = map[Status]int64{}
+		err := tx.each("SELECT status, count(*) FROM jobs WHERE ended_at = 0 GROUP BY status", nil, func(scan scan) error {
+			var status Status
+			var n int64
+			err := scan(&status, &n)
+			out.Jobs[status] = n
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var oldest sql.NullInt64
+		err = errors.Join(
+			tx.row("SELECT coalesce(sum(total - completed - failed), 0), min(created_at) FROM jobs WHERE ended_at = 0", nil, &out.Waiting, &oldest),
+			tx.row("SELECT count(*) FROM lines WHERE state = 1", nil, &out.Running))
+		out.Oldest = moment(oldest.Int64)
 		return err
 	})
-	if err != nil {
-		return out, err
-	}
-	var oldest sql.NullInt64
-	err = errors.Join(
-		s.reads.QueryRowContext(ctx, "SELECT coalesce(sum(total - completed - failed), 0), min(created_at) FROM jobs WHERE ended_at = 0").Scan(&out.Waiting, &oldest),
-		s.reads.QueryRowContext(ctx, "SELECT count(*) FROM lines WHERE state = 1").Scan(&out.Running))
-	out.Oldest = moment(oldest.Int64)
 	return out, err
 }

@@ -2,14 +2,18 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -23,6 +27,48 @@ func newStore(t *testing.T) *Store {
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
 }
+
+// behaviours are what every kind of store has to show.
+func behaviours() map[string]func(*testing.T, *Store) {
+	return map[string]func(*testing.T, *Store){
+		"fencing": fencing, "care is fenced": careIsFenced, "claims are shared": claimsAreShared, "expiry and sweep": expiryAndSweep,
+		"tenants": tenantsAreApart, "any text": anyText, "sent twice": sentTwice, "side by side": sideBySide, "audit": auditTrail, "steps": stepsAreFenced,
+	}
+}
+
+func TestSQLite(t *testing.T) {
+	for name, show := range behaviours() {
+		t.Run(name, func(t *testing.T) { show(t, newStore(t)) })
+	}
+}
+
+// count is how many rows there are, whosever they are.
+func count(t *testing.T, s *Store, table string) (n int) {
+	t.Helper()
+	rows := "SELECT count(*) FROM " + table
+	if _, ok := s.engine.(*cluster); ok {
+		db := superuser(t, s)
+		require.NoError(t, db.QueryRow(rows).Scan(&n))
+		require.NoError(t, db.Close())
+		return n
+	}
+	require.NoError(t, readsOf(s).QueryRow(rows).Scan(&n))
+	return n
+}
+
+// superuser connects past all policies, where a store is in PostgreSQL.
+func superuser(t *testing.T, s *Store) *sql.DB {
+	t.Helper()
+	text, err := Postgres(s.Path()).read()
+	require.NoError(t, err)
+	config, err := pgx.ParseConfig(strings.Replace(text, "//friday@", "//postgres@", 1))
+	require.NoError(t, err)
+	config.RuntimeParams["search_path"] = schema
+	return stdlib.OpenDB(*config)
+}
+
+// readsOf are the readers' connections to a file.
+func readsOf(s *Store) *sql.DB { return s.engine.(*file).reads }
 
 // started makes a batch of n lines that may run.
 func started(t *testing.T, s *Store, tenant, id string, n int) Job {
@@ -46,8 +92,8 @@ func started(t *testing.T, s *Store, tenant, id string, n int) Job {
 }
 
 // The token of a claim is good until the next claim of the line.
-func TestFencing(t *testing.T) {
-	s := newStore(t)
+func fencing(t *testing.T, s *Store) {
+	t.Helper()
 	j := started(t, s, "a", "batch_1", 2)
 	now := time.Now()
 	first, err := s.Claim(t.Context(), "o", 10, now, time.Second)
@@ -78,9 +124,9 @@ func TestFencing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Lease{{first[0].Job, first[0].N, first[0].Token}}, lost)
 	require.NoError(t, s.PutBack(t.Context(), []Return{{Job: first[0].Job, N: first[0].N, Token: first[0].Token}}), "by who has lost it: nothing happens")
-	done, err = s.Finish(t.Context(), []Result{result(second[0], "good"), result(second[0], "twice")})
+	done, err = s.Finish(t.Context(), []Result{result(first[0], "stale"), result(second[0], "good"), result(second[0], "twice")})
 	require.NoError(t, err)
-	require.Len(t, done.Stale, 1)
+	require.Len(t, done.Stale, 2, "of one line, in one change")
 	require.Empty(t, done.Full)
 	third, err := s.Claim(t.Context(), "o", 10, late, time.Minute)
 	require.NoError(t, err)
@@ -97,8 +143,8 @@ func TestFencing(t *testing.T) {
 }
 
 // Who takes care of a job and is too late changes nothing.
-func TestCareIsFenced(t *testing.T) {
-	s := newStore(t)
+func careIsFenced(t *testing.T, s *Store) {
+	t.Helper()
 	started(t, s, "a", "batch_1", 1)
 	lines, err := s.Claim(t.Context(), "o", 1, time.Now(), time.Minute)
 	require.NoError(t, err)
@@ -122,8 +168,8 @@ func TestCareIsFenced(t *testing.T) {
 }
 
 // Tenants share what runs, and so do the jobs of one.
-func TestClaimsAreShared(t *testing.T) {
-	s := newStore(t)
+func claimsAreShared(t *testing.T, s *Store) {
+	t.Helper()
 	big := started(t, s, "a", "batch_1", 100)
 	small := started(t, s, "a", "batch_2", 100)
 	other := started(t, s, "b", "batch_3", 100)
@@ -170,7 +216,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 	wg.Wait()
 	var n, sum int
-	require.NoError(t, s.reads.QueryRow("SELECT count(*), sum(touched_at % 3) FROM uploads").Scan(&n, &sum))
+	require.NoError(t, readsOf(s).QueryRow("SELECT count(*), sum(touched_at % 3) FROM uploads").Scan(&n, &sum))
 	require.Equal(t, []int{67, 0}, []int{n, sum})
 }
 
@@ -202,8 +248,8 @@ func TestDiskFull(t *testing.T) {
 	require.NoError(t, Check(t.Context(), s.Path()))
 }
 
-func TestExpiryAndSweep(t *testing.T) {
-	s := newStore(t)
+func expiryAndSweep(t *testing.T, s *Store) {
+	t.Helper()
 	now := time.Now()
 	a := s.Tenant("a")
 	u := a.Upload(t.Context(), "file-1")
@@ -229,10 +275,7 @@ func TestExpiryAndSweep(t *testing.T) {
 		}
 		require.Fail(t, "it never ends")
 	}
-	rows := func(table string) (n int) {
-		require.NoError(t, s.reads.QueryRow("SELECT count(*) FROM "+table).Scan(&n))
-		return n
-	}
+	rows := func(table string) int { return count(t, s, table) }
 	sweep()
 	require.Zero(t, rows("lines"), "what a batch is made of goes at its end")
 	require.Equal(t, 1, rows("jobs"))
@@ -353,4 +396,33 @@ func TestGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
 	require.ErrorIs(t, other.write(t.Context(), func(*tx) error { return nil }), errClosed)
+}
+
+// A table that is not in copies has its reason.
+func TestCopiesHaveAllTables(t *testing.T) {
+	s := newStore(t)
+	known := map[string]bool{"uploads": true, "fence": true} // goes by itself; one number
+	for _, table := range tables() {
+		known[table.name] = true
+		var columns []string
+		rows, err := readsOf(s).Query("SELECT name FROM pragma_table_info(?)", table.name)
+		require.NoError(t, err)
+		for rows.Next() {
+			var name string
+			require.NoError(t, rows.Scan(&name))
+			if name != "tenant" {
+				columns = append(columns, name)
+			}
+		}
+		require.NoError(t, rows.Close())
+		require.ElementsMatch(t, columns, table.columns, table.name)
+	}
+	rows, err := readsOf(s).Query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose%'")
+	require.NoError(t, err)
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		require.True(t, known[name], "%s: is it in copies?", name)
+	}
+	require.NoError(t, rows.Close())
 }

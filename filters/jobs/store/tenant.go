@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,7 +33,7 @@ type query struct {
 // first are those of head; the tenant's follows them.
 func (t Tenant) of(head string, headArgs []any, condition, tail string, args ...any) query {
 	if t.id == "" {
-		condition = "FALSE" // nobody has nothing
+		condition = "FALSE AND (" + condition + ")" // nobody has nothing
 	}
 	return query{
 		text: strings.Join([]string{head, "WHERE tenant = ? AND (", condition, ")", tail}, " "),
@@ -42,14 +43,10 @@ func (t Tenant) of(head string, headArgs []any, condition, tail string, args ...
 
 // one scans the only row; [ErrNotFound] where there is none.
 func (t Tenant) one(ctx context.Context, q query, into ...any) error {
-	err := t.s.reads.QueryRowContext(ctx, q.text, q.args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
-	return err
+	return t.read(ctx, func(tx *tx) error { return tx.oneOf(q, into...) })
 }
 
-// oneOf is one within a change.
+// oneOf is one within a change, or beside other reads.
 func (t *tx) oneOf(q query, into ...any) error {
 	err := t.row(q.text, q.args, into...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -69,20 +66,22 @@ type Page struct {
 
 // page reads a page of table, and one row more, so that the caller knows whether there is
 // more.
-func (t Tenant) page(ctx context.Context, columns, table, condition string, args []any, p Page, scan func(*sql.Rows) error) error {
+func (t Tenant) page(ctx context.Context, columns, table, condition string, args []any, p Page, each func(scan) error) error {
 	head := "SELECT " + columns + " FROM " + table
 	order, comes := "DESC", "<"
 	if p.Ascending {
 		order, comes = "ASC", ">"
 	}
-	if p.After != "" {
-		var seq int64
-		if err := t.one(ctx, t.of("SELECT seq FROM "+table, nil, "id = ? AND "+condition, "", append([]any{p.After}, args...)...), &seq); err != nil {
-			return err
+	return t.read(ctx, func(tx *tx) error {
+		condition, args := condition, args
+		if p.After != "" {
+			var seq int64
+			if err := tx.oneOf(t.of("SELECT seq FROM "+table, nil, "id = ? AND "+condition, "", append([]any{p.After}, args...)...), &seq); err != nil {
+				return err
+			}
+			condition, args = condition+" AND seq "+comes+" ?", append(slices.Clone(args), seq)
 		}
-		condition, args = condition+" AND seq "+comes+" ?", append(args, seq)
-	}
-	q := t.of(head, nil, condition, "ORDER BY seq "+order+" LIMIT "+strconv.Itoa(p.Limit+1), args...)
-	rows, err := t.s.reads.QueryContext(ctx, q.text, q.args...)
-	return over(rows, err, scan)
+		q := t.of(head, nil, condition, "ORDER BY seq "+order+" LIMIT "+strconv.Itoa(p.Limit+1), args...)
+		return tx.each(q.text, q.args, each)
+	})
 }

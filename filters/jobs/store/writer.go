@@ -18,14 +18,17 @@ const (
 	queued = 1024
 )
 
+var _ runner = (*writer)(nil)
+
 // errClosed: the store has been closed.
 var errClosed = errors.New("the jobs store is closed")
 
 // writer makes all changes, one after the other, and commits what has come meanwhile
 // together.
 type writer struct {
-	db   *sql.DB
-	conn *sql.Conn
+	db    *sql.DB
+	conn  *sql.Conn
+	words *dialect
 
 	changes chan *change
 	stop    chan struct{}
@@ -39,6 +42,7 @@ type writer struct {
 type change struct {
 	ctx   context.Context //nolint:containedctx // of whoever waits
 	do    func(*tx) error
+	after []func()
 	taken atomic.Bool // by the writer, or by its caller who has given up
 	err   error
 	done  chan struct{}
@@ -53,7 +57,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		return nil, err
 	}
 	w := &writer{
-		db: db, conn: conn, changes: make(chan *change, queued), stop: make(chan struct{}), ended: make(chan struct{}),
+		db: db, conn: conn, words: sqlite(), changes: make(chan *change, queued), stop: make(chan struct{}), ended: make(chan struct{}),
 		prepared: make(map[string]*sql.Stmt),
 	}
 	go w.run() //nolint:contextcheck // the writer outlives who opens it
@@ -61,11 +65,11 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 }
 
 // write makes a change, and returns when it is on the disk.
-func (s *Store) write(ctx context.Context, do func(*tx) error) error {
+func (w *writer) write(ctx context.Context, do func(*tx) error) error {
 	c := &change{ctx: ctx, do: do, done: make(chan struct{})}
 	select {
-	case s.writer.changes <- c:
-	case <-s.writer.stop:
+	case w.changes <- c:
+	case <-w.stop:
 		return errClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -73,7 +77,7 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	select {
 	case <-c.done:
 		return c.err
-	case <-s.writer.ended:
+	case <-w.ended:
 		select {
 		case <-c.done:
 			return c.err
@@ -127,6 +131,11 @@ func (w *writer) group(first *change) {
 		if c.err == nil {
 			c.err = err
 		}
+		if c.err == nil {
+			for _, f := range c.after {
+				f()
+			}
+		}
 		close(c.done)
 	}
 }
@@ -158,14 +167,16 @@ func (w *writer) try(ctx context.Context, c *change) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
-	return c.do(&tx{w: w, ctx: ctx})
+	t := &tx{dialect: w.words, on: w, ctx: ctx}
+	if err := c.do(t); err != nil {
+		return err
+	}
+	c.after = t.after
+	return nil
 }
 
 func (w *writer) exec(ctx context.Context, statement string) error {
-	s, err := w.statement(ctx, statement)
-	if err == nil {
-		_, err = s.ExecContext(ctx)
-	}
+	_, err := w.ExecContext(ctx, statement)
 	return err
 }
 
@@ -193,52 +204,20 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
 }
 
-// tx is what a change is made with.
-type tx struct {
-	w   *writer
-	ctx context.Context //nolint:containedctx // the group's
+// ExecContext runs a prepared statement.
+func (w *writer) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	s, err := w.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
 }
 
-// exec returns how many rows were changed.
-func (t *tx) exec(statement string, args ...any) (int64, error) {
-	s, err := t.w.statement(t.ctx, statement)
+// QueryContext runs a prepared statement.
+func (w *writer) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	s, err := w.statement(ctx, text)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	r, err := s.ExecContext(t.ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
-}
-
-// row scans the first row; sql.ErrNoRows: there is none.
-func (t *tx) row(statement string, args []any, into ...any) error {
-	s, err := t.w.statement(t.ctx, statement)
-	if err != nil {
-		return err
-	}
-	return s.QueryRowContext(t.ctx, args...).Scan(into...)
-}
-
-// each calls scan for every row.
-func (t *tx) each(statement string, args []any, scan func(*sql.Rows) error) error {
-	s, err := t.w.statement(t.ctx, statement)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryContext(t.ctx, args...)
-	return over(rows, err, scan)
-}
-
-func over(rows *sql.Rows, err error, scan func(*sql.Rows) error) error {
-	if err != nil {
-		return err
-	}
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-	}
-	return errors.Join(rows.Err(), rows.Close())
+	return s.QueryContext(ctx, args...)
 }

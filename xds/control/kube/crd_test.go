@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,27 +117,33 @@ func statusSchema() object {
 	}}
 }
 
-// schemaOf is a message's, with the fields' names as policies write them.
-func schemaOf(md protoreflect.MessageDescriptor) object {
+// schemaOf is a message's, with the fields' names as policies write them. A schema cannot
+// refer to itself: a message within one of its own kind (in are those that it stands in) is
+// left open, and fridayd alone checks it.
+func schemaOf(md protoreflect.MessageDescriptor, in ...protoreflect.FullName) object {
+	if slices.Contains(in, md.FullName()) {
+		return object{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	}
+	in = append(slices.Clone(in), md.FullName())
 	properties := object{}
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
-		properties[fd.TextName()] = fieldSchema(fd)
+		properties[fd.TextName()] = fieldSchema(fd, in)
 	}
 	return object{"type": "object", "properties": properties}
 }
 
-func fieldSchema(fd protoreflect.FieldDescriptor) object {
+func fieldSchema(fd protoreflect.FieldDescriptor, in []protoreflect.FullName) object {
 	switch {
 	case fd.IsMap():
-		return object{"type": "object", "additionalProperties": valueSchema(fd.MapValue())}
+		return object{"type": "object", "additionalProperties": valueSchema(fd.MapValue(), in)}
 	case fd.IsList():
-		return object{"type": "array", "items": valueSchema(fd)}
+		return object{"type": "array", "items": valueSchema(fd, in)}
 	}
-	return valueSchema(fd)
+	return valueSchema(fd, in)
 }
 
-func valueSchema(fd protoreflect.FieldDescriptor) object {
+func valueSchema(fd protoreflect.FieldDescriptor, in []protoreflect.FullName) object {
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
 		md := fd.Message()
@@ -145,9 +152,9 @@ func valueSchema(fd protoreflect.FieldDescriptor) object {
 			return object{"type": "string", "pattern": `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`}
 		}
 		if strings.HasPrefix(name, "google.protobuf.") && strings.HasSuffix(name, "Value") {
-			return valueSchema(md.Fields().ByName("value"))
+			return valueSchema(md.Fields().ByName("value"), in)
 		}
-		return schemaOf(md)
+		return schemaOf(md, in...)
 	case protoreflect.EnumKind:
 		var names []any
 		for i := range fd.Enum().Values().Len() {

@@ -7,6 +7,7 @@
 package admissionv1
 
 import (
+	v1 "github.com/fridaymesh/friday/xds/api/friday/redis/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -55,7 +56,10 @@ type Admission struct {
 	// it changes. Default: no key is asked for.
 	KeyFile string `protobuf:"bytes,9,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
 	// Requests pass as if the filter were not there.
-	Disabled      bool `protobuf:"varint,10,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	Disabled bool `protobuf:"varint,10,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Where the limits a minute are counted for all Fridays that share it. While it cannot
+	// be asked in time, each counts for itself. Default: each does always.
+	SharedLimits  *v1.Redis `protobuf:"bytes,11,opt,name=shared_limits,json=sharedLimits,proto3" json:"shared_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,11 +164,18 @@ func (x *Admission) GetDisabled() bool {
 	return false
 }
 
+func (x *Admission) GetSharedLimits() *v1.Redis {
+	if x != nil {
+		return x.SharedLimits
+	}
+	return nil
+}
+
 var File_friday_filters_http_admission_v1_admission_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_admission_v1_admission_proto_rawDesc = "" +
 	"\n" +
-	"0friday/filters/http/admission/v1/admission.proto\x12 friday.filters.http.admission.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xd4\x03\n" +
+	"0friday/filters/http/admission/v1/admission.proto\x12 friday.filters.http.admission.v1\x1a\x1bfriday/redis/v1/redis.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x91\x04\n" +
 	"\tAdmission\x12E\n" +
 	"\x0fmax_concurrency\x18\x01 \x01(\v2\x1c.google.protobuf.UInt32ValueR\x0emaxConcurrency\x12\x1b\n" +
 	"\tmax_queue\x18\x02 \x01(\rR\bmaxQueue\x12'\n" +
@@ -177,7 +188,8 @@ const file_friday_filters_http_admission_v1_admission_proto_rawDesc = "" +
 	"\x11latency_objective\x18\b \x01(\v2\x19.google.protobuf.DurationR\x10latencyObjective\x12\x19\n" +
 	"\bkey_file\x18\t \x01(\tR\akeyFile\x12\x1a\n" +
 	"\bdisabled\x18\n" +
-	" \x01(\bR\bdisabledBSZQgithub.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1;admissionv1b\x06proto3"
+	" \x01(\bR\bdisabled\x12;\n" +
+	"\rshared_limits\x18\v \x01(\v2\x16.friday.redis.v1.RedisR\fsharedLimitsBSZQgithub.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1;admissionv1b\x06proto3"
 
 var (
 	file_friday_filters_http_admission_v1_admission_proto_rawDescOnce sync.Once
@@ -196,16 +208,18 @@ var file_friday_filters_http_admission_v1_admission_proto_goTypes = []any{
 	(*Admission)(nil),              // 0: friday.filters.http.admission.v1.Admission
 	(*wrapperspb.UInt32Value)(nil), // 1: google.protobuf.UInt32Value
 	(*durationpb.Duration)(nil),    // 2: google.protobuf.Duration
+	(*v1.Redis)(nil),               // 3: friday.redis.v1.Redis
 }
 var file_friday_filters_http_admission_v1_admission_proto_depIdxs = []int32{
 	1, // 0: friday.filters.http.admission.v1.Admission.max_concurrency:type_name -> google.protobuf.UInt32Value
 	2, // 1: friday.filters.http.admission.v1.Admission.retry_after:type_name -> google.protobuf.Duration
 	2, // 2: friday.filters.http.admission.v1.Admission.latency_objective:type_name -> google.protobuf.Duration
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 3: friday.filters.http.admission.v1.Admission.shared_limits:type_name -> friday.redis.v1.Redis
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_friday_filters_http_admission_v1_admission_proto_init() }

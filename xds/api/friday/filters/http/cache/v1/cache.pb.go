@@ -7,6 +7,7 @@
 package cachev1
 
 import (
+	v1 "github.com/fridaymesh/friday/xds/api/friday/redis/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -231,8 +232,11 @@ type Cache struct {
 	// How long after its ttl an answer is given where the server fails: no answer, or a
 	// status of 500 and more. Default: not at all.
 	StaleIfError *durationpb.Duration `protobuf:"bytes,7,opt,name=stale_if_error,json=staleIfError,proto3" json:"stale_if_error,omitempty"`
-	// Default: each Friday knows its own answers only.
-	Shared *Cache_Shared `protobuf:"bytes,8,opt,name=shared,proto3" json:"shared,omitempty"`
+	// A store that several Fridays share. What this Friday does not know is looked up there
+	// before the server is asked, and what the server answered is written there after its
+	// callers have it. It never fails a request: what cannot be had from it in time is asked
+	// of the server. Default: each Friday knows its own answers only.
+	Shared *v1.Redis `protobuf:"bytes,8,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Passes everything through. For use in a route's override.
 	Disabled bool `protobuf:"varint,9,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// Default: OPENAI, TEI, COHERE, OPENAI_COMPLETIONS and OPENAI_CHAT.
@@ -329,7 +333,7 @@ func (x *Cache) GetStaleIfError() *durationpb.Duration {
 	return nil
 }
 
-func (x *Cache) GetShared() *Cache_Shared {
+func (x *Cache) GetShared() *v1.Redis {
 	if x != nil {
 		return x.Shared
 	}
@@ -371,190 +375,11 @@ func (x *Cache) GetPersist() bool {
 	return false
 }
 
-// A store that several Fridays share: one Redis or Valkey, or a cluster of them. What
-// this Friday does not know is looked up there before the server is asked, and what the
-// server answered is written there after its callers have it. It never fails a request:
-// what cannot be had from it in time is asked of the server.
-type Cache_Shared struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// host:port of the server, or of one node of a cluster.
-	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// TLS with it. Default: none. {} trusts the system's roots.
-	Tls *Cache_TLS `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
-	// What keys begin with: up to 64 of letters, digits and -._:/. Fridays of equal prefix
-	// share. Default "friday:".
-	Prefix string `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// After which a look-up is a miss. Default 10 ms; 1 ms to 1 s.
-	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// The user to log in as. Default: the server's default user.
-	Username string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
-	// A file with the password, read anew for each connection. White space at its end does
-	// not count.
-	PasswordFile string `protobuf:"bytes,6,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
-	// The database's number. Default 0; a cluster has no other.
-	Database      uint32 `protobuf:"varint,7,opt,name=database,proto3" json:"database,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Cache_Shared) Reset() {
-	*x = Cache_Shared{}
-	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Cache_Shared) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Cache_Shared) ProtoMessage() {}
-
-func (x *Cache_Shared) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Cache_Shared.ProtoReflect.Descriptor instead.
-func (*Cache_Shared) Descriptor() ([]byte, []int) {
-	return file_friday_filters_http_cache_v1_cache_proto_rawDescGZIP(), []int{0, 0}
-}
-
-func (x *Cache_Shared) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-func (x *Cache_Shared) GetTls() *Cache_TLS {
-	if x != nil {
-		return x.Tls
-	}
-	return nil
-}
-
-func (x *Cache_Shared) GetPrefix() string {
-	if x != nil {
-		return x.Prefix
-	}
-	return ""
-}
-
-func (x *Cache_Shared) GetTimeout() *durationpb.Duration {
-	if x != nil {
-		return x.Timeout
-	}
-	return nil
-}
-
-func (x *Cache_Shared) GetUsername() string {
-	if x != nil {
-		return x.Username
-	}
-	return ""
-}
-
-func (x *Cache_Shared) GetPasswordFile() string {
-	if x != nil {
-		return x.PasswordFile
-	}
-	return ""
-}
-
-func (x *Cache_Shared) GetDatabase() uint32 {
-	if x != nil {
-		return x.Database
-	}
-	return 0
-}
-
-// TLS with a shared store. The files are read anew for each connection.
-type Cache_TLS struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The authorities to trust, in PEM. Default: the system's.
-	CaFile string `protobuf:"bytes,1,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// Our certificate, with those that lead to its authority, and its key, in PEM: both or
-	// none.
-	CertFile string `protobuf:"bytes,2,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
-	KeyFile  string `protobuf:"bytes,3,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
-	// Who the server's certificate must be for. Default: the address's host.
-	ServerName    string `protobuf:"bytes,4,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Cache_TLS) Reset() {
-	*x = Cache_TLS{}
-	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Cache_TLS) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Cache_TLS) ProtoMessage() {}
-
-func (x *Cache_TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_filters_http_cache_v1_cache_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Cache_TLS.ProtoReflect.Descriptor instead.
-func (*Cache_TLS) Descriptor() ([]byte, []int) {
-	return file_friday_filters_http_cache_v1_cache_proto_rawDescGZIP(), []int{0, 1}
-}
-
-func (x *Cache_TLS) GetCaFile() string {
-	if x != nil {
-		return x.CaFile
-	}
-	return ""
-}
-
-func (x *Cache_TLS) GetCertFile() string {
-	if x != nil {
-		return x.CertFile
-	}
-	return ""
-}
-
-func (x *Cache_TLS) GetKeyFile() string {
-	if x != nil {
-		return x.KeyFile
-	}
-	return ""
-}
-
-func (x *Cache_TLS) GetServerName() string {
-	if x != nil {
-		return x.ServerName
-	}
-	return ""
-}
-
 var File_friday_filters_http_cache_v1_cache_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_cache_v1_cache_proto_rawDesc = "" +
 	"\n" +
-	"(friday/filters/http/cache/v1/cache.proto\x12\x1cfriday.filters.http.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xfc\n" +
-	"\n" +
+	"(friday/filters/http/cache/v1/cache.proto\x12\x1cfriday.filters.http.cache.v1\x1a\x1bfriday/redis/v1/redis.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xe5\a\n" +
 	"\x05Cache\x129\n" +
 	"\tmax_bytes\x18\x01 \x01(\v2\x1c.google.protobuf.UInt64ValueR\bmaxBytes\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12Q\n" +
@@ -562,29 +387,15 @@ const file_friday_filters_http_cache_v1_cache_proto_rawDesc = "" +
 	"\x0etenant_headers\x18\x04 \x03(\tR\rtenantHeaders\x12?\n" +
 	"\x05usage\x18\x05 \x01(\x0e2).friday.filters.http.cache.v1.Cache.UsageR\x05usage\x126\n" +
 	"\bcoalesce\x18\x06 \x01(\v2\x1a.google.protobuf.BoolValueR\bcoalesce\x12?\n" +
-	"\x0estale_if_error\x18\a \x01(\v2\x19.google.protobuf.DurationR\fstaleIfError\x12B\n" +
-	"\x06shared\x18\b \x01(\v2*.friday.filters.http.cache.v1.Cache.SharedR\x06shared\x12\x1a\n" +
+	"\x0estale_if_error\x18\a \x01(\v2\x19.google.protobuf.DurationR\fstaleIfError\x12.\n" +
+	"\x06shared\x18\b \x01(\v2\x16.friday.redis.v1.RedisR\x06shared\x12\x1a\n" +
 	"\bdisabled\x18\t \x01(\bR\bdisabled\x12J\n" +
 	"\tprotocols\x18\n" +
 	" \x03(\x0e2,.friday.filters.http.cache.v1.Cache.ProtocolR\tprotocols\x12O\n" +
 	"\x16stale_while_revalidate\x18\v \x01(\v2\x19.google.protobuf.DurationR\x14staleWhileRevalidate\x128\n" +
 	"\n" +
 	"replay_gap\x18\f \x01(\v2\x19.google.protobuf.DurationR\treplayGap\x12\x18\n" +
-	"\apersist\x18\r \x01(\bR\apersist\x1a\x87\x02\n" +
-	"\x06Shared\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
-	"\x03tls\x18\x02 \x01(\v2'.friday.filters.http.cache.v1.Cache.TLSR\x03tls\x12\x16\n" +
-	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x123\n" +
-	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1a\n" +
-	"\busername\x18\x05 \x01(\tR\busername\x12#\n" +
-	"\rpassword_file\x18\x06 \x01(\tR\fpasswordFile\x12\x1a\n" +
-	"\bdatabase\x18\a \x01(\rR\bdatabase\x1aw\n" +
-	"\x03TLS\x12\x17\n" +
-	"\aca_file\x18\x01 \x01(\tR\x06caFile\x12\x1b\n" +
-	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +
-	"\bkey_file\x18\x03 \x01(\tR\akeyFile\x12\x1f\n" +
-	"\vserver_name\x18\x04 \x01(\tR\n" +
-	"serverName\".\n" +
+	"\apersist\x18\r \x01(\bR\apersist\".\n" +
 	"\vDeterminism\x12\n" +
 	"\n" +
 	"\x06STRICT\x10\x00\x12\n" +
@@ -623,36 +434,33 @@ func file_friday_filters_http_cache_v1_cache_proto_rawDescGZIP() []byte {
 }
 
 var file_friday_filters_http_cache_v1_cache_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_friday_filters_http_cache_v1_cache_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_friday_filters_http_cache_v1_cache_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_friday_filters_http_cache_v1_cache_proto_goTypes = []any{
 	(Cache_Determinism)(0),         // 0: friday.filters.http.cache.v1.Cache.Determinism
 	(Cache_Usage)(0),               // 1: friday.filters.http.cache.v1.Cache.Usage
 	(Cache_Protocol)(0),            // 2: friday.filters.http.cache.v1.Cache.Protocol
 	(*Cache)(nil),                  // 3: friday.filters.http.cache.v1.Cache
-	(*Cache_Shared)(nil),           // 4: friday.filters.http.cache.v1.Cache.Shared
-	(*Cache_TLS)(nil),              // 5: friday.filters.http.cache.v1.Cache.TLS
-	(*wrapperspb.UInt64Value)(nil), // 6: google.protobuf.UInt64Value
-	(*durationpb.Duration)(nil),    // 7: google.protobuf.Duration
-	(*wrapperspb.BoolValue)(nil),   // 8: google.protobuf.BoolValue
+	(*wrapperspb.UInt64Value)(nil), // 4: google.protobuf.UInt64Value
+	(*durationpb.Duration)(nil),    // 5: google.protobuf.Duration
+	(*wrapperspb.BoolValue)(nil),   // 6: google.protobuf.BoolValue
+	(*v1.Redis)(nil),               // 7: friday.redis.v1.Redis
 }
 var file_friday_filters_http_cache_v1_cache_proto_depIdxs = []int32{
-	6,  // 0: friday.filters.http.cache.v1.Cache.max_bytes:type_name -> google.protobuf.UInt64Value
-	7,  // 1: friday.filters.http.cache.v1.Cache.ttl:type_name -> google.protobuf.Duration
+	4,  // 0: friday.filters.http.cache.v1.Cache.max_bytes:type_name -> google.protobuf.UInt64Value
+	5,  // 1: friday.filters.http.cache.v1.Cache.ttl:type_name -> google.protobuf.Duration
 	0,  // 2: friday.filters.http.cache.v1.Cache.determinism:type_name -> friday.filters.http.cache.v1.Cache.Determinism
 	1,  // 3: friday.filters.http.cache.v1.Cache.usage:type_name -> friday.filters.http.cache.v1.Cache.Usage
-	8,  // 4: friday.filters.http.cache.v1.Cache.coalesce:type_name -> google.protobuf.BoolValue
-	7,  // 5: friday.filters.http.cache.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
-	4,  // 6: friday.filters.http.cache.v1.Cache.shared:type_name -> friday.filters.http.cache.v1.Cache.Shared
+	6,  // 4: friday.filters.http.cache.v1.Cache.coalesce:type_name -> google.protobuf.BoolValue
+	5,  // 5: friday.filters.http.cache.v1.Cache.stale_if_error:type_name -> google.protobuf.Duration
+	7,  // 6: friday.filters.http.cache.v1.Cache.shared:type_name -> friday.redis.v1.Redis
 	2,  // 7: friday.filters.http.cache.v1.Cache.protocols:type_name -> friday.filters.http.cache.v1.Cache.Protocol
-	7,  // 8: friday.filters.http.cache.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
-	7,  // 9: friday.filters.http.cache.v1.Cache.replay_gap:type_name -> google.protobuf.Duration
-	5,  // 10: friday.filters.http.cache.v1.Cache.Shared.tls:type_name -> friday.filters.http.cache.v1.Cache.TLS
-	7,  // 11: friday.filters.http.cache.v1.Cache.Shared.timeout:type_name -> google.protobuf.Duration
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 8: friday.filters.http.cache.v1.Cache.stale_while_revalidate:type_name -> google.protobuf.Duration
+	5,  // 9: friday.filters.http.cache.v1.Cache.replay_gap:type_name -> google.protobuf.Duration
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_friday_filters_http_cache_v1_cache_proto_init() }
@@ -666,7 +474,7 @@ func file_friday_filters_http_cache_v1_cache_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_friday_filters_http_cache_v1_cache_proto_rawDesc), len(file_friday_filters_http_cache_v1_cache_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   3,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

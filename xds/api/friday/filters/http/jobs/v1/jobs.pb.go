@@ -47,7 +47,9 @@ type Jobs struct {
 	WebhookSecretFile string `protobuf:"bytes,6,opt,name=webhook_secret_file,json=webhookSecretFile,proto3" json:"webhook_secret_file,omitempty"`
 	// Passes everything through. For use in a route's override. What has been accepted goes
 	// on.
-	Disabled      bool `protobuf:"varint,7,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	Disabled bool `protobuf:"varint,7,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Several calls as one, each at POST /pipelines/{name}; at most 100, of different names.
+	Pipelines     []*Pipeline `protobuf:"bytes,8,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +133,354 @@ func (x *Jobs) GetDisabled() bool {
 	return false
 }
 
+func (x *Jobs) GetPipelines() []*Pipeline {
+	if x != nil {
+		return x.Pipelines
+	}
+	return nil
+}
+
+// Pipeline is several calls as one: what one answers goes into what the next is asked.
+//
+// Templates are Go's text/template over .input, the caller's JSON, and .steps.NAME, the
+// answer of a step that comes before. In bodies and in output every {{…}} writes JSON: a
+// text with its quotes, so that what a caller sends cannot become anything else.
+type Pipeline struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A letter, then up to 62 letters, digits, - and _.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In order; 1 to 32, those within others included. Each has a name of its own: a letter,
+	// then up to 62 letters, digits and _.
+	Steps []*Step `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	// The answer, a template of JSON. Default: the last step's answer as it came.
+	Output        string `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pipeline) Reset() {
+	*x = Pipeline{}
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pipeline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pipeline) ProtoMessage() {}
+
+func (x *Pipeline) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pipeline.ProtoReflect.Descriptor instead.
+func (*Pipeline) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Pipeline) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Pipeline) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Pipeline) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+// Step is one of a pipeline's.
+type Step struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How later steps refer to its answer.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Step_Call
+	//	*Step_Parallel
+	//	*Step_Switch
+	Kind          isStep_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Step) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Step) GetKind() isStep_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Step) GetCall() *Call {
+	if x != nil {
+		if x, ok := x.Kind.(*Step_Call); ok {
+			return x.Call
+		}
+	}
+	return nil
+}
+
+func (x *Step) GetParallel() *Steps {
+	if x != nil {
+		if x, ok := x.Kind.(*Step_Parallel); ok {
+			return x.Parallel
+		}
+	}
+	return nil
+}
+
+func (x *Step) GetSwitch() *Switch {
+	if x != nil {
+		if x, ok := x.Kind.(*Step_Switch); ok {
+			return x.Switch
+		}
+	}
+	return nil
+}
+
+type isStep_Kind interface {
+	isStep_Kind()
+}
+
+type Step_Call struct {
+	Call *Call `protobuf:"bytes,2,opt,name=call,proto3,oneof"`
+}
+
+type Step_Parallel struct {
+	Parallel *Steps `protobuf:"bytes,3,opt,name=parallel,proto3,oneof"`
+}
+
+type Step_Switch struct {
+	Switch *Switch `protobuf:"bytes,4,opt,name=switch,proto3,oneof"`
+}
+
+func (*Step_Call) isStep_Kind() {}
+
+func (*Step_Parallel) isStep_Kind() {}
+
+func (*Step_Switch) isStep_Kind() {}
+
+// Steps run at once (parallel) or one after the other.
+type Steps struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Steps         []*Step                `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Steps) Reset() {
+	*x = Steps{}
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Steps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Steps) ProtoMessage() {}
+
+func (x *Steps) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Steps.ProtoReflect.Descriptor instead.
+func (*Steps) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Steps) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// Call asks the server.
+type Call struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path, as /v1/embeddings.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// A template of the JSON body.
+	Body          string `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Call) Reset() {
+	*x = Call{}
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Call) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Call) ProtoMessage() {}
+
+func (x *Call) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Call.ProtoReflect.Descriptor instead.
+func (*Call) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Call) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Call) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+// Switch runs one of several lists of steps.
+type Switch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A template of the text that is compared; here {{…}} writes text as it is.
+	On string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	// By that text.
+	Cases map[string]*Steps `protobuf:"bytes,2,rep,name=cases,proto3" json:"cases,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Where there is no case of that text. Default: nothing.
+	Default       *Steps `protobuf:"bytes,3,opt,name=default,proto3" json:"default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Switch) Reset() {
+	*x = Switch{}
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Switch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Switch) ProtoMessage() {}
+
+func (x *Switch) ProtoReflect() protoreflect.Message {
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Switch.ProtoReflect.Descriptor instead.
+func (*Switch) Descriptor() ([]byte, []int) {
+	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Switch) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *Switch) GetCases() map[string]*Steps {
+	if x != nil {
+		return x.Cases
+	}
+	return nil
+}
+
+func (x *Switch) GetDefault() *Steps {
+	if x != nil {
+		return x.Default
+	}
+	return nil
+}
+
 // Where jobs are kept.
 type Jobs_Store struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -145,7 +495,7 @@ type Jobs_Store struct {
 
 func (x *Jobs_Store) Reset() {
 	*x = Jobs_Store{}
-	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[1]
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +507,7 @@ func (x *Jobs_Store) String() string {
 func (*Jobs_Store) ProtoMessage() {}
 
 func (x *Jobs_Store) ProtoReflect() protoreflect.Message {
-	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[1]
+	mi := &file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +559,9 @@ type Jobs_Store_SqlitePath struct {
 }
 
 type Jobs_Store_PostgresDsnFile struct {
-	// Not there yet: refused.
+	// A file with the connection string of a PostgreSQL database, which the sidecars of
+	// several machines share. Its roles and tables have to be there (deploy/postgres,
+	// fridayctl jobs migrate). It is read when the store is opened.
 	PostgresDsnFile string `protobuf:"bytes,2,opt,name=postgres_dsn_file,json=postgresDsnFile,proto3,oneof"`
 }
 
@@ -221,7 +573,7 @@ var File_friday_filters_http_jobs_v1_jobs_proto protoreflect.FileDescriptor
 
 const file_friday_filters_http_jobs_v1_jobs_proto_rawDesc = "" +
 	"\n" +
-	"&friday/filters/http/jobs/v1/jobs.proto\x12\x1bfriday.filters.http.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xb4\x03\n" +
+	"&friday/filters/http/jobs/v1/jobs.proto\x12\x1bfriday.filters.http.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xf9\x03\n" +
 	"\x04Jobs\x12=\n" +
 	"\x05store\x18\x01 \x01(\v2'.friday.filters.http.jobs.v1.Jobs.StoreR\x05store\x12>\n" +
 	"\vconcurrency\x18\x02 \x01(\v2\x1c.google.protobuf.UInt32ValueR\vconcurrency\x12!\n" +
@@ -229,12 +581,36 @@ const file_friday_filters_http_jobs_v1_jobs_proto_rawDesc = "" +
 	"\tretention\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tretention\x12#\n" +
 	"\rtenant_header\x18\x05 \x01(\tR\ftenantHeader\x12.\n" +
 	"\x13webhook_secret_file\x18\x06 \x01(\tR\x11webhookSecretFile\x12\x1a\n" +
-	"\bdisabled\x18\a \x01(\bR\bdisabled\x1a`\n" +
+	"\bdisabled\x18\a \x01(\bR\bdisabled\x12C\n" +
+	"\tpipelines\x18\b \x03(\v2%.friday.filters.http.jobs.v1.PipelineR\tpipelines\x1a`\n" +
 	"\x05Store\x12!\n" +
 	"\vsqlite_path\x18\x01 \x01(\tH\x00R\n" +
 	"sqlitePath\x12,\n" +
 	"\x11postgres_dsn_file\x18\x02 \x01(\tH\x00R\x0fpostgresDsnFileB\x06\n" +
-	"\x04kindBIZGgithub.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1;jobsv1b\x06proto3"
+	"\x04kind\"o\n" +
+	"\bPipeline\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\x05steps\x18\x02 \x03(\v2!.friday.filters.http.jobs.v1.StepR\x05steps\x12\x16\n" +
+	"\x06output\x18\x03 \x01(\tR\x06output\"\xdc\x01\n" +
+	"\x04Step\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\x04call\x18\x02 \x01(\v2!.friday.filters.http.jobs.v1.CallH\x00R\x04call\x12@\n" +
+	"\bparallel\x18\x03 \x01(\v2\".friday.filters.http.jobs.v1.StepsH\x00R\bparallel\x12=\n" +
+	"\x06switch\x18\x04 \x01(\v2#.friday.filters.http.jobs.v1.SwitchH\x00R\x06switchB\x06\n" +
+	"\x04kind\"@\n" +
+	"\x05Steps\x127\n" +
+	"\x05steps\x18\x01 \x03(\v2!.friday.filters.http.jobs.v1.StepR\x05steps\".\n" +
+	"\x04Call\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04body\x18\x02 \x01(\tR\x04body\"\xfa\x01\n" +
+	"\x06Switch\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\x12D\n" +
+	"\x05cases\x18\x02 \x03(\v2..friday.filters.http.jobs.v1.Switch.CasesEntryR\x05cases\x12<\n" +
+	"\adefault\x18\x03 \x01(\v2\".friday.filters.http.jobs.v1.StepsR\adefault\x1a\\\n" +
+	"\n" +
+	"CasesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x128\n" +
+	"\x05value\x18\x02 \x01(\v2\".friday.filters.http.jobs.v1.StepsR\x05value:\x028\x01BIZGgithub.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1;jobsv1b\x06proto3"
 
 var (
 	file_friday_filters_http_jobs_v1_jobs_proto_rawDescOnce sync.Once
@@ -248,22 +624,37 @@ func file_friday_filters_http_jobs_v1_jobs_proto_rawDescGZIP() []byte {
 	return file_friday_filters_http_jobs_v1_jobs_proto_rawDescData
 }
 
-var file_friday_filters_http_jobs_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_friday_filters_http_jobs_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_friday_filters_http_jobs_v1_jobs_proto_goTypes = []any{
 	(*Jobs)(nil),                   // 0: friday.filters.http.jobs.v1.Jobs
-	(*Jobs_Store)(nil),             // 1: friday.filters.http.jobs.v1.Jobs.Store
-	(*wrapperspb.UInt32Value)(nil), // 2: google.protobuf.UInt32Value
-	(*durationpb.Duration)(nil),    // 3: google.protobuf.Duration
+	(*Pipeline)(nil),               // 1: friday.filters.http.jobs.v1.Pipeline
+	(*Step)(nil),                   // 2: friday.filters.http.jobs.v1.Step
+	(*Steps)(nil),                  // 3: friday.filters.http.jobs.v1.Steps
+	(*Call)(nil),                   // 4: friday.filters.http.jobs.v1.Call
+	(*Switch)(nil),                 // 5: friday.filters.http.jobs.v1.Switch
+	(*Jobs_Store)(nil),             // 6: friday.filters.http.jobs.v1.Jobs.Store
+	nil,                            // 7: friday.filters.http.jobs.v1.Switch.CasesEntry
+	(*wrapperspb.UInt32Value)(nil), // 8: google.protobuf.UInt32Value
+	(*durationpb.Duration)(nil),    // 9: google.protobuf.Duration
 }
 var file_friday_filters_http_jobs_v1_jobs_proto_depIdxs = []int32{
-	1, // 0: friday.filters.http.jobs.v1.Jobs.store:type_name -> friday.filters.http.jobs.v1.Jobs.Store
-	2, // 1: friday.filters.http.jobs.v1.Jobs.concurrency:type_name -> google.protobuf.UInt32Value
-	3, // 2: friday.filters.http.jobs.v1.Jobs.retention:type_name -> google.protobuf.Duration
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	6,  // 0: friday.filters.http.jobs.v1.Jobs.store:type_name -> friday.filters.http.jobs.v1.Jobs.Store
+	8,  // 1: friday.filters.http.jobs.v1.Jobs.concurrency:type_name -> google.protobuf.UInt32Value
+	9,  // 2: friday.filters.http.jobs.v1.Jobs.retention:type_name -> google.protobuf.Duration
+	1,  // 3: friday.filters.http.jobs.v1.Jobs.pipelines:type_name -> friday.filters.http.jobs.v1.Pipeline
+	2,  // 4: friday.filters.http.jobs.v1.Pipeline.steps:type_name -> friday.filters.http.jobs.v1.Step
+	4,  // 5: friday.filters.http.jobs.v1.Step.call:type_name -> friday.filters.http.jobs.v1.Call
+	3,  // 6: friday.filters.http.jobs.v1.Step.parallel:type_name -> friday.filters.http.jobs.v1.Steps
+	5,  // 7: friday.filters.http.jobs.v1.Step.switch:type_name -> friday.filters.http.jobs.v1.Switch
+	2,  // 8: friday.filters.http.jobs.v1.Steps.steps:type_name -> friday.filters.http.jobs.v1.Step
+	7,  // 9: friday.filters.http.jobs.v1.Switch.cases:type_name -> friday.filters.http.jobs.v1.Switch.CasesEntry
+	3,  // 10: friday.filters.http.jobs.v1.Switch.default:type_name -> friday.filters.http.jobs.v1.Steps
+	3,  // 11: friday.filters.http.jobs.v1.Switch.CasesEntry.value:type_name -> friday.filters.http.jobs.v1.Steps
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_friday_filters_http_jobs_v1_jobs_proto_init() }
@@ -271,7 +662,12 @@ func file_friday_filters_http_jobs_v1_jobs_proto_init() {
 	if File_friday_filters_http_jobs_v1_jobs_proto != nil {
 		return
 	}
-	file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[1].OneofWrappers = []any{
+	file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[2].OneofWrappers = []any{
+		(*Step_Call)(nil),
+		(*Step_Parallel)(nil),
+		(*Step_Switch)(nil),
+	}
+	file_friday_filters_http_jobs_v1_jobs_proto_msgTypes[6].OneofWrappers = []any{
 		(*Jobs_Store_SqlitePath)(nil),
 		(*Jobs_Store_PostgresDsnFile)(nil),
 	}
@@ -281,7 +677,7 @@ func file_friday_filters_http_jobs_v1_jobs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_friday_filters_http_jobs_v1_jobs_proto_rawDesc), len(file_friday_filters_http_jobs_v1_jobs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,4 +1,4 @@
-package cache
+package redis
 
 import (
 	"errors"
@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fridaymesh/friday/filters/cache/shared"
-	cachev1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/cache/v1"
+	redisv1 "github.com/fridaymesh/friday/xds/api/friday/redis/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
-// The defaults of [cachev1.Cache_Shared], and what bounds its fields.
+// The defaults of [redisv1.Redis], and what bounds its fields.
 const (
 	defaultPrefix             = "friday:"
 	defaultTimeout            = 10 * time.Millisecond
@@ -23,8 +22,9 @@ const (
 
 var prefixes = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,64}$`)
 
-// parseShared reads a [cachev1.Cache_Shared]; nil: none.
-func parseShared(m *cachev1.Cache_Shared) (*shared.Options, error) {
+// OptionsOf reads a [redisv1.Redis]; nil: none. Errors name the field and the
+// value.
+func OptionsOf(m *redisv1.Redis) (*Options, error) {
 	if m == nil {
 		return nil, nil //nolint:nilnil // as the comment says
 	}
@@ -35,7 +35,7 @@ func parseShared(m *cachev1.Cache_Shared) (*shared.Options, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, fmt.Errorf("address: %q: port: must be 1 to 65535", m.GetAddress())
 	}
-	o := &shared.Options{
+	o := &Options{
 		Address: m.GetAddress(), Prefix: m.GetPrefix(), Username: m.GetUsername(),
 		PasswordFile: m.GetPasswordFile(), Database: int(m.GetDatabase()),
 	}
@@ -61,7 +61,7 @@ func parseShared(m *cachev1.Cache_Shared) (*shared.Options, error) {
 		if (t.GetCertFile() == "") != (t.GetKeyFile() == "") {
 			return nil, errors.New("tls: cert_file and key_file: both or none")
 		}
-		o.TLS = &shared.TLS{CAFile: t.GetCaFile(), CertFile: t.GetCertFile(), KeyFile: t.GetKeyFile(), ServerName: t.GetServerName()}
+		o.TLS = &TLS{CAFile: t.GetCaFile(), CertFile: t.GetCertFile(), KeyFile: t.GetKeyFile(), ServerName: t.GetServerName()}
 	}
 	return o, nil
 }

@@ -1,4 +1,4 @@
-package shared
+package redis
 
 import (
 	"context"
@@ -10,20 +10,15 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-
-	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
-// Options are what a Store is made of. But for Log and Metrics they can be compared.
+// Options are how a server is reached.
 type Options struct {
 	// Address is host:port.
 	Address string
-	// Prefix is what keys begin with.
+	// Prefix is what keys begin with; for who writes them.
 	Prefix string
-	// Timeout is what a look-up may take.
+	// Timeout is what a question may take.
 	Timeout time.Duration
 	// Username and PasswordFile are for logging in; may be empty. The file is read for
 	// each connection, so that a password can change while connections live.
@@ -49,12 +44,13 @@ func (o *Options) String() string {
 	return text
 }
 
-// connectTimeout bounds connecting, handshakes and logging in.
-const connectTimeout = 2 * time.Second
+// Patience bounds connecting, handshakes and logging in, and what is asked before a
+// connection is used.
+const Patience = 2 * time.Second
 
 // dial makes a connection, with TLS where it is asked for. It ends with life.
 func (o *Options) dial(life, ctx context.Context, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	stop := context.AfterFunc(life, cancel)
 	defer stop()
@@ -112,30 +108,4 @@ func (o *Options) password() (string, error) {
 		return "", fmt.Errorf("password_file: %w", err)
 	}
 	return strings.TrimRight(string(text), " \t\r\n"), nil
-}
-
-// meters are the metrics of one store.
-type meters struct {
-	hit, miss, late, failed, down prometheus.Counter // items looked up
-	stored, dropped, unstored     prometheus.Counter // items to be written
-	seconds                       prometheus.Observer
-	up                            prometheus.Gauge
-}
-
-func newMeters(m *telemetry.Metrics, address string) meters {
-	items := func(result string) prometheus.Counter { return m.CacheSharedItems.WithLabelValues(address, result) }
-	writes := func(result string) prometheus.Counter {
-		return m.CacheSharedWrites.WithLabelValues(address, result)
-	}
-	return meters{
-		hit: items("hit"), miss: items("miss"), late: items("late"), failed: items("failed"), down: items("down"),
-		stored: writes("stored"), dropped: writes("dropped"), unstored: writes("failed"),
-		seconds: m.CacheSharedSeconds.WithLabelValues(address), up: m.CacheSharedUp.WithLabelValues(address),
-	}
-}
-
-// Env is what the house lends.
-type Env struct {
-	Log     *zap.Logger
-	Metrics *telemetry.Metrics
 }
