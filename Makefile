@@ -42,9 +42,9 @@ test: ## All tests, with the race detector.
 interop: build ## Real clients against real servers through Friday, and jobs in a real PostgreSQL.
 	$(GO) test -tags interop -count=1 -timeout 60m -v ./bench/interop/... ./bench/differential/... ./filters/jobs/...
 
-# The first time kube-apiserver and etcd are built from source.
+# The first time kube-apiserver, etcd and helm are built from source.
 .PHONY: e2e
-e2e: build ## The webhook and policies at a real Kubernetes API server.
+e2e: build ## The webhook, policies and the chart at a real Kubernetes API server.
 	FRIDAY_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 60m -v ./bench/e2e
 
 .PHONY: bench

@@ -88,15 +88,22 @@ func newCluster(t *testing.T) *cluster {
 		_, err := c.admin.Resource(resource("Namespace")).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
-	c.kubeconfig = group.File("kubeconfig")
-	require.NoError(t, os.WriteFile(c.kubeconfig, fmt.Appendf(nil, `apiVersion: v1
+	c.kubeconfig = c.config(t, "fridayd", fridaydToken)
+	return c
+}
+
+// config writes a file for kubectl and those who are configured alike.
+func (c *cluster) config(t *testing.T, name, token string) string {
+	t.Helper()
+	file := c.group.File("kubeconfig of " + name)
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 clusters: [{name: e2e, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: fridayd, user: {token: %s}}]
-contexts: [{name: e2e, context: {cluster: e2e, user: fridayd}}]
+users: [{name: %s, user: {token: %s}}]
+contexts: [{name: e2e, context: {cluster: e2e, user: %[3]s}}]
 current-context: e2e
-`, c.server.URL, c.server.CAFile, fridaydToken), 0o600))
-	return c
+`, c.server.URL, c.server.CAFile, name, token), 0o600))
+	return file
 }
 
 // programs builds friday, fridayd, fridayctl and the stand-in, or takes those that

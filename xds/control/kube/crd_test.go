@@ -24,16 +24,18 @@ type object = map[string]any
 // The definition is what the policies' proto says: `go test ./xds/control/kube
 // -run TestCRD -update` writes it.
 func TestCRD(t *testing.T) {
-	file := filepath.Join("..", "..", "..", "deploy", "kubernetes", "crd.yaml")
 	text, err := yaml.Marshal(definition())
 	require.NoError(t, err)
 	text = append([]byte("# Generated from the policies' proto: go test ./xds/control/kube -run TestCRD -update\n"), text...)
-	if *update {
-		require.NoError(t, os.WriteFile(file, text, 0o600))
+	for _, folder := range []string{"kubernetes", filepath.Join("helm", "friday", "crds")} {
+		file := filepath.Join("..", "..", "..", "deploy", folder, "crd.yaml")
+		if *update {
+			require.NoError(t, os.WriteFile(file, text, 0o600))
+		}
+		has, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(text), string(has), "write it again: -update")
 	}
-	has, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(text), string(has), "write it again: -update")
 }
 
 func definition() object {
