@@ -127,6 +127,99 @@ func TestPipelinesAreResumed(t *testing.T) {
 	t.Logf("%d runs of three steps, the sidecar killed %d times: none missing, none doubled", runs, kills)
 }
 
+// Three kinds of real models, one after the other: a text is embedded by llama.cpp, the
+// embedding is put to a classifier in MLServer, and llama.cpp's chat is told. The sidecar
+// is killed meanwhile.
+func TestAPipelineOfThreeModels(t *testing.T) {
+	needLlama(t)
+	h := newHouse(t)
+	say := func(s string) { t.Log(s) }
+	llama, err := realserver.PrepareLlama(h.ctx, say)
+	require.NoError(t, err)
+	embed, err := llama.Start(h.ctx, h.group)
+	require.NoError(t, err)
+	smol, err := realserver.PrepareChat(h.ctx, say)
+	require.NoError(t, err)
+	chat, err := smol.Start(h.ctx, h.group)
+	require.NoError(t, err)
+	assets, err := realserver.Prepare(h.ctx, say)
+	require.NoError(t, err)
+	classify, err := assets.Start(h.ctx, h.group, t.TempDir())
+	require.NoError(t, err)
+	addresses, err := process.FreeAddresses(0, 0, 0, 0)
+	require.NoError(t, err)
+	host, port, err := net.SplitHostPort(addresses[0])
+	require.NoError(t, err)
+	policies, state := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(policies, "three.yaml"), fmt.Appendf(nil, `apiVersion: friday.dev/v1alpha1
+kind: InferencePolicy
+metadata: {name: three}
+spec:
+  address: %s
+  port: %s
+  servers:
+    embed: {endpoints: [%q]}
+    classify: {endpoints: [%q]}
+    chat: {endpoints: [%q]}
+  weights: {chat: 100}
+  routes:
+  - {prefix: /v1/embeddings, weights: {embed: 100}}
+  - {prefix: /v2/, weights: {classify: 100}}
+  filters:
+    batch: {}
+    jobs:
+      pipelines:
+      - name: three
+        steps:
+        - {name: embed, call: {path: /v1/embeddings, body: '{"model": %q, "input": {{.input.text}}}'}}
+        - name: classify
+          call:
+            path: /v2/models/%s/infer
+            body: '{"inputs": [{"name": "predict", "shape": [1, 64], "datatype": "FP32", "data": {{slice (index .steps.embed.data 0).embedding 0 64}}}]}'
+        - name: chat
+          call:
+            path: /v1/chat/completions
+            body: '{"model": %q, "temperature": 0, "max_tokens": 8, "messages": [{"role": "user", "content": {{printf "%%s (%%v)" .input.text (index (index .steps.classify.outputs 0).data 0)}}}]}'
+        output: '{"digit": {{index (index .steps.classify.outputs 0).data 0}}, "said": {{(index .steps.chat.choices 0).message.content}}}'
+`, host, port, embed.Address, classify.Address, chat.Address, realserver.MiniLMModel, realserver.DigitsModel, realserver.SmolLMModel), 0o600))
+	_, err = sidecar.Control(h.ctx, h.group, h.bin, policies, addresses[1], addresses[2])
+	require.NoError(t, err)
+	start := func() *sidecar.Sidecar {
+		s, err := sidecar.Meshed(h.ctx, h.group, h.bin, "n", addresses[1], state, addresses[0], addresses[3])
+		require.NoError(t, err)
+		return s
+	}
+	friday := start()
+	began := time.Now()
+	once := string(post(t, friday.Listen, "/pipelines/three", `{"text": "The sky is blue."}`))
+	t.Logf("%v: %s", time.Since(began).Round(time.Millisecond), once)
+
+	req, err := http.NewRequestWithContext(h.ctx, http.MethodPost, "http://"+friday.Listen+"/pipelines/three", strings.NewReader(`{"text": "The sky is blue."}`))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Prefer", "respond-async")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusAccepted, resp.StatusCode)
+	for range 2 {
+		time.Sleep(100 * time.Millisecond) // somewhere in the run
+		friday.Kill()
+		<-friday.Done()
+		friday = start()
+	}
+	var text []byte
+	require.Eventually(t, func() bool {
+		resp, err := http.Get("http://" + friday.Listen + resp.Header.Get("Location"))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err = io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode == http.StatusOK
+	}, 5*time.Minute, 50*time.Millisecond)
+	require.JSONEq(t, once, string(text))
+}
+
 func idOf(t *testing.T, resp *http.Response) string {
 	t.Helper()
 	defer resp.Body.Close()
