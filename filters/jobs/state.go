@@ -54,10 +54,10 @@ type state struct {
 
 	store atomic.Pointer[store.Store]
 	live  atomic.Int64
-	hook  atomic.Pointer[webhook] // of the newest filter; nil: nobody is told
 
 	mu      sync.Mutex
-	workers map[string]*worker // by origin
+	workers map[string]*worker  // by origin
+	hooks   map[string]*webhook // by origin; those of the newest filters
 	closed  bool
 }
 
@@ -68,7 +68,7 @@ func newState(env proxy.Env, at place) *state { return newStateAt(env, at, usual
 func newStateAt(env proxy.Env, at place, t tempo) *state {
 	s := &state{
 		tempo: t, log: env.Log.Named("jobs"), metrics: telemetry.New(env.Metrics), place: at,
-		opened: make(chan struct{}), workers: make(map[string]*worker),
+		opened: make(chan struct{}), workers: make(map[string]*worker), hooks: make(map[string]*webhook),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -84,7 +84,9 @@ func (s *state) open() {
 		st, err := s.place.open(s.ctx)
 		if err == nil {
 			s.store.Store(st)
-			st.Notify(s.hook.Load() != nil)
+			s.mu.Lock()
+			s.notify(st)
+			s.mu.Unlock()
 			close(s.opened)
 			s.wg.Go(func() { s.tell(st) })
 			s.tidy()
@@ -149,9 +151,11 @@ func (s *state) use(ctx context.Context) (*store.Store, error) {
 func (s *state) serve(origin string, rest proxy.Handler, c *Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hook.Store(c.Webhook)
+	if s.hooks[origin] = c.Webhook; c.Webhook == nil {
+		delete(s.hooks, origin)
+	}
 	if st := s.store.Load(); st != nil {
-		st.Notify(c.Webhook != nil)
+		s.notify(st)
 	}
 	w := s.workers[origin]
 	if w == nil && !s.closed {

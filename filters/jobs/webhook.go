@@ -10,8 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,6 +106,18 @@ func kindOf(k store.Kind) string {
 	return string(k)
 }
 
+// webhooks are who is told, by the origin of the jobs.
+func (s *state) webhooks() map[string]*webhook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.hooks)
+}
+
+// notify has the ends of those jobs noted of which somebody is told. REQUIRES: mu is held.
+func (s *state) notify(st *store.Store) {
+	st.Notify(slices.Collect(maps.Keys(s.hooks)))
+}
+
 // tell tells of jobs that have ended, until the state is closed.
 func (s *state) tell(st *store.Store) {
 	client := &http.Client{
@@ -120,8 +135,8 @@ func (s *state) tell(st *store.Store) {
 
 // tellSome tells of some, and says whether there may be more.
 func (s *state) tellSome(st *store.Store, client *http.Client) bool {
-	hook := s.hook.Load()
-	if hook == nil {
+	hooks := s.webhooks()
+	if len(hooks) == 0 {
 		return false
 	}
 	now := time.Now()
@@ -132,17 +147,24 @@ func (s *state) tellSome(st *store.Store, client *http.Client) bool {
 	}
 	var wg sync.WaitGroup
 	for _, n := range all {
-		wg.Go(func() { s.tellOne(st, client, hook, n) })
+		wg.Go(func() { s.tellOne(st, client, hooks[n.Origin], n) })
 	}
 	wg.Wait()
 	return len(all) == toldAtOnce
 }
 
+// errNobody: the configuration has named somebody when the job ended, and does no more.
+var errNobody = errors.New("no webhook_url is configured any more")
+
 // errGone: the receiver wants to hear no more of it.
 var errGone = errors.New("410 Gone")
 
 func (s *state) tellOne(st *store.Store, client *http.Client, hook *webhook, n store.Notice) {
-	asked, err := post(s.ctx, client, hook, n)
+	var asked time.Duration
+	err := errNobody
+	if hook != nil {
+		asked, err = post(s.ctx, client, hook, n)
+	}
 	if s.ctx.Err() != nil {
 		return // it is told again
 	}
@@ -195,6 +217,9 @@ func post(ctx context.Context, client *http.Client, hook *webhook, n store.Notic
 	req.Header.Set("Webhook-Timestamp", timestamp)
 	req.Header.Set("Webhook-Signature", sign(secrets, n.ID, timestamp, body))
 	resp, err := client.Do(req)
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err // without the address, which may have a token in it
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -19,6 +19,10 @@ type worker struct {
 	pace   *pace
 	config atomic.Pointer[Config] // of the newest filter
 
+	// run's own: when it has claimed last, and how many lines it keeps in hand.
+	claimedAt time.Time
+	more      int
+
 	woken    chan struct{}
 	caring   chan struct{}
 	outcomes chan outcome
@@ -119,14 +123,14 @@ func (w *worker) pump(st *store.Store) bool {
 		w.wg.Go(func() { w.fly(f, e) })
 	}
 	w.metrics.JobLinesRunning.WithLabelValues().Set(float64(w.running))
-	// As many again as run are kept ready: a claim costs a wait for the disk.
-	want := min(2*allowed, claimed-len(w.flights)) - len(w.queue)
+	want := min(w.ahead(2*allowed, time.Now()), claimed-len(w.flights)) - len(w.queue)
 	enough := len(w.queue) >= (allowed+1)/2
 	w.mu.Unlock()
 	if enough || want <= 0 {
 		return false
 	}
-	lines, err := st.Claim(w.ctx, w.origin, want, time.Now(), w.lease)
+	w.claimedAt = time.Now()
+	lines, err := st.Claim(w.ctx, w.origin, want, w.claimedAt, w.lease)
 	if err != nil {
 		w.failed("lines cannot be claimed", err)
 		return false
@@ -142,6 +146,28 @@ func (w *worker) pump(st *store.Store) bool {
 		w.queue = append(w.queue, f)
 	}
 	return true
+}
+
+const (
+	// soonGone and longKept are when what was claimed was too little, and too much.
+	soonGone, longKept = 50 * time.Millisecond, 500 * time.Millisecond
+	// mostAhead is how many lines are claimed ahead at most.
+	mostAhead = 256
+)
+
+// ahead is how many lines are to be in hand: at least as many again as run, since a claim
+// costs a wait for the disk, and more while they are gone in no time. What takes long is
+// left to others who may have time for it sooner. REQUIRES: mu is held; only run calls it.
+func (w *worker) ahead(least int, now time.Time) int {
+	if len(w.queue) <= least/4 && !w.claimedAt.IsZero() {
+		switch since := now.Sub(w.claimedAt); {
+		case since < soonGone:
+			w.more = min(2*max(w.more, least), mostAhead)
+		case since > longKept:
+			w.more /= 2
+		}
+	}
+	return max(least, w.more)
 }
 
 // mostErrands is how many jobs are known at once, unless more are being run.

@@ -224,7 +224,7 @@ func (c *Care) End(ctx context.Context, output, problems *Upload, now time.Time)
 
 // end ends the job, and notes that somebody is to be told, where somebody is.
 func (c *Care) end(tx *tx, status Status, output, problems string, now time.Time) error {
-	if c.s.notify.Load() {
+	if c.s.notifies(&c.Job) {
 		if err := tx.notice(&c.Job, status, now); err != nil {
 			return err
 		}

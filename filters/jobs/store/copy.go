@@ -32,7 +32,7 @@ func tables() []copied {
 		{name: "bodies", columns: columns("job n body"), owner: "jobs", on: ofJob},
 		{name: "results", columns: columns("job n status request_id content_type body code message"), owner: "jobs", on: ofJob},
 		{name: "steps", columns: columns("job n version step status content_type body"), owner: "jobs", on: ofJob},
-		{name: "notices", columns: columns("id kind object status created_at attempts not_before")},
+		{name: "notices", columns: columns("id kind object origin status created_at attempts not_before")},
 		{name: "idempotency", columns: columns("key digest id created_at")},
 		{name: "doomed", columns: columns("kind id"), owner: "jobs", on: "CAST(owner.seq AS text) = t.id AND t.kind <> '" + content + "'"},
 		{name: "audit", columns: columns("seq at action object address outcome hash")},

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 )
 
@@ -10,21 +11,27 @@ import (
 type Notice struct {
 	ID string
 	// Kind and Object are the job's, Status is its end.
-	Kind    Kind
-	Object  string
-	Status  Status
-	Created time.Time
+	Kind           Kind
+	Object, Origin string
+	Status         Status
+	Created        time.Time
 	// Attempts is how often telling has been tried, with this time.
 	Attempts int
 }
 
-// Notify has the ends of jobs kept as notices from now on, or no longer.
-func (s *Store) Notify(yes bool) { s.notify.Store(yes) }
+// Notify has the ends of the jobs of those origins kept as notices from now on.
+func (s *Store) Notify(origins []string) { s.notify.Store(&origins) }
+
+// notifies says whether a job's end is to be told.
+func (s *Store) notifies(j *Job) bool {
+	origins := s.notify.Load()
+	return origins != nil && slices.Contains(*origins, j.Origin)
+}
 
 // notice keeps one, in the transaction that ends the job.
 func (t *tx) notice(j *Job, status Status, now time.Time) error {
-	_, err := t.exec("INSERT INTO notices (id, tenant, kind, object, status, created_at, attempts, not_before) VALUES (?, ?, ?, ?, ?, ?, 0, 0)",
-		"evt_"+rand.Text(), j.Tenant, string(j.Kind), j.ID, string(status), millis(now))
+	_, err := t.exec("INSERT INTO notices (id, tenant, kind, object, origin, status, created_at, attempts, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
+		"evt_"+rand.Text(), j.Tenant, string(j.Kind), j.ID, j.Origin, string(status), millis(now))
 	return err
 }
 
@@ -33,11 +40,11 @@ func (s *Store) Notices(ctx context.Context, n int, now, until time.Time) (all [
 	err = s.write(ctx, func(tx *tx) error {
 		all = nil
 		return tx.each("UPDATE notices SET attempts = attempts + 1, not_before = ? WHERE id IN "+
-			"(SELECT id FROM notices WHERE not_before <= ? ORDER BY not_before LIMIT ? "+tx.skipping+") RETURNING id, kind, object, status, created_at, attempts",
+			"(SELECT id FROM notices WHERE not_before <= ? ORDER BY not_before LIMIT ? "+tx.skipping+") RETURNING id, kind, object, origin, status, created_at, attempts",
 			[]any{millis(until), millis(now), n}, func(scan scan) error {
 				var one Notice
 				var created int64
-				err := scan(&one.ID, &one.Kind, &one.Object, &one.Status, &created, &one.Attempts)
+				err := scan(&one.ID, &one.Kind, &one.Object, &one.Origin, &one.Status, &created, &one.Attempts)
 				one.Created = moment(created)
 				all = append(all, one)
 				return err

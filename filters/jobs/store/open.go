@@ -30,7 +30,7 @@ type Store struct {
 	path   string
 	engine engine
 	once   sync.Once
-	notify atomic.Bool // the ends of jobs become notices
+	notify atomic.Pointer[[]string] // origins of jobs whose ends become notices
 }
 
 // file is the engine on a SQLite file.

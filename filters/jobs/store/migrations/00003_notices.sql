@@ -5,6 +5,7 @@ CREATE TABLE notices (
     tenant     TEXT NOT NULL CHECK (tenant <> ''),
     kind       TEXT NOT NULL,
     object     TEXT NOT NULL,
+    origin     TEXT NOT NULL,
     status     TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     attempts   INTEGER NOT NULL,

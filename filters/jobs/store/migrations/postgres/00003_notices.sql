@@ -5,6 +5,7 @@ CREATE TABLE notices (
     id         text PRIMARY KEY,
     kind       text NOT NULL,
     object     text NOT NULL,
+    origin     text NOT NULL,
     status     text NOT NULL,
     created_at bigint NOT NULL,
     attempts   bigint NOT NULL,
