@@ -26,7 +26,7 @@ func TestExamples(t *testing.T) {
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	var found []string
-	for _, page := range []string{"configuration.md", "kubernetes.md"} {
+	for _, page := range []string{"configuration.md", "kubernetes.md", "pipelines.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
 		require.NoError(t, err)
 		for _, m := range block.FindAllSubmatch(text, -1) {
@@ -35,7 +35,7 @@ func TestDocumentation(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, found, 4)
+	require.Len(t, found, 5)
 	for i, policy := range found {
 		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
 		write(t, file, policy)

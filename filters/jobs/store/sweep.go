@@ -54,6 +54,9 @@ const abandoned = time.Hour
 // keyAge is how long an Idempotency-Key is remembered.
 const keyAge = 24 * time.Hour
 
+// noticeAge is how long a notice is kept that nobody tells any more.
+const noticeAge = 7 * 24 * time.Hour
+
 // Expire dooms what is past its time.
 func (s *Store) Expire(ctx context.Context, now time.Time) error {
 	return s.write(ctx, func(tx *tx) error {
@@ -75,6 +78,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if _, err := tx.exec("DELETE FROM idempotency WHERE created_at <= ?", millis(now.Add(-keyAge))); err != nil {
+			return err
+		}
+		if _, err := tx.exec("DELETE FROM notices WHERE created_at <= ?", millis(now.Add(-noticeAge))); err != nil {
 			return err
 		}
 		slices.SortStableFunc(all, func(a, b found) int { return strings.Compare(a.tenant, b.tenant) })
