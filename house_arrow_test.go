@@ -16,10 +16,10 @@ import (
 // why.
 func arrow() [][]string {
 	return [][]string{
-		{"xds/api/..."},
+		{"xds/api/...", "proxy/span"},
 		{"proxy"},
 		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "proxy/redis", "filters/inference/..."},
-		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "filters", "filters/*", "filters/admission/...", "filters/batch/...", "filters/cache/...", "filters/jobs/...", "filters/models/..."},
+		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "proxy/tracing", "filters", "filters/*", "filters/admission/...", "filters/batch/...", "filters/cache/...", "filters/jobs/...", "filters/models/..."},
 		{"filters/standard"},
 		{"proxy/config"},
 		{"proxy/exchange"},

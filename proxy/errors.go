@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -153,3 +154,22 @@ func PanicError(v any, stack []byte) *Error {
 		Err: fmt.Errorf("panic: %v\n%s", v, stack),
 	}
 }
+
+// Quiet is err as it may be logged: its text ends before what it quotes, which of a head
+// that cannot be read may be a secret. [errors.Is] and [errors.As] see through it; nil stays nil.
+func Quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return quiet{err}
+}
+
+type quiet struct{ err error }
+
+func (q quiet) Error() string {
+	text, _, _ := strings.Cut(q.err.Error(), `"`)
+	text, _, _ = strings.Cut(text, ", contents:")
+	return strings.TrimRight(text, ": ")
+}
+
+func (q quiet) Unwrap() error { return q.err }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // Request is one downstream request, as the caller sent it. The fields that are
@@ -76,6 +78,9 @@ type Request struct {
 
 	// Trace is filled on the way for the access log and the debug headers.
 	Trace Trace
+	// Span is the part of the way that the request is on just now; nil: it is not traced.
+	// Who sends it on puts a child in its place for as long as that takes.
+	Span *span.Span
 }
 
 // SetMetadata puts a value under a filter's name and a key.

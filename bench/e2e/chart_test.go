@@ -61,7 +61,7 @@ func (h helm) template(ctx context.Context, t *testing.T, values ...string) stri
 func toggles() []string {
 	return []string{
 		`revision="canary"`, `image={"tag":"v1","pullPolicy":"Always"}`, `imagePullSecrets=[{"name":"pull"}]`, `replicas=3`, `logLevel="debug"`,
-		`inject.image={"tag":"v1","pullPolicy":"Never"}`, `inject.mode="redirect"`, `inject.resources="requests.cpu=1,limits.memory=1Gi"`,
+		`inject.image={"tag":"v1","pullPolicy":"Never"}`, `inject.mode="redirect"`, `inject.resources="requests.cpu=1,limits.memory=1Gi"`, `inject.otlpEndpoint="http://otel:4318"`,
 		`webhook.failurePolicy="Fail"`, `webhook.timeoutSeconds=10`, `webhook.exceptNamespaces=["monitoring"]`,
 		`webhook.certManager={"secret":"hook","certificate":"hook"}`, `watchOwnNamespaceOnly=true`, `createNamespace=true`,
 		`resources.limits.cpu=2`, `nodeSelector={"kubernetes.io/os":"linux"}`, `tolerations=[{"key":"control","operator":"Exists"}]`,

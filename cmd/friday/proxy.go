@@ -16,6 +16,7 @@ import (
 	"github.com/fridaymesh/friday/filters/standard"
 	"github.com/fridaymesh/friday/proxy/config"
 	"github.com/fridaymesh/friday/proxy/server"
+	"github.com/fridaymesh/friday/proxy/tracing"
 	"github.com/fridaymesh/friday/xds/bootstrap"
 	"github.com/fridaymesh/friday/xds/resource"
 )
@@ -84,12 +85,17 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		return cli.Usagef("--log-level %q: %v", f.logLevel, err)
 	}
 	defer func() { err = errors.Join(err, l.flush()) }()
+	tracer, err := tracing.FromEnvironment(ctx, version.String(), l.log)
+	if err != nil {
+		return cli.Usagef("%v", err)
+	}
+	defer func() { err = errors.Join(err, tracer.Close()) }() //nolint:contextcheck // ctx has ended by then
 	parser := &resource.Parser{Registry: standard.Registry()}
 	b, err := f.load(ctx, parser)
 	if err != nil {
 		return err
 	}
-	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()), zap.Int("concurrency", runtime.GOMAXPROCS(0)))
+	l.log.Info("friday starts", zap.String("version", version.String()), zap.String("node", b.Node.GetId()), zap.Int("concurrency", runtime.GOMAXPROCS(0)), zap.Bool("traces", tracer != nil))
 	if b.AdminAddress == "" {
 		b.AdminAddress = defaultAdmin
 	}
@@ -98,7 +104,9 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		Options: server.Options{
 			Log: l.log, Access: l.access,
 			DrainTimeout: f.drainTimeout,
-			Defaults:     config.Defaults{MaxBodyBytes: int64(f.maxBody), StateDir: f.stateDir},
+			Defaults: config.Defaults{
+				MaxBodyBytes: int64(f.maxBody), StateDir: f.stateDir, Tracer: tracer, Version: version.String(),
+			},
 		},
 		Bootstrap:  b,
 		Parser:     parser,

@@ -60,11 +60,15 @@ func injectCommand(f *manifestFlags) cli.Command {
 			fs.StringVar(&s.Image, "image", s.Image, "Friday's `IMAGE`")
 			fs.StringVar(&s.XDS, "xds", s.XDS, "fridayd's `ADDR`ESS, for pods with a policy")
 			fs.StringVar(&mode, "mode", mode, "how requests come to Friday, unless a pod says it: port or redirect")
+			fs.StringVar(&s.OTLP, "otlp-endpoint", "", "`URL` of a collector that sidecars send traces to (default: requests are not traced)")
 			fs.BoolVar(&s.Native, "native-sidecars", s.Native, "native sidecars, which Kubernetes has from 1.29 on; else ordinary containers")
 		},
 		Run: func(context.Context, []string) error {
 			if s.Mode = inject.Mode(mode); s.Mode != inject.ModePort && s.Mode != inject.ModeRedirect {
 				return cli.Usagef("--mode: %q is neither port nor redirect", mode)
+			}
+			if err := s.Check(); err != nil {
+				return cli.Usagef("--otlp-endpoint: %v", err)
 			}
 			s.Sleep = s.Native
 			return f.run(s.Pod)

@@ -55,6 +55,7 @@ func (f *webhookFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.settings.XDS, "inject-xds", "", "`ADDR`ESS by which sidecars reach this fridayd (default fridayd.NAMESPACE.svc:19010)")
 	fs.StringVar(&f.mode, "inject-mode", string(inject.ModePort), "how requests come to sidecars, unless a pod says it: `MODE` port or redirect")
 	fs.StringVar(&f.resources, "inject-resources", "", "the sidecar's resources, as `LIST` requests.cpu=100m,limits.memory=512Mi (default requests.cpu=100m,requests.memory=64Mi,limits.memory=512Mi)")
+	fs.StringVar(&f.settings.OTLP, "inject-otlp-endpoint", "", "`URL` of a collector that sidecars send traces to, http://otel-collector.monitoring:4318 (default: requests are not traced)")
 	fs.StringVar(&f.native, "native-sidecars", "auto", "whether sidecars are restartable init containers: `WHEN` auto (the server knows them), always or never")
 	fs.StringVar(&f.settings.Revision, "revision", "", "`NAME` of this fridayd among several; pods and namespaces choose it by the label "+inject.RevisionLabel)
 }
@@ -74,6 +75,9 @@ func (f *webhookFlags) check(kubernetes bool) error {
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, f.native) {
 		return cli.Usagef("--native-sidecars: %q is not auto, always or never", f.native)
+	}
+	if err := f.settings.Check(); err != nil {
+		return cli.Usagef("--inject-otlp-endpoint: %v", err)
 	}
 	if f.resources == "" {
 		return nil

@@ -51,6 +51,8 @@ func parse(t *testing.T, file string) golden {
 			g.settings.Sleep = truth
 		case "mode":
 			g.settings.Mode = inject.Mode(value)
+		case "otlp":
+			g.settings.OTLP = value
 		case "namespace":
 			g.at.Namespace = value
 		case "selected":

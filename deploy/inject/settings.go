@@ -3,6 +3,7 @@ package inject
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -76,6 +77,9 @@ type Settings struct {
 	// Resources are those of the sidecar, by their annotation's ending:
 	// "requests.cpu". What is not there has no request or limit.
 	Resources map[string]string
+	// OTLP is the URL of a collector that takes spans from sidecars (OpenTelemetry's
+	// OTEL_EXPORTER_OTLP_ENDPOINT); empty: requests are not traced.
+	OTLP string
 	// Namespaces are never injected into, beside Kubernetes' own.
 	Namespaces []string
 	// Revision is of the fridayd whose settings these are; empty: the only one.
@@ -84,6 +88,9 @@ type Settings struct {
 
 // Check says what is wrong with the settings: an annotation's words, without its key.
 func (s Settings) Check() error {
+	if u, err := url.Parse(s.OTLP); s.OTLP != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("%q is not a URL as http://collector:4318", s.OTLP)
+	}
 	o := options{resources: map[string]string{}}
 	for _, key := range slices.Sorted(maps.Keys(s.Resources)) {
 		if err := o.setResource(resourcesKey+key, s.Resources[key]); err != nil {

@@ -20,7 +20,7 @@ func (s Settings) sidecar(pod *corev1.PodTemplateSpec, o options, ports []captur
 	}
 	c := &corev1.Container{
 		Name: Container, Image: s.Image, ImagePullPolicy: corev1.PullPolicy(s.PullPolicy),
-		Args: s.args(pod, o, ports), Env: environment(o, limits), Resources: limits,
+		Args: s.args(pod, o, ports), Env: s.environment(o, limits), Resources: limits,
 		VolumeMounts:    []corev1.VolumeMount{{Name: StateVolume, MountPath: stateDir}},
 		StartupProbe:    probe("/live", 1, 60),
 		LivenessProbe:   probe("/live", 10, 3),
@@ -79,15 +79,20 @@ func drainTimes(pod *corev1.PodTemplateSpec) (delay, drain time.Duration) {
 	return delay, max(grace-delay-margin, time.Second)
 }
 
-// environment tells the pod's name to a control plane, and Go how much memory there
-// is.
-func environment(o options, limits corev1.ResourceRequirements) []corev1.EnvVar {
+// environment tells the pod's name to a control plane and to a collector of spans, and Go
+// how much memory there is.
+func (s Settings) environment(o options, limits corev1.ResourceRequirements) []corev1.EnvVar {
 	var env []corev1.EnvVar
-	if o.policy != "" {
+	if o.policy != "" || s.OTLP != "" {
 		field := func(name, path string) corev1.EnvVar {
 			return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}}
 		}
 		env = append(env, field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace"))
+	}
+	if s.OTLP != "" {
+		env = append(env,
+			corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: s.OTLP},
+			corev1.EnvVar{Name: "OTEL_RESOURCE_ATTRIBUTES", Value: "k8s.pod.name=$(POD_NAME),k8s.namespace.name=$(POD_NAMESPACE)"})
 	}
 	if m, ok := limits.Limits[corev1.ResourceMemory]; ok && m.Value() > 0 {
 		// A tenth is left for what is not Go's heap.

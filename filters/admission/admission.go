@@ -156,7 +156,7 @@ func (f *filter) admit(ctx context.Context, req *proxy.Request, t *Tenant, token
 		case gate.None:
 		}
 	}
-	v = &visit{door: d, ready: make(chan gate.Verdict, 1), Ticket: gate.Ticket{
+	v = &visit{door: d, span: req.Span, ready: make(chan gate.Verdict, 1), Ticket: gate.Ticket{
 		Tenant: t.Name, Priority: f.priority(req), Cost: tokens, Rules: &f.config.Rules,
 	}}
 	v.Owner = v

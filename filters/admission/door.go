@@ -9,6 +9,7 @@ import (
 
 	"github.com/fridaymesh/friday/filters/admission/gate"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // door drives the gate of a cluster.
@@ -41,6 +42,7 @@ type visit struct {
 	gate.Ticket
 
 	door *door
+	span *span.Span // of the request
 	// ready delivers once, where it waits and does not leave: admitted or refused.
 	ready chan gate.Verdict
 	ended sync.Once
@@ -51,7 +53,10 @@ func (d *door) enter(ctx context.Context, v *visit) (gate.Verdict, error) {
 	verdict, deadline := d.ask(v)
 	if verdict == gate.Waiting {
 		var err error
-		if verdict, err = d.await(ctx, v, deadline); err != nil {
+		waits := v.span.Child("admission", span.Internal)
+		verdict, err = d.await(ctx, v, deadline)
+		waits.End()
+		if err != nil {
 			d.gone.Inc()
 			return verdict, err
 		}

@@ -133,7 +133,7 @@ func (m *merged) answer(i int, out outcome) {
 	if e.left {
 		return
 	}
-	out.items, out.attempts, out.upstream = m.items, m.req.Trace.Attempts, m.req.Trace.Upstream
+	out.items, out.attempts, out.upstream, out.call = m.items, m.req.Trace.Attempts, m.req.Trace.Upstream, m.span
 	e.done, e.out = true, out
 	e.ready <- struct{}{}
 }

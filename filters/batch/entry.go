@@ -10,6 +10,7 @@ import (
 	"github.com/fridaymesh/friday/filters/batch/schedule"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // errDropped says that a group was dropped between finding and entering it.
@@ -84,6 +85,7 @@ type outcome struct {
 	items    int
 	attempts int
 	upstream string
+	call     *span.Span
 }
 
 // newEntry makes an entry, or takes one that was freed.
@@ -125,6 +127,7 @@ func (e *entry) trace() {
 	if e.out.upstream != "" {
 		t.Upstream = e.out.upstream
 	}
+	e.traceBatch()
 }
 
 // response makes the caller's own Response of an outcome.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // merged is one upstream call of a batch.
@@ -22,6 +23,8 @@ type merged struct {
 	next   proxy.Handler
 	items  int
 	grpc   bool // see inference.Call.GRPC
+	// span is the call's own, which those of its members link to.
+	span *span.Span
 	// counting is nil where the usage, if any, is shared out by size.
 	counting *counting
 
@@ -42,8 +45,9 @@ func (b *batch) begin(members []*entry) *merged {
 	first := members[0]
 	m := &merged{members: members, live: len(members), next: first.next}
 	calls := make([]*inference.Call, len(members))
+	spans := make([]*span.Span, len(members))
 	for i, e := range members {
-		calls[i] = e.call
+		calls[i], spans[i] = e.call, e.req.Span
 		m.items += e.call.Items
 	}
 	body := inference.Merge(calls)
@@ -59,6 +63,7 @@ func (b *batch) begin(members []*entry) *merged {
 		OriginalDestination: first.req.OriginalDestination, Hash: first.req.Hash, Hashed: first.req.Hashed, // for another attempt
 		Trace: proxy.Trace{Model: first.call.Model, BatchSize: m.items},
 	}
+	m.trace(spans)
 	m.grpc = first.call.GRPC
 	m.ctx, m.cancel = context.WithCancelCause(context.Background())
 	if b.extra == 0 {
@@ -108,6 +113,7 @@ func (b *batch) try(members []*entry) (rest []*entry, do remedy, why string) {
 	}
 	resp, err := m.next.Handle(m.ctx, m.req)
 	if err != nil {
+		m.span.Fail(string(proxy.AsError(m.ctx, err).Flag), "")
 		if do, why = judgeError(proxy.AsError(m.ctx, err)); do == share {
 			b.shareError(m, proxy.AsError(m.ctx, err))
 		}
@@ -155,6 +161,7 @@ func (b *batch) answered(m *merged, resp *proxy.Response, body []byte) ([]*entry
 // end closes the call; those who have not been answered come back.
 func (b *batch) end(m *merged) []*entry {
 	m.cancel(nil)
+	m.span.End()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.current = nil

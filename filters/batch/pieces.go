@@ -28,7 +28,7 @@ func (g *group) serveInPieces(ctx context.Context, e *entry) (*proxy.Response, e
 	out, err := p.serve(ctx)
 	if err == nil {
 		g.model.wait.Observe(e.queued.Seconds())
-		e.out.items, e.out.attempts, e.out.upstream = p.items, p.attempts, out.upstream
+		e.out.items, e.out.attempts, e.out.upstream, e.out.call = p.items, p.attempts, out.upstream, out.call
 		e.trace()
 		return e.response(out)
 	}

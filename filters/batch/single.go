@@ -36,6 +36,9 @@ func (g *group) finish(ctx context.Context, e *entry) (*proxy.Response, error) {
 // end, or until its caller has left it unread for a while.
 func sendAlone(ctx context.Context, e *entry) (*proxy.Response, error) {
 	req, s := e.req, e.slot
+	if req.Span.Sampled() {
+		e.traceQueue()
+	}
 	req.Trace.BatchSize, req.Trace.Queued, req.Trace.Expected = e.Items, e.queued, e.expected
 	if s.endpoint != nil {
 		req.Endpoint = s.endpoint

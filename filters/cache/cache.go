@@ -189,6 +189,7 @@ const debugAnswer = "x-friday-cache"
 // done counts a lookup, and tells its caller.
 func (l *lookup) done(resp *proxy.Response, r result) *proxy.Response {
 	l.filter.state.metrics.CacheLookups.WithLabelValues(l.req.Cluster, string(r)).Inc()
+	l.req.Span.Set("friday.cache", string(r))
 	if l.debug && resp != nil {
 		resp.Header.Set(debugAnswer, string(r))
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/fridaymesh/friday/filters/cache/shared"
 	"github.com/fridaymesh/friday/filters/inference"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -38,6 +39,9 @@ type flight struct {
 	ctx    context.Context //nolint:containedctx // the call's own, ended by those who wait together
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when out is there
+	// span is that of the request that made the call necessary. It is written before done is
+	// closed.
+	span *span.Span
 
 	// Guarded by state.mu.
 	users int
@@ -143,6 +147,7 @@ func (f *flight) land(out outcome) {
 // launch sends the request in a goroutine of its own; read makes an outcome of the
 // answer, lands the flight with it and closes the answer.
 func (f *flight) launch(own *proxy.Request, next proxy.Handler, read func(resp *proxy.Response, took time.Duration)) {
+	f.span = own.Span
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
@@ -181,6 +186,23 @@ func (f *flight) wait(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// await is wait for a request that may have to wait for somebody else's call.
+func (l *lookup) await(ctx context.Context, f *flight) bool {
+	if !l.req.Span.Sampled() {
+		return f.wait(ctx)
+	}
+	began := time.Now()
+	if !f.wait(ctx) {
+		return false
+	}
+	if f.span != l.req.Span {
+		waits := l.req.Span.ChildAt("wait for another's call", span.Internal, began)
+		waits.Link(f.span)
+		waits.End()
+	}
+	return true
 }
 
 // detach makes a request of its own memory, which stays when the caller has gone.

@@ -35,7 +35,7 @@ func (l *lookup) serveItems(ctx context.Context, call *inference.Call) (*proxy.R
 		l.trace(&c.lead.out)
 	}
 	for _, f := range c.joined {
-		if !f.wait(ctx) {
+		if !l.await(ctx, f) {
 			return nil, proxy.AsError(ctx, context.Cause(ctx))
 		}
 	}

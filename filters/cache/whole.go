@@ -37,7 +37,7 @@ func (l *lookup) serveWhole(ctx context.Context, a *asked, body []byte) (*proxy.
 			l.sendWhole(c.lead, bytes.Clone(body))
 		}
 		f := c.seats[0].flight
-		if !f.wait(ctx) {
+		if !l.await(ctx, f) {
 			c.leave(context.Cause(ctx))
 			return nil, proxy.AsError(ctx, context.Cause(ctx))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/fridaymesh/friday/filters/jobs/pipeline"
 	"github.com/fridaymesh/friday/filters/jobs/store"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // outcome is what came of an attempt: a result, or a line put back.
@@ -104,7 +105,9 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 	if p := w.config.Load().pipeline([]byte(e.endpoint)); p != nil {
 		return w.runPipeline(f, e, r, p)
 	}
-	resp, err := w.rest.Handle(f.ctx, request(f, e))
+	req := request(f, e)
+	defer func() { endSpan(req.Span, "job line", r.Status, err) }()
+	resp, err := w.rest.Handle(f.ctx, req)
 	if err != nil {
 		return 0, err
 	}
@@ -114,6 +117,24 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 	a, asked, err := readAnswer(resp)
 	r.Status, r.ContentType, r.Body = a.Status, a.ContentType, a.Body
 	return asked, err
+}
+
+// endSpan ends the span of a request that no caller has sent.
+func endSpan(s *span.Span, name string, status int, err error) {
+	if !s.Sampled() {
+		return
+	}
+	s.Name(name)
+	switch {
+	case err != nil:
+		s.Fail("error", "")
+	default:
+		s.Set("http.response.status_code", status)
+		if status >= http.StatusInternalServerError {
+			s.Fail(strconv.Itoa(status), "")
+		}
+	}
+	s.End()
 }
 
 // readAnswer reads an answer to its end. asked is the server's Retry-After.

@@ -17,10 +17,10 @@ import (
 const (
 	firstLimit = 8
 	mostLimit  = 256
-	// span is the shortest time over which a rate is measured, and rounds how many
+	// shortest is the shortest time over which a rate is measured, and rounds how many
 	// answers for each line at once are in it at least.
-	span   = 250 * time.Millisecond
-	rounds = 3
+	shortest = 250 * time.Millisecond
+	rounds   = 3
 	// rest is how long a limit that was found is kept.
 	rest = 10 * time.Second
 	// gain is what more lines must bring, and loss what fewer may cost.
@@ -83,7 +83,7 @@ func (p *pace) answered(enough bool, now time.Time) {
 		p.next(now)
 		return
 	}
-	if took < span || p.answers < rounds*p.limit {
+	if took < shortest || p.answers < rounds*p.limit {
 		return
 	}
 	if !p.spoiled {

@@ -18,6 +18,7 @@ import (
 	"github.com/fridaymesh/friday/filters/jobs/pipeline"
 	"github.com/fridaymesh/friday/filters/jobs/store"
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // pipeline is the one that a target names; nil: none.
@@ -37,6 +38,7 @@ func (c *Config) pipeline(uri []byte) *pipeline.Pipeline {
 type caller struct {
 	rest    proxy.Handler
 	headers [][2]string
+	span    *span.Span   // of who waits; nil for a line
 	asked   atomic.Int64 // the longest Retry-After, in nanoseconds
 }
 
@@ -55,9 +57,12 @@ func (c *caller) Call(ctx context.Context, path string, body []byte) (a pipeline
 	addHeaders(h, c.headers)
 	h.SetContentType("application/json")
 	h.SetContentLength(len(body))
-	resp, err := c.rest.Handle(ctx, &proxy.Request{
+	req := &proxy.Request{
 		Header: h, Body: proxy.NewBytesBody(body), Protocol: "http1", Start: time.Now(), Remote: self(), Local: self(),
-	})
+		Span: c.span.Child("pipeline step", span.Internal),
+	}
+	defer func() { endSpan(req.Span, "pipeline step", a.Status, err) }()
+	resp, err := c.rest.Handle(ctx, req)
 	if err != nil {
 		return a, err
 	}
@@ -92,7 +97,7 @@ func (h *pipelineHandler) Handle(ctx context.Context, req *proxy.Request) (*prox
 	if input == nil {
 		return h.answer(ctx, nil, refuse(http.StatusBadRequest, "", "invalid_body", "A pipeline needs a body of JSON, of at most %d bytes.", mostRequest))
 	}
-	c := &caller{rest: h.rest, headers: endToEnd(req)}
+	c := &caller{rest: h.rest, headers: endToEnd(req), span: req.Span}
 	began := time.Now()
 	a, err := h.p.Run(ctx, input, c)
 	h.state.ran(h.p, err, began)

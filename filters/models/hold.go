@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // queue counts the requests that wait for the models of a cluster.
@@ -88,6 +89,9 @@ func (f *fleet) hold(ctx context.Context, m *model, req *proxy.Request) (*versio
 		return nil, f.refusal(bound, fmt.Sprintf("model %s is not ready, and as many requests wait as may", m.name), m.remains())
 	}
 	defer f.queue.leave(m, bytes)
+	waits := req.Span.Child("model hold", span.Internal)
+	waits.Set("gen_ai.request.model", m.name)
+	defer func() { waits.End() }()
 	f.nudge()
 	timer := time.NewTimer(c.HoldTimeout)
 	defer timer.Stop()

@@ -29,6 +29,7 @@ type watched struct {
 
 	// The reader's.
 	meter *meter    // nil before the first content
+	first time.Time // of the first content
 	last  time.Time // of the last content
 	left  time.Duration
 	model string
@@ -156,6 +157,11 @@ func (w *watched) passed(piece []byte, now time.Time) bool {
 		}
 		w.meter = w.meters.of(w.req.Cluster, w.model)
 		w.meter.first.Observe(now.Sub(start).Seconds())
+		w.first = now
+		if w.api != nil {
+			w.meter.api(w.api).firstToken.Observe(now.Sub(start).Seconds())
+		}
+		w.req.Span.Event("first chunk")
 	} else {
 		w.meter.gap.Observe(now.Sub(w.last).Seconds())
 	}
@@ -205,18 +211,42 @@ func (w *watched) ended(err error) {
 	default:
 		w.said = w.complaint(err)
 	}
+	if w.api != nil {
+		w.count()
+	}
 	if w.tail != nil {
-		if w.api != nil {
-			if u := w.api.usageIn(w.tail.Bytes()); u != (usage{-1, -1}) {
-				w.meters.of(w.req.Cluster, w.model).use(w.api, u)
-			}
-		}
 		w.tail.Reset()
 		tails.Put(w.tail) // nobody else reads
 		w.tail = nil
 	}
 	w.finish(left)
 }
+
+// count is ended for a stream of one of the APIs.
+func (w *watched) count() {
+	m := w.meters.of(w.req.Cluster, w.model)
+	if !errors.Is(w.over, io.EOF) {
+		m.failed(w.api, w.req.Start, errorType(w.ctx, w.over))
+		return
+	}
+	of := m.api(w.api)
+	of.seconds.Observe(since(w.req.Start))
+	if w.tail == nil {
+		return
+	}
+	u := w.api.usageIn(w.tail.Bytes())
+	if u == (usage{-1, -1}) {
+		return
+	}
+	m.use(w.api, u)
+	traceUsage(w.req.Span, w.api, u)
+	if u.output > 1 && w.meter != nil {
+		of.outputToken.Observe(w.last.Sub(w.first).Seconds() / float64(u.output-1))
+	}
+}
+
+// errorType is OpenTelemetry's error.type: Envoy's flag.
+func errorType(ctx context.Context, err error) string { return string(proxy.AsError(ctx, err).Flag) }
 
 const noAnswer = "no answer within "
 

@@ -139,9 +139,52 @@ func TestTokens(t *testing.T) {
 			if test.kinds == 2 {
 				require.Equal(t, 1, house.Count(t, "gen_ai_client_token_usage", "gen_ai_token_type", "output"))
 			}
+			answers := 1
+			if test.path == "/v1/other" {
+				answers = 0
+			}
+			require.Equal(t, answers, house.Count(t, "gen_ai_client_operation_duration_seconds", "error_type", ""))
+			streams := 0
 			if test.contentType == sse {
 				require.Equal(t, 1, house.Count(t, "friday_stream_first_chunk_seconds", "model", test.model))
+				streams = 1
 			}
+			if test.contentType != ndjson {
+				require.Equal(t, streams, house.Count(t, "gen_ai_server_time_to_first_token_seconds"))
+				require.Equal(t, streams, house.Count(t, "gen_ai_server_time_per_output_token_seconds"))
+			}
+		})
+	}
+}
+
+// What fails is counted by why.
+func TestFailuresOfAnAPIAreCounted(t *testing.T) {
+	cut := errors.New("reset")
+	for _, test := range []struct {
+		name, want string
+		answer     func() (*proxy.Response, error)
+	}{
+		{"refused", "429", func() (*proxy.Response, error) { return filtertest.Answer(429, "application/json", "{}"), nil }},
+		{"no answer", "UF", func() (*proxy.Response, error) {
+			return nil, &proxy.Error{Status: 503, Flag: proxy.FlagUpstreamConnection}
+		}},
+		{"cut short", "UC", func() (*proxy.Response, error) {
+			r := filtertest.Answer(200, sse, "")
+			r.Body = newSource(chunk{text: "data: {\"a\":1}\n\n"}, chunk{err: &proxy.Error{Flag: proxy.FlagUpstreamReset, Err: cut}})
+			return r, nil
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			house := filtertest.NewHouse(t, 1)
+			h := proxy.Chain(proxy.HandlerFunc(func(context.Context, *proxy.Request) (*proxy.Response, error) { return test.answer() }),
+				house.Build(t, stream.Factory{}, ""))
+			resp, err := h.Handle(t.Context(), filtertest.Request("/v1/chat/completions", `{"model":"m"}`))
+			if err == nil {
+				_, _ = io.ReadAll(resp.Body)
+				require.NoError(t, resp.Close())
+			}
+			require.Equal(t, 1, house.Count(t, "gen_ai_client_operation_duration_seconds", "error_type", test.want, "gen_ai_request_model", "m"))
+			require.Equal(t, 1, house.Count(t, "gen_ai_client_operation_duration_seconds"))
 		})
 	}
 }

@@ -3,10 +3,12 @@ package stream
 import (
 	"io"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fridaymesh/friday/proxy/span"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -32,26 +34,71 @@ type meter struct {
 	cluster, model string
 	first, gap     prometheus.Observer
 	cancelled      prometheus.Counter
-	tokens         sync.Map // *api to tokens; looking labels up costs more than counting
+	apis           sync.Map // *api to *apiMeter; looking labels up costs more than counting
 }
 
-type tokens struct{ input, output prometheus.Observer }
+// apiMeter is what is counted of one API, in OpenTelemetry's words.
+type apiMeter struct {
+	input, output           prometheus.Observer // tokens
+	seconds                 prometheus.Observer // of answers that are none of an error
+	firstToken, outputToken prometheus.Observer // of streams, in seconds
+}
 
-// use counts the tokens that an answer says it took.
-func (m *meter) use(a *api, u usage) {
-	found, ok := m.tokens.Load(a)
+func (m *meter) api(a *api) *apiMeter {
+	found, ok := m.apis.Load(a)
 	if !ok {
 		of := func(kind string) prometheus.Observer {
 			return m.metrics.TokenUsage.WithLabelValues(m.cluster, a.operation, a.provider, m.model, kind)
 		}
-		found, _ = m.tokens.LoadOrStore(a, tokens{of("input"), of("output")})
+		found, _ = m.apis.LoadOrStore(a, &apiMeter{
+			input: of("input"), output: of("output"),
+			seconds:     m.metrics.OperationSeconds.WithLabelValues(m.cluster, a.operation, a.provider, m.model, ""),
+			firstToken:  m.metrics.FirstTokenSeconds.WithLabelValues(m.cluster, a.operation, a.provider, m.model),
+			outputToken: m.metrics.OutputTokenSeconds.WithLabelValues(m.cluster, a.operation, a.provider, m.model),
+		})
 	}
-	t, _ := found.(tokens)
+	t, _ := found.(*apiMeter)
+	return t
+}
+
+// failed counts a request of one of the APIs that was answered with an error, or cut short;
+// kind is a word for why, of few.
+func (m *meter) failed(a *api, start time.Time, kind string) {
+	m.metrics.OperationSeconds.WithLabelValues(m.cluster, a.operation, a.provider, m.model, kind).Observe(since(start))
+}
+
+// since is 0 where a request does not say when it began.
+func since(start time.Time) float64 {
+	if start.IsZero() {
+		return 0
+	}
+	return time.Since(start).Seconds()
+}
+
+// use counts the tokens that an answer says it took.
+func (m *meter) use(a *api, u usage) {
+	t := m.api(a)
 	if u.input >= 0 {
 		t.input.Observe(float64(u.input))
 	}
 	if u.output >= 0 {
 		t.output.Observe(float64(u.output))
+	}
+}
+
+// traceUsage notes them in the request's span, in OpenTelemetry's words
+// (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/).
+func traceUsage(s *span.Span, a *api, u usage) {
+	if !s.Sampled() {
+		return
+	}
+	s.Set("gen_ai.operation.name", a.operation)
+	s.Set("gen_ai.provider.name", a.provider)
+	if u.input >= 0 {
+		s.Set("gen_ai.usage.input_tokens", u.input)
+	}
+	if u.output >= 0 {
+		s.Set("gen_ai.usage.output_tokens", u.output)
 	}
 }
 

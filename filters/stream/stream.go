@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -84,6 +85,19 @@ func (f *filter) Handle(ctx context.Context, req *proxy.Request, next proxy.Hand
 }
 
 func (f *filter) answer(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
+	resp, err := f.inTime(ctx, req, next)
+	a := apiOf(req)
+	switch {
+	case a == nil:
+	case err != nil:
+		f.meters.of(req.Cluster, modelOf(req)).failed(a, req.Start, errorType(ctx, err))
+	case resp.Header.StatusCode() >= 400:
+		f.meters.of(req.Cluster, modelOf(req)).failed(a, req.Start, strconv.Itoa(resp.Header.StatusCode()))
+	}
+	return resp, err
+}
+
+func (f *filter) inTime(ctx context.Context, req *proxy.Request, next proxy.Handler) (*proxy.Response, error) {
 	if f.config.FirstChunkTimeout > 0 {
 		return f.answerTimed(ctx, req, next)
 	}

@@ -140,14 +140,17 @@ func (w *whole) Read(p []byte) (int, error) {
 // end counts, once.
 func (w *whole) end(beginning, end []byte) {
 	w.ended = true
+	if w.model == "" {
+		w.model = modelIn(beginning)
+	}
+	m := w.f.meters.of(w.req.Cluster, w.model)
+	m.api(w.api).seconds.Observe(since(w.req.Start))
 	u := w.api.usageIn(end)
 	if u == (usage{-1, -1}) {
 		return // or it was cut short
 	}
-	if w.model == "" {
-		w.model = modelIn(beginning)
-	}
-	w.f.meters.of(w.req.Cluster, w.model).use(w.api, u)
+	m.use(w.api, u)
+	traceUsage(w.req.Span, w.api, u)
 }
 
 // Ready is how many bytes Read would return without waiting, where that is known.

@@ -26,6 +26,8 @@ type Mirror struct {
 	Host string
 	// Mutations change the copy's headers, one after the other.
 	Mutations []*format.Mutation
+	// Untraced has no span be recorded of the copies.
+	Untraced bool
 	// Timeout bounds the copy's round trip; 0: 15 s.
 	Timeout time.Duration
 	Log     *zap.Logger
@@ -105,7 +107,10 @@ func (m *mirror) send(req *proxy.Request, content proxy.Body) {
 	copied := &proxy.Request{
 		Header: h, Body: content, Remote: req.Remote, Local: req.Local, Protocol: req.Protocol,
 		Start: req.Start, Route: req.Route, VirtualHost: req.VirtualHost, Cluster: name,
-		Hash: req.Hash, Hashed: req.Hashed, OriginalDestination: req.OriginalDestination,
+		Hash: req.Hash, Hashed: req.Hashed, OriginalDestination: req.OriginalDestination, Span: req.Span,
+	}
+	if m.Untraced {
+		copied.Span = req.Span.Dropped()
 	}
 	go m.roundTrip(cluster, copied)
 }

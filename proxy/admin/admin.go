@@ -17,7 +17,7 @@ import (
 // something need POST. What a browser sends on behalf of another site is refused.
 func New(o Options) http.Handler {
 	d := &door{o: o}
-	metrics := promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})
+	metrics := promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	d.entries = []entry{
 		{"/", "this page for people", get, nil},
 		{"/cache/purge", "drop what is cached; ?model=NAME: of that model only", post, d.purge},
@@ -49,7 +49,7 @@ func Public(o Options) http.Handler {
 	d := &door{o: o}
 	d.entries = []entry{
 		{"/live", "200 while the process answers", get, live},
-		{"/metrics", "metrics in Prometheus' format", get, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}).ServeHTTP},
+		{"/metrics", "metrics in Prometheus' format", get, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP},
 		{"/ready", "200 while requests are taken, else 503 and why", get, d.ready},
 	}
 	return d

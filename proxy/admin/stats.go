@@ -18,7 +18,7 @@ func (d *door) stats(w http.ResponseWriter, r *http.Request) {
 	switch format := q.Get("format"); format {
 	case "", "text":
 	case "prometheus":
-		promhttp.HandlerFor(d.o.Registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+		promhttp.HandlerFor(d.o.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
 		return
 	default:
 		text(w, http.StatusBadRequest, "format: "+strconv.Quote(format)+" is neither text nor prometheus\n")

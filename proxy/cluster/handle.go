@@ -3,12 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/span"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 )
 
@@ -136,15 +138,22 @@ func (c *Cluster) attempt(ctx context.Context, ep *proxy.Endpoint, req *proxy.Re
 			ep.Active.Add(-1)
 		}
 	}()
+	above := req.Span
+	req.Span = spanOf(req, ep)
 	resp, err := ep.Handler.Handle(ctx, req)
+	own := req.Span
+	req.Span = above
 	c.judge(ctx, ep, resp, err)
 	if err != nil {
+		traceError(ctx, own, err)
 		return nil, err
 	}
+	traceAnswer(own, resp)
 	if _, whole := resp.Body.(*proxy.BytesBody); whole || resp.Body == proxy.NoBody {
+		own.End()
 		return resp, nil
 	}
-	resp.Body = &countedBody{Body: resp.Body, endpoint: ep}
+	resp.Body = &countedBody{Body: resp.Body, endpoint: ep, span: own}
 	counts = false
 	return resp, nil
 }
@@ -154,6 +163,7 @@ type countedBody struct {
 	proxy.Body
 
 	endpoint *proxy.Endpoint
+	span     *span.Span
 	use      *usage // of the cluster; set before anybody reads
 	ended    atomic.Bool
 }
@@ -163,6 +173,9 @@ var _ proxy.Body = (*countedBody)(nil)
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
 	if err != nil {
+		if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			b.span.Fail(string(proxy.FlagUpstreamReset), "the answer was cut short")
+		}
 		b.end()
 	}
 	return n, err
@@ -187,6 +200,7 @@ func (b *countedBody) end() {
 	if b.ended.CompareAndSwap(false, true) {
 		b.endpoint.Active.Add(-1)
 		b.use.leave()
+		b.span.End()
 	}
 }
 

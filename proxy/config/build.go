@@ -21,6 +21,7 @@ import (
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
+	"github.com/fridaymesh/friday/proxy/tracing"
 	"github.com/fridaymesh/friday/proxy/upstream"
 )
 
@@ -48,6 +49,10 @@ type Builder struct {
 type Defaults struct {
 	// MaxBodyBytes bounds a request's body where a listener does not say it; 0: 64 MiB.
 	MaxBodyBytes int64
+	// Tracer, where not nil, is where spans go whose listener does not say it.
+	Tracer *tracing.Tracer
+	// Version is the program's.
+	Version string
 	// StateDir and Trial are lent to filters: see [proxy.Env].
 	StateDir string
 	Trial    bool

@@ -75,7 +75,8 @@ func (c *Change) chain(l *Listener, chain *FilterChain, id string) (*ActiveChain
 		return nil, err
 	}
 	out.HTTP = &Active{
-		Name: l.Name, Address: l.Address, HTTP: chain.HTTP.withDefaults(c.b.defaults), table: compiled, edge: edge.New(chain.HTTP.Edge),
+		Name: l.Name, Address: l.Address, HTTP: chain.HTTP.withDefaults(c.b.defaults),
+		table: compiled.table, rule: compiled.rule, edge: edge.New(chain.HTTP.Edge),
 	}
 	out.HTTP.logs, err = c.logs(chain.HTTP.Logs)
 	return out, err

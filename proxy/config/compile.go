@@ -11,6 +11,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/telemetry"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // compiler makes the routes of one filter chain.
@@ -33,7 +34,7 @@ type builtKey struct {
 	cluster string             // of filters that are made for one
 }
 
-func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*router.Table[*route], error) {
+func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*compiled, error) {
 	key := compiledKey{originOf(l, id), h, t}
 	if old := c.reusable(key); old != nil {
 		return c.reuse(key, old), nil
@@ -54,6 +55,11 @@ func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*route
 		out:     newCompiled(c.clusters),
 	}
 	cc.env.Picker, cc.env.Keep = cc.picker, cc.keep
+	tracer, err := cc.tracer()
+	if err != nil {
+		return nil, err
+	}
+	cc.out.rule = tracing.NewRule(tracer, h.Tracing)
 	hosts := make([]router.VirtualHost[*route], 0, len(t.VirtualHosts))
 	var errs []error
 	for _, vh := range t.VirtualHosts {
@@ -81,7 +87,7 @@ func (c *Change) compile(l *Listener, id string, h *HTTP, t *RouteTable) (*route
 	}
 	cc.out.table = table
 	c.compiled[key] = cc.out
-	return table, nil
+	return cc.out, nil
 }
 
 // chain composes the filters, each with the most specific of the overrides,

@@ -13,6 +13,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/action"
 	"github.com/fridaymesh/friday/proxy/format"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // route is a Route, compiled.
@@ -26,6 +27,7 @@ type route struct {
 	policies   []action.HashPolicy // where the draw is by hash
 	// secure, where not nil, answers what did not come over TLS.
 	secure proxy.Handler
+	rule   *tracing.Rule
 }
 
 // limits are a route's limits of time.
@@ -93,6 +95,7 @@ func (cc *compiler) route(t *RouteTable, vh *VirtualHost, r *Route) (*route, err
 	if out.name == "" {
 		out.name = vh.Name
 	}
+	out.rule = cc.out.rule.With(r.Tracing)
 	if r.DrawByHash {
 		out.policies = r.Forward.Hash
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/action"
 	"github.com/fridaymesh/friday/proxy/format"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 var _ proxy.Handler = (*Active)(nil)
@@ -39,8 +40,9 @@ func (a *Active) Finish(req *proxy.Request, resp *proxy.Response) { a.edge.Leave
 // writes.
 func (a *Active) Logs() bool { return len(a.logs) > 0 }
 
-// Log writes the request's line to each of them.
+// Log writes the request's line to each of them, and ends its span.
 func (a *Active) Log(facts *format.Facts) {
+	tracing.End(facts)
 	for _, l := range a.logs {
 		l.Write(facts)
 	}
@@ -50,8 +52,10 @@ func (a *Active) Log(facts *format.Facts) {
 func (a *Active) handle(ctx context.Context, req *proxy.Request) (*proxy.Response, error) {
 	r, ok := a.table.Match(req.Header)
 	if !ok {
+		a.rule.Begin(req)
 		return nil, &proxy.Error{Status: http.StatusNotFound, Flag: proxy.FlagNoRoute}
 	}
+	r.rule.Begin(req)
 	t := r.choose(req)
 	req.Route, req.VirtualHost, req.Cluster = r.name, r.host, t.name(req)
 	if r.secure != nil && action.Scheme(req) != "https" {

@@ -7,6 +7,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/accesslog"
 	"github.com/fridaymesh/friday/proxy/edge"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // Listener is an address that is listened on, and what to do with what comes.
@@ -103,6 +104,9 @@ type HTTP struct {
 	// in formats of the configuration.
 	AccessLog AccessLog
 	Logs      []accesslog.Config
+	// Tracing, where not nil, is how requests are traced; nil: as the process's environment
+	// says.
+	Tracing *tracing.Config
 	// Edge is what is done to every request and every answer.
 	Edge edge.Config
 }

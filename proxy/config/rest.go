@@ -47,6 +47,7 @@ func (x *rest) Handle(ctx context.Context, req *proxy.Request) (*proxy.Response,
 		if r, ok := (*inForce)[x.origin].Match(req.Header); ok {
 			t := r.choose(req)
 			req.Route, req.VirtualHost, req.Cluster = r.name, r.host, t.name(req)
+			r.rule.Begin(req)
 			if h := t.after[x.filter]; h != nil {
 				return r.limited(ctx, req, h)
 			}

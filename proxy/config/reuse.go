@@ -8,6 +8,7 @@ import (
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/cluster"
 	"github.com/fridaymesh/friday/proxy/router"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // Compiling a table of thousands of routes takes much longer than anything else
@@ -33,6 +34,8 @@ type compiled struct {
 	kept map[string]bool
 	// directory is where its filters look for clusters.
 	directory *directory
+	// rule is how its requests are traced.
+	rule *tracing.Rule
 }
 
 // directory finds clusters in the newest of the snapshots that use it.
@@ -65,12 +68,12 @@ func (c *Change) reusable(key compiledKey) *compiled {
 }
 
 // reuse takes a table over from the snapshot before.
-func (c *Change) reuse(key compiledKey, old *compiled) *router.Table[*route] {
+func (c *Change) reuse(key compiledKey, old *compiled) *compiled {
 	for name := range old.kept {
 		c.kept[name] = c.b.kept[name]
 	}
 	c.compiled[key] = old
-	return old.table
+	return old
 }
 
 // commitCompiled points every table to the clusters in force.

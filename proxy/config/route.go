@@ -5,6 +5,7 @@ import (
 
 	"github.com/fridaymesh/friday/proxy/action"
 	"github.com/fridaymesh/friday/proxy/router"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // RouteTable is Envoy's RouteConfiguration.
@@ -65,6 +66,9 @@ type Route struct {
 	IdleTimeout *time.Duration
 	// MaxDuration ends a request after so long, whatever moves; 0: never.
 	MaxDuration time.Duration
+
+	// Tracing, where not nil, is how the route's requests are traced.
+	Tracing *tracing.Route
 
 	Headers   action.Headers
 	Overrides map[string]Override

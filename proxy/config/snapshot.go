@@ -8,6 +8,7 @@ import (
 	"github.com/fridaymesh/friday/proxy/edge"
 	"github.com/fridaymesh/friday/proxy/router"
 	"github.com/fridaymesh/friday/proxy/tlscontext"
+	"github.com/fridaymesh/friday/proxy/tracing"
 )
 
 // Snapshot is a whole configuration, compiled. It is immutable; what has memory
@@ -75,4 +76,5 @@ type Active struct {
 	table *router.Table[*route]
 	edge  *edge.Edge
 	logs  []*accesslog.Log
+	rule  *tracing.Rule
 }

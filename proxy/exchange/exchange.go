@@ -123,7 +123,7 @@ func (x *Exchange) Finish() {
 	if x.Record.Err == nil && x.ctx.Err() != nil {
 		x.Record.Err = proxy.AsError(x.ctx, x.ctx.Err())
 	}
-	if x.Active.Logs() {
+	if x.Active.Logs() || x.Request.Span.Sampled() {
 		x.log()
 	}
 	x.letGo(x.Response)
@@ -150,7 +150,8 @@ func (x *Exchange) letGo(c io.Closer) {
 	_ = c.Close() // there is nobody to tell
 }
 
-// log writes the line in formats of the configuration, while the answer's head is there.
+// log writes the line in formats of the configuration, and ends the request's span, while
+// the answer's head is there.
 func (x *Exchange) log() {
 	x.Active.Log(&format.Facts{
 		Request: &x.Request, Response: &x.Response.Header, Trailer: x.Response.Body.Trailer(),

@@ -95,7 +95,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 		defer t.Stop()
 	}
 	if err := s.fast.ServeConn(c); err != nil {
-		s.Log.Debug("connection ended", zap.Error(err))
+		s.Log.Debug("connection ended", zap.Error(proxy.Quiet(err)))
 	}
 	s.leave(c)
 }
@@ -175,7 +175,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 
 // malformed answers what is not HTTP (RFC 9112 section 2.2, RFC 6585 section 5).
 func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
-	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Err: err}
+	pe := &proxy.Error{Status: fasthttp.StatusBadRequest, Flag: proxy.FlagDownstreamProtocol, Err: proxy.Quiet(err)}
 	if why, ok := errors.AsType[*proxy.Error](err); ok { // the screen's
 		pe = why
 	} else if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
@@ -186,7 +186,11 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	} else if ne, ok := errors.AsType[net.Error](err); (ok && ne.Timeout()) || errors.Is(err, fasthttp.ErrTimeout) {
 		pe.Status, pe.Flag = fasthttp.StatusRequestTimeout, proxy.FlagTimeout
 	}
-	s.refuse(ctx, pe, time.Since(ctx.ConnTime()))
+	took := time.Duration(0)
+	if began := ctx.ConnTime(); !began.IsZero() { // it is, of a head that was not read
+		took = time.Since(began)
+	}
+	s.refuse(ctx, pe, took)
 }
 
 // refuse answers what never becomes a request, and records it.

@@ -99,7 +99,7 @@ func (r *received) head(h *fasthttp.RequestHeader, upgrade string, l *config.Lim
 	}
 	br.Reset(&s.source)
 	if err := h.Read(br); err != nil {
-		return malformed(err)
+		return malformed(proxy.Quiet(err))
 	}
 	return nil
 }

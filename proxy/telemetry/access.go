@@ -59,11 +59,22 @@ func NewRecorder(m *Metrics, access *zap.Logger) *Recorder {
 // Count records the exchange in the metrics.
 func (r *Recorder) Count(x *Exchange) {
 	rm := r.route(routeKey{x.Request.Route, x.Request.Cluster, x.Request.Protocol})
-	rm.seconds.Observe(x.Duration.Seconds())
+	rm.observe(x)
 	r.counter(rm, x).Inc()
 	if x.Err != nil {
 		r.metrics.Failures.WithLabelValues(x.Request.Cluster, string(x.Err.Flag)).Inc()
 	}
+}
+
+// observe counts the duration, with the trace as an example of it where there is one.
+func (rm *routeMetrics) observe(x *Exchange) {
+	if id := x.Request.Span.TraceID(); id != "" {
+		if o, ok := rm.seconds.(prometheus.ExemplarObserver); ok {
+			o.ObserveWithExemplar(x.Duration.Seconds(), prometheus.Labels{"trace_id": id})
+			return
+		}
+	}
+	rm.seconds.Observe(x.Duration.Seconds())
 }
 
 func (r *Recorder) route(k routeKey) *routeMetrics {
@@ -119,7 +130,7 @@ func (r *Recorder) Log(x *Exchange, sample bool) {
 		return
 	}
 	req := x.Request
-	fields := make([]zap.Field, 0, 20)
+	fields := make([]zap.Field, 0, 21)
 	fields = append(fields,
 		zap.ByteString(fieldMethod, req.Header.Method()),
 		zap.ByteString(fieldPath, pathOnly(req.Header.RequestURI())),
@@ -145,8 +156,11 @@ func (r *Recorder) Log(x *Exchange, sample bool) {
 		fields = append(fields, zap.Int(fieldBatch, req.Trace.BatchSize),
 			zap.Float64(fieldQueued, float64(req.Trace.Queued.Microseconds())/1000))
 	}
-	if id := req.Header.Peek("x-request-id"); len(id) > 0 {
-		fields = append(fields, zap.ByteString(fieldRequestID, id))
+	if id, ok := proxy.FieldValue(req.Header, "x-request-id"); ok && id != "" {
+		fields = append(fields, zap.String(fieldRequestID, id))
+	}
+	if id := req.Span.TraceID(); id != "" {
+		fields = append(fields, zap.String(fieldTraceID, id))
 	}
 	entry.Write(fields...)
 }

@@ -29,4 +29,5 @@ const (
 	fieldBatch     = "batch_size"
 	fieldQueued    = "queue_ms"
 	fieldRequestID = "request_id"
+	fieldTraceID   = "trace_id"
 )

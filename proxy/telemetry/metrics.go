@@ -185,6 +185,12 @@ type Metrics struct {
 	// the cluster's and its buckets are those of OpenTelemetry's conventions for
 	// generative AI.
 	TokenUsage *prometheus.HistogramVec // cluster, gen_ai_…: operation_name, provider_name, request_model, token_type
+	// OperationSeconds is from a request of one of the APIs to the end of its answer,
+	// FirstTokenSeconds to the first content of a stream, and OutputTokenSeconds how long
+	// each further token of a stream took; all are named by OpenTelemetry as TokenUsage is.
+	OperationSeconds   *prometheus.HistogramVec // cluster, gen_ai_…: operation_name, provider_name, request_model; error_type
+	FirstTokenSeconds  *prometheus.HistogramVec // cluster, gen_ai_…
+	OutputTokenSeconds *prometheus.HistogramVec // cluster, gen_ai_…
 
 	// RBAC counts the decisions of rbac: rules is enforced or shadow, result allowed or
 	// denied.
@@ -327,6 +333,14 @@ func New(reg prometheus.Registerer) *Metrics {
 		StreamsCancelled: c("friday_streams_cancelled_total", "Streams whose caller left before the end.", "cluster", "model"),
 		TokenUsage: h("gen_ai_client_token_usage", "Tokens that answers say they took, input and output.", prometheus.ExponentialBuckets(1, 4, 14),
 			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"),
+		OperationSeconds: h("gen_ai_client_operation_duration_seconds", "From a request of a generating or embedding API to the end of its answer.", prometheus.ExponentialBuckets(.01, 2, 14),
+			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
+		FirstTokenSeconds: h("gen_ai_server_time_to_first_token_seconds", "From a request to the first content of its streamed answer.",
+			[]float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10},
+			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
+		OutputTokenSeconds: h("gen_ai_server_time_per_output_token_seconds", "Time for each output token of a streamed answer after the first.",
+			[]float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5},
+			"cluster", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
 
 		JWT:  c("friday_jwt_decisions_total", "Requests whose tokens jwt_authn has judged.", "result"),
 		RBAC: c("friday_rbac_decisions_total", "Decisions of the rbac filter; shadow rules only count.", "rules", "result"),

@@ -201,7 +201,7 @@ func (b *body) nextChunk(br *bufio.Reader) (last bool, err error) {
 	t := new(fasthttp.ResponseHeader)
 	t.DisableNormalizing()
 	t.SetNoDefaultContentType(true)
-	if err := t.ReadTrailer(br); err != nil {
+	if err := proxy.Quiet(t.ReadTrailer(br)); err != nil {
 		return false, cutShort(err)
 	}
 	if len(t.PeekTrailerKeys()) > 0 {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy"
 )
 
 const (
@@ -138,7 +140,7 @@ func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
 		c.unfit = true
 		err = h.Read(c.br)
 	}
-	return err
+	return proxy.Quiet(err)
 }
 
 // unacknowledged says whether err, the first of an exchange, proves that the server

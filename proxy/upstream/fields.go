@@ -25,7 +25,7 @@ func (x *call) fields(n int64) *[]xhttp2Field {
 	h := x.req.Header
 	text := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	defer headBuffers.Put(text)
-	*text = appendHead((*text)[:0], h, x.t.address)
+	*text = appendHead((*text)[:0], h, x.t.address, x.req.Span)
 	target, host := string(h.RequestURI()), string(h.Host())
 	if scheme, rest, ok := strings.Cut(target, "://"); ok && scheme != "" && !strings.ContainsAny(scheme, "/?") {
 		// The absolute form's host wins (RFC 9112 section 3.2.2).
@@ -143,7 +143,7 @@ func (s *scratch) read(h *fasthttp.ResponseHeader) error {
 		br = bufio.NewReaderSize(&s.source, len(s.text))
 	}
 	br.Reset(&s.source)
-	return h.Read(br)
+	return proxy.Quiet(h.Read(br))
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{br: bufio.NewReaderSize(nil, 4<<10)} }} //nolint:gochecknoglobals // a pool is shared by nature

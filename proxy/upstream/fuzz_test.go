@@ -61,7 +61,7 @@ func FuzzHead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := appendHead(nil, h, "server:80")
+		out := appendHead(nil, h, "server:80", nil)
 		again, err := parse(out)
 		require.NoError(t, err, "%q", out)
 		require.Equal(t, h.Method(), again.Method())

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/fridaymesh/friday/proxy/span"
 )
 
 // appendHead appends the request's head as it goes to the server: as the caller
@@ -13,7 +15,9 @@ import (
 // It works on the written lines: taking fields out of a fasthttp header would
 // change the order of those that stay, and reading them all would rewrite Cookie.
 // An HTTP/1.0 request without Host, which 1.1 demands, gets the server's address.
-func appendHead(dst []byte, h *fasthttp.RequestHeader, address string) []byte {
+//
+// Where the request is traced, s takes the place of what the caller said of its trace.
+func appendHead(dst []byte, h *fasthttp.RequestHeader, address string, s *span.Span) []byte {
 	if !h.IsHTTP11() {
 		h.SetProtocol("HTTP/1.1")
 		if len(h.Host()) == 0 {
@@ -23,7 +27,15 @@ func appendHead(dst []byte, h *fasthttp.RequestHeader, address string) []byte {
 	start := len(dst)
 	h.SetNoDefaultContentType(true)
 	dst = h.AppendBytes(dst)
-	return dst[:start+dropHopByHop(dst[start:])]
+	dst = dst[:start+dropHopByHop(dst[start:])]
+	if s == nil {
+		return dst
+	}
+	for _, name := range []string{"traceparent", "tracestate"} {
+		dst = dst[:start+dropNamed(dst[start:], []byte(name))]
+	}
+	dst = s.AppendFields(dst[:len(dst)-len("\r\n")])
+	return append(dst, "\r\n"...)
 }
 
 // dropHopByHop takes the lines out in place and returns the new length.

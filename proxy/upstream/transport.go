@@ -207,7 +207,7 @@ func (x *exchange) send() error {
 		h.SetContentLength(0) // a filter took the body: the head must not promise one
 	}
 	head := headBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
-	*head = appendHead((*head)[:0], h, x.t.address)
+	*head = appendHead((*head)[:0], h, x.t.address, x.req.Span)
 	if x.req.Upgrade != "" {
 		*head = appendUpgrade(*head, x.req.Upgrade)
 	}

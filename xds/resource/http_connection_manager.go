@@ -23,6 +23,9 @@ func (p *problems) http(path string, m *hcmv3.HttpConnectionManager, r *Parser, 
 	}
 	p.accessLogs(path, m, h)
 	h.Edge = p.edge(path, m)
+	if m.GetTracing() != nil {
+		h.Tracing = p.tracing(path+".tracing", m.GetTracing(), l)
+	}
 	switch {
 	case m.GetRds() != nil:
 		h.RouteName = m.GetRds().GetRouteConfigName()

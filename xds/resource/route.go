@@ -101,6 +101,7 @@ func (r *tableReader) route(path string, m *routev3.Route) *config.Route {
 		Match:     r.match(path+".match", m.GetMatch()),
 		Headers:   r.headers(path, m),
 		Overrides: r.overrides(path, m.GetTypedPerFilterConfig()),
+		Tracing:   r.routeTracing(path, m),
 	}
 	switch spec := m.GetAction().(type) {
 	case *routev3.Route_Route:

@@ -81,6 +81,7 @@ func (r *tableReader) mirrors(path string, policies []*routev3.RouteAction_Reque
 			Cluster: m.GetCluster(), ClusterHeader: m.GetClusterHeader(), PerMillion: share,
 			KeepHost: m.GetDisableShadowHostSuffixAppend(), Host: m.GetHostRewriteLiteral(),
 			Mutations: r.mutationList(at+".request_headers_mutations", m.GetRequestHeadersMutations()),
+			Untraced:  m.GetTraceSampled() != nil && !m.GetTraceSampled().GetValue(),
 		})
 	}
 	return mirrors

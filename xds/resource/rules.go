@@ -51,7 +51,7 @@ const (
 // table is the one list of the fields that are understood.
 //
 //nolint:gochecknoglobals // an immutable table
-var table = join(logRules(), filterRules(), listenerRules(), routeRules(), clusterRules(), tlsRules(), bootstrapRules())
+var table = join(logRules(), tracingRules(), filterRules(), listenerRules(), routeRules(), clusterRules(), tlsRules(), bootstrapRules())
 
 func join(parts ...map[protoreflect.FullName]rules) map[protoreflect.FullName]rules {
 	all := map[protoreflect.FullName]rules{}

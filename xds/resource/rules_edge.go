@@ -26,7 +26,7 @@ func edgeRules() rules {
 		"set_current_client_cert_details":   within(rules{"subject": honoured(), "cert": honoured(), "chain": honoured(), "dns": honoured(), "uri": honoured()}),
 		"local_reply_config":                honoured(),
 		"proxy_100_continue":                ignored("100 (Continue) is answered here"),
-		"tracing":                           ignored("there is no tracing"),
+		"tracing":                           honoured("where absent, as the environment says"),
 		"access_log_flush_interval":         ignored("a line waits for others for one second"),
 	}
 }
@@ -37,8 +37,8 @@ func logRules() map[protoreflect.FullName]rules {
 	lines := honoured("without one, JSON lines in Friday's own format")
 	return map[protoreflect.FullName]rules{
 		"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": {
-			"pack_trace_reason":                 ignored("there is no tracing"),
-			"use_request_id_for_trace_sampling": ignored("there is no tracing"),
+			"pack_trace_reason":                 ignored("a request id tells nothing of traces; traceparent does"),
+			"use_request_id_for_trace_sampling": ignored("a request id tells nothing of traces; traceparent does"),
 		},
 		"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": {"typed_config": honoured()},
 		"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": {
