@@ -53,6 +53,17 @@ bench: build ## Go benchmarks, the scheduler in virtual time, then Friday beside
 	$(BIN)/simulate
 	$(BIN)/batchbench
 
+# Needs root for some of the faults; what is not there is said and passed over.
+.PHONY: chaos
+chaos: build ## Faults under load, one after the other; then each alert, fired by its fault.
+	$(BIN)/chaosbench
+	$(BIN)/chaosbench --alerts
+
+MINUTES ?= 30
+.PHONY: soak
+soak: build ## MINUTES (30) at 70% of what a server can do: does anything grow?
+	$(BIN)/soakbench --minutes $(MINUTES) --plot $(BIN)/soak.svg --csv $(BIN)/soak.csv
+
 .PHONY: bench-upgrade
 bench-upgrade: build ## Friday replaced ten times under load; nothing may fail.
 	$(BIN)/upgradebench

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,8 +24,9 @@ type Body interface {
 
 // A BytesBody is a Body whose whole content is in memory.
 type BytesBody struct {
-	b   []byte
-	off int
+	b       []byte
+	off     int
+	release atomic.Pointer[func()]
 }
 
 var _ Body = (*BytesBody)(nil)
@@ -34,6 +36,14 @@ var NoBody Body = noBody{} //nolint:gochecknoglobals // stateless, as http.NoBod
 
 // NewBytesBody returns a Body of b, which must not change while it is read.
 func NewBytesBody(b []byte) *BytesBody { return &BytesBody{b: b} }
+
+// NewHeldBody is NewBytesBody for content whose memory somebody counts: release is called
+// once, when the body is closed.
+func NewHeldBody(b []byte, release func()) *BytesBody {
+	body := NewBytesBody(b)
+	body.release.Store(&release)
+	return body
+}
 
 // Bytes is the whole content, whatever has been read of it.
 func (b *BytesBody) Bytes() []byte { return b.b }
@@ -61,8 +71,13 @@ func (b *BytesBody) WriteTo(w io.Writer) (int64, error) {
 // SupportsBodyWriteTo lets fasthttp write the content without a copy.
 func (b *BytesBody) SupportsBodyWriteTo() bool { return true }
 
-// Close does nothing.
-func (b *BytesBody) Close() error { return nil }
+// Close lets go of what is counted; the content stays as it is.
+func (b *BytesBody) Close() error {
+	if release := b.release.Swap(nil); release != nil {
+		(*release)()
+	}
+	return nil
+}
 
 // Len is the length of the whole content.
 func (b *BytesBody) Len() int64 { return int64(len(b.b)) }

@@ -22,6 +22,12 @@ func Cached(ctx context.Context, g *process.Group, bin, name, upstream, listen, 
 	return written(ctx, g, bin, name, listen, admin, text, err, args)
 }
 
+// CachedProxy is Proxy with a cache before its batcher: settings as Cached's.
+func CachedProxy(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, settings string, args ...string) (*Sidecar, error) {
+	text, err := with(ctx, bootstrap.Flags{Upstream: upstream, Listen: listen, Admin: admin}, "cache", "Cache", settings, false)
+	return written(ctx, g, bin, name, listen, admin, text, err, args)
+}
+
 // Admitting is Proxy with admission before its batcher: settings are the fields of a
 // friday.filters.http.admission.v1.Admission, in JSON.
 func Admitting(ctx context.Context, g *process.Group, bin, name, upstream, listen, admin, settings string, args ...string) (*Sidecar, error) {

@@ -16,9 +16,11 @@ import (
 func Whole(req *proxy.Request, limit int64) ([]byte, error) { return readBody(req, limit) }
 
 // readBody returns req's whole body; nil where there is none, it is longer than
-// limit or it has trailers. However much was read, req.Body begins at the start
+// limit, it has trailers, or the bodies that are in memory take all that they may. However much was read, req.Body begins at the start
 // afterwards; read whole, it is a *proxy.BytesBody, so that trailers would be lost.
-func readBody(req *proxy.Request, limit int64) ([]byte, error) {
+func readBody(req *proxy.Request, limit int64) ([]byte, error) { return readInto(&held, req, limit) }
+
+func readInto(m *memory, req *proxy.Request, limit int64) ([]byte, error) {
 	if body, ok := req.Body.(*proxy.BytesBody); ok {
 		body.Rewind()
 		if body.Len() > limit || body.Len() == 0 {
@@ -29,17 +31,27 @@ func readBody(req *proxy.Request, limit int64) ([]byte, error) {
 	if length := req.Body.Len(); length == 0 || length > limit {
 		return nil, nil
 	}
-	data, err := readUpTo(req.Body, limit)
+	share := m.share()
+	if !share.grow(req.Body.Len() + 1) {
+		return nil, nil
+	}
+	data, err := readUpTo(req.Body, limit, share)
 	if !errors.Is(err, io.EOF) {
+		share.release()
 		req.Body = &replay{prefix: data, rest: req.Body, end: err}
 		return nil, err
 	}
 	if req.Body.Trailer() != nil {
+		share.release()
 		req.Body = &replay{prefix: data, rest: req.Body, end: io.EOF}
 		return nil, nil
 	}
 	_ = req.Body.Close() // at io.EOF: nothing is given up
-	req.Body = proxy.NewBytesBody(data)
+	if share.bytes == 0 {
+		req.Body = proxy.NewBytesBody(data)
+	} else {
+		req.Body = proxy.NewHeldBody(data, share.release)
+	}
 	if len(data) == 0 {
 		return nil, nil
 	}
@@ -55,9 +67,9 @@ const (
 	noProgress = 100
 )
 
-// readUpTo reads body to its end (io.EOF) or until it holds more than limit bytes
-// (nil). Every other error is the body's. The data is what was read in each case.
-func readUpTo(body proxy.Body, limit int64) ([]byte, error) {
+// readUpTo reads body to its end (io.EOF), until it holds more than limit bytes or until
+// the share can grow no more (nil). Every other error is the body's. The data is what was read in each case.
+func readUpTo(body proxy.Body, limit int64, s *share) ([]byte, error) {
 	limit = min(limit, math.MaxInt64-1)
 	room := int64(unknownRead)
 	if n := body.Len(); n > 0 {
@@ -67,6 +79,12 @@ func readUpTo(body proxy.Body, limit int64) ([]byte, error) {
 	for empty := 0; int64(len(data)) <= limit; {
 		if len(data) == cap(data) {
 			room := min(int64(cap(data)), limit+1-int64(len(data)))
+			if n := body.Len(); n >= int64(len(data)) {
+				room = min(room, n+1-int64(len(data)))
+			}
+			if !s.grow(int64(len(data)) + room) {
+				return data, nil
+			}
 			grown := make([]byte, len(data), int64(len(data))+room)
 			copy(grown, data)
 			data = grown
