@@ -71,6 +71,12 @@ func newStateAt(env proxy.Env, at place, t tempo) *state {
 		opened: make(chan struct{}), workers: make(map[string]*worker), hooks: make(map[string]*webhook),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	// They begin at 0: of a series that begins with its first failure Prometheus sees no
+	// increase, and no alert tells of it.
+	s.metrics.JobsStoreErrors.WithLabelValues()
+	for _, result := range []string{"completed", "failed"} {
+		s.metrics.JobLines.WithLabelValues(result)
+	}
 	return s
 }
 

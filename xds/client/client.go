@@ -70,6 +70,9 @@ func New(opts Options) *Client {
 		s.reachable[name] = true
 	}
 	c.state.Store(s)
+	for k := range allKinds { // at 0, so that the first refusal is seen to be an increase
+		c.metrics.XDSUpdates.WithLabelValues(k.String(), "rejected")
+	}
 	return c
 }
 

@@ -23,7 +23,9 @@ type series struct {
 func figures() []series {
 	return []series{
 		{"memory of its own", "MiB", func(l *look) float64 { return l.anonymous }, .02},
-		{"memory of files", "MiB", func(l *look) float64 { return l.mapped }, .02},
+		// Pages of the program itself, read when first needed: the kernel's, and no more than
+		// the file has.
+		{"memory of files", "MiB", func(l *look) float64 { return l.mapped }, 0},
 		{"heap in use", "MiB", func(l *look) float64 { return l.heap }, .02},
 		{"heap kept for later", "MiB", func(l *look) float64 { return l.free }, 0},
 		{"stacks", "MiB", func(l *look) float64 { return l.stacks }, .02},
@@ -69,8 +71,8 @@ func slope(looks []look, of func(*look) float64) (mean, perHour, fault float64) 
 	return my, perHour, math.Sqrt(rest / (n - 2) / sxx)
 }
 
-// judge prints the table and says what grows: more than noise (two standard errors)
-// explains, and by more than is worth a word.
+// judge prints the table and says what grows: more than noise explains (three standard
+// errors, for six figures are looked at), and by more than is worth a word.
 func (b *bench) judge(looks []look) (broken []error) {
 	t := &report.Table{
 		Title: fmt.Sprintf("\nIn %.0f minutes at %.0f%% of what the server can do, %d looks", b.minutes, 100*b.share, len(looks)),
@@ -86,7 +88,7 @@ func (b *bench) judge(looks []look) (broken []error) {
 		switch {
 		case s.most == 0:
 			verdict = ""
-		case perHour > 2*fault && perHour > s.most*mean:
+		case perHour > 3*fault && perHour > s.most*mean:
 			verdict = "GROWS"
 			broken = append(broken, fmt.Errorf("%s grows by %.2f %s an hour (± %.2f)", s.name, perHour, cmp.Or(s.unit, "an hour"), fault))
 		}
