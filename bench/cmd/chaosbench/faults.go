@@ -94,7 +94,10 @@ func (s *scene) apart(ctx context.Context, args ...string) (end func(), err erro
 	if err := errors.Join(root(), need("ip", "nft")); err != nil {
 		return nil, err
 	}
-	end = func() { _ = exec.Command("ip", "netns", "del", space).Run() } //nolint:noctx // also when ctx has ended
+	end = func() { // also when ctx has ended; a namespace goes later than its name
+		_ = exec.Command("ip", "link", "del", outer).Run()  //nolint:noctx // as above
+		_ = exec.Command("ip", "netns", "del", space).Run() //nolint:noctx // as above
+	}
 	end()
 	for _, line := range []string{
 		"netns add " + space,
