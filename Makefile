@@ -116,6 +116,14 @@ image: ## Build the container image with docker or buildah.
 	echo "$$build --build-arg VERSION=$(VERSION) -t $(IMAGE) ."; \
 	$$build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
+.PHONY: release
+release: ## What a release is made of, into dist/; VERSION=v1.2.3.
+	.ci/release $(VERSION)
+
+.PHONY: reproduce
+reproduce: ## Builds the commit twice, in two folders, and compares.
+	.ci/release --reproduce
+
 .PHONY: clean
 clean: ## Remove what was built here; the cache stays.
 	rm -rf $(BIN)

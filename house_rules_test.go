@@ -36,7 +36,7 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{".git", ".cache", "bin", "testdata", "__pycache__"}, d.Name()) {
+			if slices.Contains([]string{".git", ".cache", "bin", "dist", "testdata", "__pycache__"}, d.Name()) {
 				return fs.SkipDir
 			}
 			return nil

@@ -381,6 +381,8 @@ func badLines(ctx context.Context, w *watch) (func(context.Context) error, error
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
 		var err error
 		for n := 0; ctx.Err() == nil && err == nil; n++ {
 			var file string
@@ -390,7 +392,7 @@ func badLines(ctx context.Context, w *watch) (func(context.Context) error, error
 			_, err = w.client.Create(ctx, file, 1, fmt.Sprint("chaos batch ", n))
 			select {
 			case <-ctx.Done():
-			case <-time.After(500 * time.Millisecond): //nolint:forbidigo // half a second, and no more of them than there are alerts
+			case <-tick.C:
 			}
 		}
 		ended <- err

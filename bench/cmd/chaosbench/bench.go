@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -108,7 +109,7 @@ func (b *bench) chaos(ctx context.Context) error {
 
 // failures are what failed, by kind: "12: 503; 3: reset".
 func failures(r *load.Result) string {
-	var parts []string
+	parts := make([]string, 0, len(r.Failed))
 	for _, kind := range slices.Sorted(maps.Keys(r.Failed)) {
 		parts = append(parts, fmt.Sprintf("%d: %s", r.Failed[kind], kind))
 	}
@@ -160,7 +161,7 @@ func (s *scene) judge(st *story) error {
 		}
 	}
 	if m := s.friday.PeakMemory(); m > mostMemory {
-		broken = append(broken, fmt.Errorf("Friday took %d MiB", m>>20))
+		broken = append(broken, fmt.Errorf("its memory came to %d MiB", m>>20))
 	}
 	return errors.Join(broken...)
 }
@@ -244,13 +245,7 @@ func nothing(context.Context) error { return nil }
 // need says that a program is not there.
 func need(names ...string) error {
 	for _, name := range names {
-		found := false
-		for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-				found = true
-			}
-		}
-		if !found {
+		if _, err := exec.LookPath(name); err != nil {
 			return fmt.Errorf("%w: there is no program %s", errAbsent, name)
 		}
 	}

@@ -84,8 +84,14 @@ func TestLies(t *testing.T) {
 		lie  lie
 		want string // of the answer; empty: there is none that is whole
 	}{
-		{honest, `{"index":1}]`}, {fewer, `[{"index":0}]`}, {more, `{"index":1},{"index":0}]`}, {garbage, `{"data":[{"index"`}, {textual, "<html>"},
-		{failing, "no"}, {longer, ""}, {headless, ""},
+		{honest, `{"index":1}]`},
+		{fewer, `[{"index":0}]`},
+		{more, `{"index":1},{"index":0}]`},
+		{garbage, `{"data":[{"index"`},
+		{textual, "<html>"},
+		{failing, "no"},
+		{longer, ""},
+		{headless, ""},
 	} {
 		l.lie.Store(c.lie)
 		text, err := ask(`{"input":["a","b"]}`)

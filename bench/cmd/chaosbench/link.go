@@ -65,12 +65,14 @@ func (l *link) hold(c net.Conn) func() {
 }
 
 func (l *link) serve(ctx context.Context, c net.Conn) {
-	defer l.hold(c)()
+	let := l.hold(c)
+	defer let()
 	up, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.to)
 	if err != nil {
 		return
 	}
-	defer l.hold(up)()
+	letUp := l.hold(up)
+	defer letUp()
 	var both sync.WaitGroup
 	both.Go(func() { l.relay(up, c, false) })
 	l.relay(c, up, true)

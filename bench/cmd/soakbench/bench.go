@@ -130,7 +130,7 @@ func (b *bench) play(ctx context.Context) (*load.Result, error) {
 		errs[len(loads)] = err
 	})
 	ended.Wait()
-	if err := errors.Join(append(errs, context.Cause(ctx))...); err != nil {
+	if err := errors.Join(errors.Join(errs...), context.Cause(ctx)); err != nil {
 		return nil, err
 	}
 	first := results[0]

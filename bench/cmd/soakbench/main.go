@@ -44,7 +44,7 @@ func parse(args []string) (*options, error) {
 	fs := flag.NewFlagSet("soakbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	fs.Float64Var(&o.minutes, "minutes", 30, "how many `minutes` count")
-	fs.Float64Var(&o.warm, "warm", 5, "how many `minutes` come before, until the cache is full and the pools have their size")
+	fs.Float64Var(&o.warm, "warm", 15, "how many `minutes` come before, until the cache is full and the heap has its size")
 	fs.DurationVar(&o.every, "every", 10*time.Second, "the `time` between two looks")
 	fs.Float64Var(&o.share, "share", .7, "how much of what the server can do is asked for, a `share`")
 	fs.StringVar(&o.plot, "plot", "", "`FILE` for a picture, SVG (default none)")
