@@ -24,8 +24,6 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -78,39 +76,26 @@ func run(args []string, out, errs io.Writer) int {
 	return program.Run("cachebench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "cachebench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	group, err := process.NewGroup(dir)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	b := &bench{options: o, bin: bin, group: group, out: out}
-	b.say("%s, load average %.1f before", process.Machine(), process.LoadAverage())
-	for _, name := range o.tables {
-		var trouble error
-		switch name {
-		case "hits":
-			trouble = b.hits(ctx)
-		case "life":
-			trouble = b.life(ctx)
-		case "store":
-			trouble = b.store(ctx)
+func (o *options) measure(ctx context.Context, out io.Writer) error {
+	return program.OnStage("cachebench", o.bin, out, func(s *program.Stage) (err error) {
+		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
+		for _, name := range o.tables {
+			var trouble error
+			switch name {
+			case "hits":
+				trouble = b.hits(ctx)
+			case "life":
+				trouble = b.life(ctx)
+			case "store":
+				trouble = b.store(ctx)
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if trouble != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", name, trouble))
+			}
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if trouble != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", name, trouble))
-		}
-	}
-	return err
+		return err
+	})
 }

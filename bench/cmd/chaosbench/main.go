@@ -16,7 +16,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,8 +23,6 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -62,20 +59,12 @@ func run(args []string, out, errs io.Writer) int {
 	return program.Run("chaosbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "chaosbench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{options: o, bin: bin, dir: dir, out: out}
-	b.say("%s, load average %.1f before", process.Machine(), process.LoadAverage())
-	if o.alerts {
-		return b.alarms(ctx)
-	}
-	return b.chaos(ctx)
+func (o *options) measure(ctx context.Context, out io.Writer) error {
+	return program.OnStage("chaosbench", o.bin, out, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, dir: s.Dir, out: out} // each scene has programs of its own
+		if o.alerts {
+			return b.alarms(ctx)
+		}
+		return b.chaos(ctx)
+	})
 }

@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -57,26 +55,13 @@ func run(args []string, out, errs io.Writer) int {
 	return program.Run("modelsbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "modelsbench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	group, err := process.NewGroup(dir)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	b := &bench{options: o, bin: bin, dir: dir, group: group, out: out}
-	b.say("%s, load average %.1f before", process.Machine(), process.LoadAverage())
-	if err := b.begin(ctx); err != nil {
-		return err
-	}
-	defer b.end()
-	return errors.Join(b.first(ctx), b.switches(ctx))
+func (o *options) measure(ctx context.Context, out io.Writer) error {
+	return program.OnStage("modelsbench", o.bin, out, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, dir: s.Dir, group: s.Group, out: out}
+		if err := b.begin(ctx); err != nil {
+			return err
+		}
+		defer b.end()
+		return errors.Join(b.first(ctx), b.switches(ctx))
+	})
 }

@@ -13,7 +13,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -21,8 +20,6 @@ import (
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -59,22 +56,9 @@ func run(args []string, out, errs io.Writer) int {
 	return program.Run("overloadbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "overloadbench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	group, err := process.NewGroup(dir)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	b := &bench{options: o, bin: bin, group: group, out: out}
-	b.say("%s, load average %.1f before", process.Machine(), process.LoadAverage())
-	return b.overload(ctx)
+func (o *options) measure(ctx context.Context, out io.Writer) error {
+	return program.OnStage("overloadbench", o.bin, out, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
+		return b.overload(ctx)
+	})
 }

@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 // Run parses args and measures, until SIGINT or SIGTERM. It returns the exit code: 0 done,
@@ -47,4 +50,31 @@ func Numbers(name, text string) ([]int, error) {
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+// Stage is where programs are run to be measured.
+type Stage struct {
+	// Bin is the folder with the programs, Dir one for what they write; it goes afterwards.
+	Bin, Dir string
+	// Group has the programs, which end afterwards; their logs are in Dir.
+	Group *process.Group
+}
+
+// OnStage has measure play on a Stage, for which it looks for the programs as
+// [sidecar.Binaries] does, after a line on the machine for people.
+func OnStage(name, bin string, out io.Writer, measure func(*Stage) error) (err error) {
+	s := &Stage{}
+	if s.Bin, err = sidecar.Binaries(bin); err != nil {
+		return err
+	}
+	if s.Dir, err = os.MkdirTemp("", name+"-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(s.Dir)) }()
+	if s.Group, err = process.NewGroup(s.Dir); err != nil {
+		return err
+	}
+	defer s.Group.Close()
+	_, _ = fmt.Fprintf(out, "%s, load average %.1f before\n", process.Machine(), process.LoadAverage())
+	return measure(s)
 }
