@@ -72,3 +72,15 @@ func (c *cannedConn) Write(p []byte) (int, error) { return len(p), nil }
 func (c *cannedConn) Close() error                { return nil }
 func (c *cannedConn) LocalAddr() net.Addr         { return &net.TCPAddr{} }
 func (c *cannedConn) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
+
+// GRPCStatus is the grpc-status of an answer that has been read to its end: the trailer's, or
+// the head's of one without a body; empty: there is none.
+func (r *Response) GRPCStatus() string {
+	code, _ := FieldValue(&r.Header, "grpc-status")
+	for name, value := range TrailerFields(r.Body.Trailer()) {
+		if strings.EqualFold(string(name), "grpc-status") {
+			code = string(value)
+		}
+	}
+	return code
+}

@@ -125,10 +125,9 @@ func endSpan(s *span.Span, name string, status int, err error) {
 		return
 	}
 	s.Name(name)
-	switch {
-	case err != nil:
+	if err != nil {
 		s.Fail("error", "")
-	default:
+	} else {
 		s.Set("http.response.status_code", status)
 		if status >= http.StatusInternalServerError {
 			s.Fail(strconv.Itoa(status), "")

@@ -36,13 +36,7 @@ func (k *checker) askGRPC(ctx context.Context, cfg *GRPCCheck) (verdict, error) 
 	if status := resp.Header.StatusCode(); status != 200 {
 		return fails, fmt.Errorf("status %d", status)
 	}
-	code := string(resp.Header.Peek("grpc-status"))
-	for name, value := range proxy.TrailerFields(resp.Body.Trailer()) {
-		if strings.EqualFold(string(name), "grpc-status") {
-			code = string(value)
-		}
-	}
-	if code != "0" {
+	if code := resp.GRPCStatus(); code != "0" {
 		return failsNow, fmt.Errorf("grpc-status %q", code)
 	}
 	serving, err := isServing(text)

@@ -24,9 +24,8 @@ func (cc *compiler) tracer() (*tracing.Tracer, error) {
 	}
 	r := kept.(*tracing.Remote) //nolint:forcetypeassert // just made, or made here before
 	// A cluster that is not there is one that cannot be reached: it is no reason to refuse.
-	cc.cluster(c.Collector.Cluster)
-	if picker, ok := cc.picker(c.Collector.Cluster); ok {
-		r.Use(picker)
+	if cl, ok := cc.cluster(c.Collector.Cluster); ok {
+		r.Use(cl)
 	}
 	return r.Tracer, nil
 }

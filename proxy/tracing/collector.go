@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -210,17 +209,12 @@ func judge(resp *proxy.Response, answer []byte, grpc bool) (again bool, err erro
 	if !grpc {
 		return false, nil
 	}
-	code, _ := proxy.FieldValue(&resp.Header, "grpc-status")
-	for name, value := range proxy.TrailerFields(resp.Body.Trailer()) {
-		if strings.EqualFold(string(name), "grpc-status") {
-			code = string(value)
-		}
-	}
-	switch code {
+	switch code := resp.GRPCStatus(); code {
 	case "0":
 		return false, nil
 	case "1", "4", "8", "10", "11", "14", "15": // those that OTLP has for another try
 		return true, fmt.Errorf("the collector answers grpc-status %s", code)
+	default:
+		return false, fmt.Errorf("the collector answers grpc-status %q", code)
 	}
-	return false, fmt.Errorf("the collector answers grpc-status %q", code)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -141,6 +142,12 @@ func describe(service, version string) (of *resource.Resource, err error) {
 	}
 	return of, nil
 }
+
+// errorsEvery and errorsAtOnce bound the log.
+const (
+	errorsEvery  = 10 * time.Second
+	errorsAtOnce = 2
+)
 
 // logErrors has the SDK's errors logged, a few in each ten seconds.
 func logErrors(log *zap.Logger) {

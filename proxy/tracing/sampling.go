@@ -2,19 +2,12 @@ package tracing
 
 import (
 	"math/rand/v2"
-	"time"
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/span"
-)
-
-// errorsEvery and errorsAtOnce bound the log.
-const (
-	errorsEvery  = 10 * time.Second
-	errorsAtOnce = 2
 )
 
 // Sampling is Envoy's: which of the requests are sampled whose callers have not decided.
