@@ -10,7 +10,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath \
+RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace \
       -ldflags "-s -w -X github.com/fridaymesh/friday/cmd/internal/version.release=${VERSION}" \
       -o /out/ ./cmd/friday ./cmd/fridayd
 # The folder for the last good configuration, or for the history, with the owner that will write it.

@@ -16,7 +16,7 @@ import (
 // why.
 func arrow() [][]string {
 	return [][]string{
-		{"xds/api/...", "proxy/span"},
+		{"xds/api/...", "proxy/span", "proxy/template"},
 		{"proxy"},
 		{"proxy/stream", "proxy/http2", "proxy/telemetry", "proxy/tlscontext", "proxy/router", "proxy/format", "proxy/samesite", "proxy/redis", "filters/inference/..."},
 		{"proxy/cluster/...", "proxy/upstream", "proxy/action", "proxy/accesslog", "proxy/edge", "proxy/tracing", "filters", "filters/*", "filters/admission/...", "filters/batch/...", "filters/cache/...", "filters/jobs/...", "filters/models/..."},

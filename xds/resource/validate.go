@@ -1,122 +1,327 @@
 package resource
 
 import (
-	"errors"
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
 
+	"github.com/envoyproxy/protoc-gen-validate/validate"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// violation is an error of the checks that protoc-gen-validate makes
-// (https://github.com/bufbuild/protoc-gen-validate). Envoy refuses by the same
-// rules.
-type violation interface {
-	error
-	// Field is the field's Go name, with an index where it is repeated:
-	// FilterChains[0].
-	Field() string
-	Reason() string
-	Cause() error
-}
-
-// validate applies the generated checks to m, but not under what was refused
-// already.
-func (p *problems) validate(path string, m proto.Message) {
-	if v, ok := m.(interface{ ValidateAll() error }); ok {
-		p.violations(path, m.ProtoReflect(), v.ValidateAll())
-	}
-}
-
-func (p *problems) violations(path string, m protoreflect.Message, err error) {
-	if err == nil {
-		return
-	}
-	if all, ok := err.(interface{ AllErrors() []error }); ok {
-		for _, e := range all.AllErrors() {
-			p.violations(path, m, e)
+// validate holds m against the rules that stand in its descriptors
+// (https://github.com/bufbuild/protoc-gen-validate), by which Envoy refuses, but not under
+// what was refused already.
+//
+// It reads the rules where they are, in the words of the Go code that can be generated from
+// them: that code is a tenth of the program, and does not know where in a resource it is.
+// Of the rules there are, those are known that Envoy's messages use (validate_test.go).
+func (p *problems) validate(path string, m protoreflect.Message) {
+	d := m.Descriptor()
+	for i := range d.Fields().Len() {
+		if fd := d.Fields().Get(i); fd.ContainingOneof() == nil {
+			p.validateField(path, m, fd)
 		}
-		return
 	}
-	v, ok := errors.AsType[violation](err)
-	if !ok {
-		p.add(path, "", err.Error())
-		return
-	}
-	name, index, _ := strings.Cut(v.Field(), "[")
-	at, fd := dot(path, protoName(m, name)), fieldOf(m, name)
-	if index != "" {
-		at += "[" + index
-	}
-	if p.under(at) || fd != nil && table[m.Descriptor().FullName()][fd.Name()].opaque {
-		return
-	}
-	if cause := v.Cause(); cause != nil {
-		if inner, ok := element(m, fd, strings.TrimSuffix(index, "]")); ok {
-			p.violations(at, inner, cause)
-			return
+	for i := range d.Oneofs().Len() {
+		oneof := d.Oneofs().Get(i)
+		if fd := m.WhichOneof(oneof); fd != nil {
+			p.validateField(path, m, fd)
+		} else if required, _ := proto.GetExtension(oneof.Options(), validate.E_Required).(bool); required {
+			p.violation(dot(path, choices(m, oneof)), "", "value is required")
 		}
-		p.add(at, "", cause.Error())
-		return
 	}
-	value := ""
-	if fd != nil && m.IsValid() && index == "" && m.Has(fd) {
-		value = text(fd, m.Get(fd))
-	}
-	p.add(at, value, v.Reason())
 }
 
-// element finds the message that a violation's cause speaks of.
-func element(m protoreflect.Message, fd protoreflect.FieldDescriptor, index string) (protoreflect.Message, bool) {
-	if fd == nil || fd.Message() == nil || fd.IsMap() || !m.IsValid() {
-		return nil, false
+// violation adds a reason, if nothing above it has been refused.
+func (p *problems) violation(path, value, reason string) {
+	if !p.under(path) {
+		p.add(path, value, reason)
 	}
-	if !fd.IsList() {
-		return m.Get(fd).Message(), true
-	}
-	i, err := strconv.Atoi(index)
-	if err != nil || i < 0 || i >= m.Get(fd).List().Len() {
-		return nil, false
-	}
-	return m.Get(fd).List().Get(i).Message(), true
 }
 
-// protoName is the proto's name of what Go calls name: a field or a oneof.
-func protoName(m protoreflect.Message, name string) string {
-	if fd := fieldOf(m, name); fd != nil {
-		return string(fd.Name())
-	}
-	oneofs := m.Descriptor().Oneofs()
-	for i := range oneofs.Len() {
-		o := oneofs.Get(i)
-		if plain(string(o.Name())) != plain(name) {
-			continue
+// choices are the names of a oneof's fields of which one can be set here.
+func choices(m protoreflect.Message, oneof protoreflect.OneofDescriptor) string {
+	rules := table[m.Descriptor().FullName()]
+	var names []string
+	for i := range oneof.Fields().Len() {
+		name := oneof.Fields().Get(i).Name()
+		if _, known := rules[name]; known || rules == nil {
+			names = append(names, string(name))
 		}
-		var names []string
-		for j := range o.Fields().Len() {
-			if f := o.Fields().Get(j); table[m.Descriptor().FullName()] == nil || known(m, f) {
-				names = append(names, string(f.Name()))
+	}
+	return strings.Join(names, "|")
+}
+
+func (p *problems) validateField(path string, m protoreflect.Message, fd protoreflect.FieldDescriptor) {
+	path = dot(path, string(fd.Name()))
+	if table[m.Descriptor().FullName()][fd.Name()].opaque {
+		return
+	}
+	r, _ := proto.GetExtension(fd.Options(), validate.E_Rules).(*validate.FieldRules)
+	switch {
+	case fd.IsList():
+		p.validateList(path, m.Get(fd).List(), fd, r)
+	case fd.IsMap():
+		p.validateMap(path, m.Get(fd).Map(), fd, r.GetMap())
+	default:
+		value := ""
+		if m.Has(fd) {
+			value = text(fd, m.Get(fd))
+		}
+		p.validateValue(path, value, fd, m.Get(fd), r)
+	}
+}
+
+func (p *problems) validateList(path string, list protoreflect.List, fd protoreflect.FieldDescriptor, r *validate.FieldRules) {
+	rules := r.GetRepeated()
+	if reason := counted(list.Len(), rules.GetMinItems(), rules.GetMaxItems(), "item"); reason != "" {
+		p.violation(path, "", reason)
+	}
+	seen := map[any]bool{}
+	for i := range list.Len() {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if rules.GetUnique() {
+			if v := list.Get(i).Interface(); seen[v] {
+				p.violation(at, "", "repeated value must contain unique items")
+			} else {
+				seen[v] = true
 			}
 		}
-		return strings.Join(names, "|")
+		p.validateValue(at, "", fd, list.Get(i), rules.GetItems())
 	}
-	return name
 }
 
-func known(m protoreflect.Message, f protoreflect.FieldDescriptor) bool {
-	_, ok := table[m.Descriptor().FullName()][f.Name()]
-	return ok
+func (p *problems) validateMap(path string, m protoreflect.Map, fd protoreflect.FieldDescriptor, rules *validate.MapRules) {
+	if reason := counted(m.Len(), rules.GetMinPairs(), rules.GetMaxPairs(), "pair"); reason != "" {
+		p.violation(path, "", reason)
+	}
+	for _, key := range sortedKeys(m) {
+		at := fmt.Sprintf("%s[%v]", path, key.String())
+		p.validateValue(at, "", fd.MapKey(), key.Value(), rules.GetKeys())
+		p.validateValue(at, "", fd.MapValue(), m.Get(key), rules.GetValues())
+	}
 }
 
-func fieldOf(m protoreflect.Message, name string) protoreflect.FieldDescriptor {
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		if plain(string(fields.Get(i).Name())) == plain(name) {
-			return fields.Get(i)
+// counted says what is wrong with a number of things; most 0 is no bound.
+func counted(n int, least, most uint64, what string) string {
+	switch has := uint64(n); { // #nosec G115 -- a length
+	case has >= least && (most == 0 || has <= most):
+		return ""
+	case least > 0 && least == most:
+		return fmt.Sprintf("value must contain exactly %d %s(s)", least, what)
+	case least > 0 && most > 0:
+		return fmt.Sprintf("value must contain between %d and %d %ss, inclusive", least, most, what)
+	case least > 0:
+		return fmt.Sprintf("value must contain at least %d %s(s)", least, what)
+	default:
+		return fmt.Sprintf("value must contain no more than %d %s(s)", most, what)
+	}
+}
+
+// validateValue holds one value against its rules; value is what it is called in an error.
+func (p *problems) validateValue(path, value string, fd protoreflect.FieldDescriptor, v protoreflect.Value, r *validate.FieldRules) {
+	if fd.Message() == nil {
+		for _, reason := range violated(fd, v, r) {
+			p.violation(path, value, reason)
+		}
+		return
+	}
+	set := v.Message().IsValid()
+	switch required := r.GetMessage().GetRequired(); rules := r.GetType().(type) {
+	case *validate.FieldRules_Any:
+		if rules.Any.GetRequired() && !set {
+			p.violation(path, "", "value is required")
+		}
+	case *validate.FieldRules_Duration:
+		p.validateDuration(path, value, v.Message(), rules.Duration)
+	case nil:
+		if required && !set {
+			p.violation(path, "", "value is required")
+		}
+		if set && !r.GetMessage().GetSkip() {
+			p.validate(path, v.Message())
+		}
+	default: // a wrapper: the rules are of what is in it
+		if set {
+			inner := fd.Message().Fields().ByName("value")
+			p.validateValue(path, value, inner, v.Message().Get(inner), r)
+		} else if required {
+			p.violation(path, "", "value is required and must not be nil.")
 		}
 	}
-	return nil
 }
 
-func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
+func (p *problems) validateDuration(path, value string, m protoreflect.Message, r *validate.DurationRules) {
+	d, _ := m.Interface().(*durationpb.Duration)
+	switch err := d.CheckValid(); {
+	case !m.IsValid():
+		if r.GetRequired() {
+			p.violation(path, "", "value is required")
+		}
+	case err != nil:
+		p.violation(path, "", err.Error())
+	default:
+		bound := func(d *durationpb.Duration) *time.Duration {
+			if d == nil {
+				return nil
+			}
+			return new(d.AsDuration())
+		}
+		if reason := beyond(d.AsDuration(), bound(r.GetLt()), bound(r.GetLte()), bound(r.GetGt()), bound(r.GetGte())); reason != "" {
+			p.violation(path, value, reason)
+		}
+	}
+}
+
+// violated says what is wrong with a value that is no message.
+func violated(fd protoreflect.FieldDescriptor, v protoreflect.Value, r *validate.FieldRules) []string {
+	reason := ""
+	switch rules := r.GetType().(type) {
+	case *validate.FieldRules_String_:
+		return violatedText(v.String(), rules.String_)
+	case *validate.FieldRules_Bytes:
+		reason = long(len(v.Bytes()), rules.Bytes.GetMinLen(), rules.Bytes.GetMaxLen(), "bytes")
+	case *validate.FieldRules_Bool:
+		if is := rules.Bool.Const; is != nil && v.Bool() != *is {
+			reason = fmt.Sprintf("value must equal %t", *is)
+		}
+	case *validate.FieldRules_Enum:
+		return violatedEnum(fd.Enum().Values(), v.Enum(), rules.Enum)
+	case *validate.FieldRules_Double:
+		d := rules.Double
+		reason = beyond(v.Float(), d.Lt, d.Lte, d.Gt, d.Gte)
+	case *validate.FieldRules_Uint32:
+		u := rules.Uint32
+		reason = beyond(uint32(v.Uint()), u.Lt, u.Lte, u.Gt, u.Gte) // #nosec G115 -- the field is one
+	case *validate.FieldRules_Uint64:
+		u := rules.Uint64
+		reason = beyond(v.Uint(), u.Lt, u.Lte, u.Gt, u.Gte)
+	}
+	if reason == "" {
+		return nil
+	}
+	return []string{reason}
+}
+
+// beyond says which bounds v does not keep. Where the upper bound is not above the lower one,
+// what is between them is what is not allowed.
+func beyond[T cmp.Ordered](v T, lt, lte, gt, gte *T) string {
+	low, high := cmp.Or(gt, gte), cmp.Or(lt, lte)
+	above := low == nil || v > *low || gt == nil && v == *low
+	below := high == nil || v < *high || lt == nil && v == *high
+	switch {
+	case above && below:
+		return ""
+	case low == nil && lt != nil:
+		return fmt.Sprintf("value must be less than %v", *lt)
+	case low == nil:
+		return fmt.Sprintf("value must be less than or equal to %v", *lte)
+	case high == nil && gt != nil:
+		return fmt.Sprintf("value must be greater than %v", *gt)
+	case high == nil:
+		return fmt.Sprintf("value must be greater than or equal to %v", *gte)
+	case *high > *low:
+		return fmt.Sprintf("value must be inside range %s%v, %v%s", either(gt != nil, "(", "["), *low, *high, either(lt != nil, ")", "]"))
+	case above || below:
+		return ""
+	default:
+		return fmt.Sprintf("value must be outside range %s%v, %v%s", either(lt != nil, "[", "("), *high, *low, either(gt != nil, "]", ")"))
+	}
+}
+
+func either(is bool, yes, no string) string {
+	if is {
+		return yes
+	}
+	return no
+}
+
+// long says what is wrong with a length; 0 is no bound.
+func long(n int, least, most uint64, unit string) string {
+	switch has := uint64(n); { // #nosec G115 -- a length
+	case has >= least && (most == 0 || has <= most):
+		return ""
+	case least > 0 && least == most:
+		return fmt.Sprintf("value length must be %d %s", least, unit)
+	case least > 0 && most > 0:
+		return fmt.Sprintf("value length must be between %d and %d %s, inclusive", least, most, unit)
+	case least > 0:
+		return fmt.Sprintf("value length must be at least %d %s", least, unit)
+	default:
+		return fmt.Sprintf("value length must be at most %d %s", most, unit)
+	}
+}
+
+func violatedEnum(values protoreflect.EnumValueDescriptors, n protoreflect.EnumNumber, r *validate.EnumRules) (reasons []string) {
+	if slices.Contains(r.GetNotIn(), int32(n)) {
+		names := make([]string, 0, len(r.GetNotIn()))
+		for _, not := range r.GetNotIn() {
+			names = append(names, string(values.ByNumber(protoreflect.EnumNumber(not)).Name()))
+		}
+		reasons = append(reasons, fmt.Sprintf("value must not be in list %v", names))
+	}
+	if r.GetDefinedOnly() && values.ByNumber(n) == nil {
+		reasons = append(reasons, "value must be one of the defined enum values")
+	}
+	return reasons
+}
+
+func violatedText(s string, r *validate.StringRules) (reasons []string) {
+	if r.GetIgnoreEmpty() && s == "" {
+		return nil
+	}
+	say := func(wrong bool, format string, args ...any) {
+		if wrong {
+			reasons = append(reasons, fmt.Sprintf(format, args...))
+		}
+	}
+	say(len(r.GetIn()) > 0 && !slices.Contains(r.GetIn(), s), "value must be in list %v", r.GetIn())
+	for _, reason := range []string{
+		long(utf8.RuneCountInString(s), r.GetMinLen(), r.GetMaxLen(), "runes"), long(len(s), r.GetMinBytes(), r.GetMaxBytes(), "bytes"),
+	} {
+		say(reason != "", "%s", reason)
+	}
+	say(!strings.HasPrefix(s, r.GetPrefix()), "value does not have prefix %q", r.GetPrefix())
+	say(!strings.HasSuffix(s, r.GetSuffix()), "value does not have suffix %q", r.GetSuffix())
+	if pattern := patternOf(r); pattern != "" {
+		say(!compiled(pattern).MatchString(s), "value does not match regex pattern %q", pattern)
+	}
+	return reasons
+}
+
+// patternOf is the pattern that a text is to match, also where the rules only name it.
+func patternOf(r *validate.StringRules) string {
+	switch named := r.GetWellKnownRegex(); {
+	case named == validate.KnownRegex_UNKNOWN:
+		return r.GetPattern()
+	case !r.GetStrict():
+		return "^[^\x00\n\r]*$"
+	case named == validate.KnownRegex_HTTP_HEADER_NAME:
+		return "^:?[0-9a-zA-Z!#$%&'*+-.^_|~`]+$"
+	default:
+		return "^[^\x00-\x08\n-\x1f\x7f]*$"
+	}
+}
+
+// patterns are those that have been compiled, of which there are a few in the descriptors.
+//
+//nolint:gochecknoglobals // what is in it depends on the descriptors alone
+var patterns sync.Map
+
+func compiled(pattern string) *regexp.Regexp {
+	if re, ok := patterns.Load(pattern); ok {
+		return re.(*regexp.Regexp) //nolint:forcetypeassert // of this function
+	}
+	re := regexp.MustCompile(pattern)
+	patterns.Store(pattern, re)
+	return re
+}

@@ -31,7 +31,7 @@ func (p *problems) check(path string, m protoreflect.Message) {
 		return
 	}
 	p.message(path, m, rules)
-	p.validate(path, m.Interface())
+	p.validate(path, m)
 }
 
 // message holds what is set in m against its rules.

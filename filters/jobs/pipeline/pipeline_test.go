@@ -47,7 +47,7 @@ func TestRefused(t *testing.T) {
 		`name: "p" ` + call("a", "{{"):                                                                                               `steps[0].call.body: template: template:1: unclosed action`,
 		`name: "p" ` + call("a", "{{unknown 1}}"):                                                                                    `function "unknown" not defined`,
 		`name: "p" ` + call("a", `{{define "x"}}1{{end}}{{template "x"}}`):                                                           `must not`,
-		`name: "p" ` + call("a", `{{call .input}}`):                                                                                  `must not use call`,
+		`name: "p" ` + call("a", `{{call .input}}`):                                                                                  `function "call" not defined`,
 		`name: "p" ` + call("a", "{}") + `output: "{{.steps.c}}"`:                                                                    `output: template:1:8: steps.c: no step of that name comes before`,
 		`name: "p" steps {name: "a" parallel {}}`:                                                                                    `steps[0].parallel.steps: missing`,
 		`name: "p" steps {name: "a" switch {}}`:                                                                                      `steps[0].switch.on: missing`,

@@ -107,10 +107,10 @@ func decode(text []byte) (v any, err error) {
 }
 
 // data is what templates see.
-func (r *run) data() data {
+func (r *run) data() map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return data{"input": r.input, "steps": maps.Clone(r.steps)}
+	return map[string]any{"input": r.input, "steps": maps.Clone(r.steps)}
 }
 
 func (r *run) put(name string, v any) {

@@ -24,26 +24,25 @@ type batched struct {
 	Size, Wait     *group
 	// Aside says that requests pass unread, because batching does not pay.
 	Aside bool
-	// Fixed and Each are what a call costs, and each item of it; NaN: not learned.
-	Fixed, Each float64
+	// Learned says that it is known what a call costs, and each item of it. Then Alone is what the
+	// server takes for an item by itself, Shared for one in a batch of the mean size (NaN where
+	// there were no calls), and Times how many times as many items it gets through.
+	Learned              bool
+	Alone, Shared, Times float64
+	// Bought says that there is something to tell of what waiting brought.
+	Bought bool
 	// Limit is how many calls an endpoint gets at once; 0: any number.
 	Limit float64
 }
 
-// Learned says that the cost of a call is known.
-func (b *batched) Learned() bool { return known(b.Fixed) && known(b.Each) && b.Fixed+b.Each > 0 }
-
-// Alone is what the server takes for an item by itself, Shared for one in a batch of the mean size.
-func (b *batched) Alone() float64 { return b.Fixed + b.Each }
-
-// Shared is NaN where there were no calls.
-func (b *batched) Shared() float64 { return b.Fixed/max(1, b.Size.Mean()) + b.Each }
-
-// Times is how many times as many items the server gets through.
-func (b *batched) Times() float64 { return b.Alone() / b.Shared() }
-
-// Bought says that there is something to tell of what waiting brought.
-func (b *batched) Bought() bool { return !b.Aside && b.Learned() && known(b.Times()) }
+// learn takes what a call costs, and each item of it; NaN: not learned.
+func (b *batched) learn(call, item float64) {
+	b.Alone = call + item
+	b.Learned = known(b.Alone) && b.Alone > 0
+	b.Shared = call/max(1, b.Size.Mean()) + item
+	b.Times = b.Alone / b.Shared
+	b.Bought = !b.Aside && b.Learned && known(b.Times)
+}
 
 func batchingOf(f *figures) *batching {
 	if !f.has("friday_batch_size") && !f.has("friday_batch_dispatch_total") {
@@ -70,9 +69,9 @@ func batchingOf(f *figures) *batching {
 	}
 	for _, g := range busiest(f.by("friday_batch_size", "cluster", "model")) {
 		c, m := g.Labels[0], g.Labels[1]
-		b.Models = append(b.Models, batched{
-			c, m, g, waits(c, m), aside(c, m).Value == 1, term(c, m, "a"), term(c, m, "b"), limits(c, m).Value,
-		})
+		model := batched{Cluster: c, Model: m, Size: g, Wait: waits(c, m), Aside: aside(c, m).Value == 1, Limit: limits(c, m).Value}
+		model.learn(term(c, m, "a"), term(c, m, "b"))
+		b.Models = append(b.Models, model)
 	}
 	return b
 }

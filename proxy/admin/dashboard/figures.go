@@ -172,10 +172,6 @@ func (h *histogram) Quantile(q float64) float64 {
 	return low + (h.bounds[i]-low)*(rank-below)/(h.counts[i]-below)
 }
 
-// P50 and P99 are for the page.
-func (h *histogram) P50() float64 { return h.Quantile(.5) }
-func (h *histogram) P99() float64 { return h.Quantile(.99) }
-
 // busiest sorts by what came within the window, then by all, the greatest first.
 func busiest(groups []*group) []*group {
 	slices.SortStableFunc(groups, func(a, b *group) int {

@@ -1,12 +1,14 @@
 package dashboard
 
 import (
-	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/fridaymesh/friday/proxy"
+	"github.com/fridaymesh/friday/proxy/template"
 )
 
 // none stands where there is no number.
@@ -95,17 +97,57 @@ func short(v float64) string {
 	return s
 }
 
+// functions are what the page calls.
+func functions() map[string]template.Func {
+	return map[string]template.Func{
+		"seconds": of(seconds), "number": of(number), "bytes": of(sizeOf), "percent": of(percent), "high": of(high),
+		"rows": rows, "more": of(more), "ready": of(ready), "moment": of(moment),
+		"p50":  ofGroup(func(h *histogram) float64 { return h.Quantile(.5) }),
+		"p99":  ofGroup(func(h *histogram) float64 { return h.Quantile(.99) }),
+		"mean": ofGroup((*histogram).Mean),
+	}
+}
+
+// of lends a template a function of one argument.
+func of[A, R any](f func(A) R) template.Func {
+	return func(args []any) (any, error) {
+		if len(args) == 1 {
+			if a, ok := args[0].(A); ok {
+				return f(a), nil
+			}
+		}
+		return nil, fmt.Errorf("not for %T", args)
+	}
+}
+
+func ofGroup(f func(*histogram) float64) template.Func {
+	return func(args []any) (any, error) {
+		if g, ok := args[0].(*group); ok {
+			return f(&g.histogram), nil
+		}
+		return of(func(g group) float64 { return f(&g.histogram) })(args)
+	}
+}
+
 // ready says that a model is where it should be.
 func ready(m proxy.ModelStatus) bool { return m.State == "ready" }
+
+// moment writes a time as RFC 3339 does; nothing where there is none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
 
 // most is how many rows of a table are shown.
 const most = 50
 
 // rows are the first of a table's, more how many there are besides.
-func rows(all any) (any, error) {
-	v := reflect.ValueOf(all)
+func rows(args []any) (any, error) {
+	v := reflect.ValueOf(args[0])
 	if v.Kind() != reflect.Slice {
-		return nil, errors.New("rows: not a slice")
+		return nil, fmt.Errorf("not for %T", args[0])
 	}
 	return v.Slice(0, min(v.Len(), most)).Interface(), nil
 }
