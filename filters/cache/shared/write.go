@@ -26,6 +26,8 @@ const (
 	maxQueued = 16 << 20
 	// pipeline is how many items are sent before their answers are waited for.
 	pipeline = 256
+	// linger is how long a write waits for others.
+	linger = 5 * time.Millisecond
 	// writePatience is how long the server may take for them.
 	writePatience = 2 * time.Second
 )
@@ -57,56 +59,88 @@ func (s *Store) Set(model string, stamp Stamp, items []Item) {
 	s.meters.dropped.Add(float64(len(items)))
 }
 
-// write writes what is queued.
+// write writes what is queued, what came within linger together: nobody waits for it, and
+// a call for each request would cost more than looking it up.
 func (s *Store) write() {
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
 	for {
+		var together []write
 		select {
 		case <-s.server.Context().Done():
 			return
 		case w := <-s.writes:
-			s.queued.Add(-w.size)
-			s.put(w)
+			together = append(together, w)
 		}
+		timer.Reset(linger)
+		select {
+		case <-s.server.Context().Done():
+			return
+		case <-timer.C:
+		}
+		for more := true; more && len(together) < maxQueue; {
+			select {
+			case w := <-s.writes:
+				together = append(together, w)
+			default:
+				more = false
+			}
+		}
+		s.put(together)
 	}
 }
 
-func (s *Store) put(w write) {
+func (s *Store) put(together []write) {
+	items := 0
+	for _, w := range together {
+		s.queued.Add(-w.size)
+		items += len(w.items)
+	}
 	l := s.usable()
 	if l == nil {
-		s.meters.dropped.Add(float64(len(w.items)))
+		s.meters.dropped.Add(float64(items))
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.server.Context(), writePatience)
 	defer cancel()
-	if !w.stamp.whole() {
-		ok, err := s.complete(ctx, l, w.model, &w.stamp)
-		if err != nil {
-			l.Judge(err)
-		}
-		if !ok {
-			s.meters.dropped.Add(float64(len(w.items)))
-			return
-		}
-	}
-	for len(w.items) > 0 {
-		some := w.items[:min(len(w.items), pipeline)]
-		w.items = w.items[len(some):]
-		commands := make([]rueidis.Completed, len(some))
-		for i := range some {
-			value := some[i].Append(nil)
-			commands[i] = l.B().Set().Key(s.name(&some[i].Key, w.stamp)).
-				Value(rueidis.BinaryString(value)).Px(some[i].Life).Build()
-		}
-		for _, r := range l.DoMulti(ctx, commands...) {
-			if err := r.Error(); err != nil {
-				s.meters.unstored.Inc()
-				if _, refused := rueidis.IsRedisErr(err); !refused { // a store that is full is good to read
-					l.Judge(err)
-				}
+	commands := make([]rueidis.Completed, 0, min(items, pipeline))
+	for _, w := range together {
+		if !w.stamp.whole() {
+			ok, err := s.complete(ctx, l, w.model, &w.stamp)
+			if err != nil {
+				l.Judge(err)
+			}
+			if !ok {
+				s.meters.dropped.Add(float64(len(w.items)))
 				continue
 			}
-			s.meters.stored.Inc()
 		}
+		for i := range w.items {
+			item := &w.items[i]
+			value := item.Append(nil)
+			commands = append(commands, l.B().Set().Key(s.name(&item.Key, w.stamp)).Value(rueidis.BinaryString(value)).Px(item.Life).Build())
+			if len(commands) == pipeline {
+				s.send(ctx, l, commands)
+				commands = commands[:0]
+			}
+		}
+	}
+	s.send(ctx, l, commands)
+}
+
+func (s *Store) send(ctx context.Context, l *redis.Link, commands []rueidis.Completed) {
+	if len(commands) == 0 {
+		return
+	}
+	for _, r := range l.DoMulti(ctx, commands...) {
+		if err := r.Error(); err != nil {
+			s.meters.unstored.Inc()
+			if _, refused := rueidis.IsRedisErr(err); !refused { // a store that is full is good to read
+				l.Judge(err)
+			}
+			continue
+		}
+		s.meters.stored.Inc()
 	}
 }
 
