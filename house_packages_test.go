@@ -118,8 +118,25 @@ func TestEveryParserIsFuzzed(t *testing.T) {
 	report(t, "what reads others' bytes has a fuzz target", found)
 }
 
-// link is a relative link of a Markdown file, without its fragment.
-var link = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
+// link is a relative link of a Markdown file, heading a title in one.
+var (
+	link    = regexp.MustCompile(`\]\(([^)#:\s]*)(?:#([^)\s]*))?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ +(.*)$`)
+)
+
+// anchors are the fragments that lead into a Markdown file, as forges make them of its headings.
+func anchors(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	out := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(string(text), -1) {
+		title := regexp.MustCompile(`\]\([^)]*\)`).ReplaceAllString(strings.ToLower(m[1]), "]")
+		title = regexp.MustCompile(`[^\p{L}\p{N}\s_-]`).ReplaceAllString(title, "")
+		out[strings.ReplaceAll(title, " ", "-")] = true
+	}
+	return out
+}
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	var found []string
@@ -128,10 +145,14 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			continue
 		}
 		for _, m := range link.FindAllStringSubmatch(f.text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(f.path), filepath.FromSlash(m[1]))); err != nil {
-				found = append(found, f.path+": "+m[1])
+			to := f.path
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(f.path), filepath.FromSlash(m[1]))
+			}
+			if _, err := os.Stat(to); err != nil || m[2] != "" && filepath.Ext(to) == ".md" && !anchors(t, to)[m[2]] {
+				found = append(found, f.path+": "+m[0])
 			}
 		}
 	}
-	report(t, "a link leads to a file", found)
+	report(t, "a link leads to a file, and a fragment to a heading", found)
 }

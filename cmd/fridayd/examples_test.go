@@ -22,25 +22,50 @@ func TestExamples(t *testing.T) {
 	require.NotEmpty(t, list)
 }
 
-// The policies in the documentation are right, each by itself.
+// policyOf makes a policy of an example that shows a part of one; false where it shows none.
+func policyOf(example string) (string, bool) {
+	indent := func(by string) string { return regexp.MustCompile(`(?m)^`).ReplaceAllString(example, by) }
+	const head = "apiVersion: friday.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: example}\n"
+	const server = "  server: {endpoints: [127.0.0.1:8000]}\n"
+	switch first := strings.TrimSpace(strings.SplitN(example, "\n", 2)[0]); {
+	case strings.Contains(example, "kind: InferencePolicy"):
+		return example, true
+	case strings.HasPrefix(first, "spec:") && strings.Contains(example, "server:"):
+		return head + example, true
+	case strings.HasPrefix(first, "spec:"):
+		return head + strings.Replace(example, "spec:\n", "spec:\n"+server, 1), true
+	case first == "filters:":
+		return head + "spec:\n" + server + indent("  "), true
+	case first == "cache:":
+		return head + "spec:\n" + server + "  filters:\n" + example, true
+	case first == "models:":
+		return head + "spec:\n" + server + "  filters:\n    models:\n" + indent("      "), true
+	}
+	return "", false
+}
+
+// The policies in the documentation, and parts of policies, are taken.
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	var found []string
-	for _, page := range []string{"configuration.md", "kubernetes.md", "pipelines.md"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	require.NoError(t, err)
+	checked := 0
+	for _, page := range append(pages, filepath.Join("..", "..", "README.md")) {
+		text, err := os.ReadFile(page)
 		require.NoError(t, err)
-		for _, m := range block.FindAllSubmatch(text, -1) {
-			if strings.Contains(string(m[1]), "kind: InferencePolicy") { // the others are bootstraps
-				found = append(found, string(m[1]))
+		for i, m := range block.FindAllSubmatch(text, -1) {
+			policy, ok := policyOf(string(m[1]))
+			if !ok {
+				continue
 			}
+			t.Run(filepath.Base(page)+" "+strconv.Itoa(i), func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "policy.yaml")
+				write(t, file, policy)
+				_, err := control.Check(control.NewCompiler(standard.Registry(), ca.DefaultDomain), file)
+				require.NoError(t, err, policy)
+			})
+			checked++
 		}
 	}
-	require.Len(t, found, 5)
-	for i, policy := range found {
-		file := filepath.Join(t.TempDir(), strconv.Itoa(i)+".yaml")
-		write(t, file, policy)
-		list, err := control.Check(control.NewCompiler(standard.Registry(), ca.DefaultDomain), file)
-		require.NoError(t, err)
-		require.Len(t, list, 1)
-	}
+	require.Equal(t, 16, checked)
 }
