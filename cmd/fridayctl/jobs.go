@@ -201,7 +201,7 @@ func auditCommand(out io.Writer) cli.Command {
 			}
 			trail, err := f.verify(ctx)
 			if err != nil {
-				return fmt.Errorf("the audit trail is broken: %w", err)
+				return err
 			}
 			if f.output == outputJSON {
 				return printJSON(out, trail)

@@ -41,6 +41,10 @@ func modelsCommand(out io.Writer) cli.Command {
 			if d.output == outputJSON {
 				return printJSON(out, models)
 			}
+			if len(models) == 0 {
+				_, err := fmt.Fprintln(out, "No models are looked after there: the filter models names none, or is not in the chain.")
+				return err
+			}
 			return columns(out, modelLines(models, time.Now()))
 		},
 	}

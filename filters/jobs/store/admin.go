@@ -44,7 +44,10 @@ func (p Postgres) view(ctx context.Context, do func(*tx) error) (err error) {
 		return fmt.Errorf("jobs store %s: %w", p, err)
 	}
 	defer func() { err = errors.Join(err, rollback(on)) }()
-	return do(&tx{dialect: postgres(), on: on, ctx: ctx})
+	if err := do(&tx{dialect: postgres(), on: on, ctx: ctx}); err != nil {
+		return fmt.Errorf("jobs store %s: %w", p, err)
+	}
+	return nil
 }
 
 // List is all jobs, the newest first. Who the connection string names must be a member of

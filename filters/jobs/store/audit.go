@@ -49,6 +49,10 @@ func (t Tenant) Record(ctx context.Context, e Entry) error {
 	return t.write(ctx, func(tx *tx) error { return tx.record(t.id, e) })
 }
 
+func broken(format string, args ...any) error {
+	return fmt.Errorf("the audit trail is broken: "+format, args...)
+}
+
 // Trail is what [Verify] has found.
 type Trail struct {
 	// Entries is how many there are, Head the hash of the last one, in hexadecimal.
@@ -88,10 +92,10 @@ func (t *tx) verify(head string) (trail Trail, err error) {
 			return err
 		}
 		if e.At = moment(at); seq != last+1 {
-			return fmt.Errorf("entry %d is missing", last+1)
+			return broken("entry %d is missing", last+1)
 		}
 		if !bytes.Equal(hash, chain(before, tenant, e)) {
-			return fmt.Errorf("entry %d (%s, %s %s) does not follow from the ones before it: it, or one of them, has been changed",
+			return broken("entry %d (%s, %s %s) does not follow from the ones before it: it, or one of them, has been changed",
 				seq, e.At.UTC().Format(time.RFC3339), e.Action, e.Object)
 		}
 		before, last = hash, seq
@@ -106,10 +110,10 @@ func (t *tx) verify(head string) (trail Trail, err error) {
 // hash head in it.
 func (t *Trail) whole(given int64, head string) error {
 	if given > t.Entries {
-		return fmt.Errorf("entries %d to %d are missing at the end", t.Entries+1, given)
+		return broken("entries %d to %d are missing at the end", t.Entries+1, given)
 	}
 	if head != "" && !t.Found {
-		return fmt.Errorf("no entry has the hash %s: the trail is not the one that it was noted of, or has been written anew", head)
+		return broken("no entry has the hash %s: the trail is not the one that it was noted of, or has been written anew", head)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (p Postgres) Backup(ctx context.Context, to string) (err error) {
 		}
 	}()
 	if err := p.backup(ctx, to); err != nil {
-		return fmt.Errorf("jobs store %s: %w", p, err)
+		return err
 	}
 	return Check(ctx, to)
 }
