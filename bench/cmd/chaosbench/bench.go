@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/exposition"
 	"github.com/fridaymesh/friday/bench/load"
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/report"
@@ -24,6 +25,8 @@ const (
 	rate, callers = 150, 128
 	// patience is how long the whole may take to be well again, once a fault has ended.
 	patience = 15 * time.Second
+	// mostMore is by how many goroutines a Friday that a fault has passed by may have more than before.
+	mostMore = 10
 	// mostMemory is what Friday may ever take, in bytes.
 	mostMemory = 300 << 20
 )
@@ -211,6 +214,10 @@ func (s *scene) tell(ctx context.Context, hurt, heal func(context.Context) error
 	if st.before, err = s.load(ctx, s.phase, rate, callers); err != nil {
 		return nil, err
 	}
+	busy, err := s.goroutines(ctx)
+	if err != nil {
+		return nil, err
+	}
 	began := make(chan error, 1)
 	timer := time.AfterFunc(s.phase/6, func() { began <- hurt(ctx) })
 	defer timer.Stop()
@@ -235,8 +242,22 @@ func (s *scene) tell(ctx context.Context, hurt, heal func(context.Context) error
 		}
 	}
 	st.back = time.Since(ended) - 200*time.Millisecond
-	st.after, err = s.load(ctx, s.phase, rate, callers)
-	return st, err
+	if st.after, err = s.load(ctx, s.phase, rate, callers); err != nil {
+		return st, err
+	}
+	return st, s.friday.Await(ctx, patience, func(ctx context.Context) error {
+		now, err := s.goroutines(ctx)
+		if err == nil && now > busy+mostMore {
+			err = fmt.Errorf("%d goroutines, %d before the fault", now, busy)
+		}
+		return err
+	})
+}
+
+// goroutines is how many there are in Friday.
+func (s *scene) goroutines(ctx context.Context) (int, error) {
+	text, err := process.Get(ctx, "http://"+s.admin+"/metrics")
+	return int(exposition.Sum(string(text), "go_goroutines")), err
 }
 
 // nothing is for what needs no end.

@@ -43,12 +43,11 @@ func faults() []fault {
 		fault{"killed fridayd", "fridayd is killed, and started again", nil, killedControl},
 		fault{"killed redis", "the cache's shared store is killed, and started again", nil, killedRedis},
 		fault{"killed in a batch", "Friday is killed five times while it runs a batch of 1,000 lines", nil, killedJobs},
+		fault{"killed postgres", "the jobs' PostgreSQL is killed while a batch runs, and started again", nil, killedPostgres},
 		fault{"full disk", "the disk with the jobs is full, and then not", nil, fullDisk},
 		fault{"descriptors", "Friday may open 64 descriptors, 128 callers come", []string{"reset", "connect", "503"}, descriptors},
 		fault{"memory", "Friday may take 192 MiB, 64 callers send 8 MiB each at once", nil, memory},
-		fault{"clock", "the clock jumps", nil, func(context.Context, *scene) (*story, error) {
-			return nil, fmt.Errorf("%w: only the whole machine's clock can be set", errAbsent)
-		}},
+		fault{"clock", "the clock jumps an hour ahead, and back", nil, clock},
 	)
 }
 
