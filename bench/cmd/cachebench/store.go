@@ -16,10 +16,10 @@ import (
 // storeServer is what answers take where nothing is known: 5 ms, as many at once as come.
 var storeServer = []string{"--fixed", "5ms", "--accelerators", "512"} //nolint:gochecknoglobals // a constant
 
-// store compares four ways for texts of which none is known, at moments at random: no
+// store compares five ways for texts of which none is known, at moments at random: no
 // cache, no cache while a store that it does not use is killed and begun again every
-// second, a shared store, and one that is killed so. The second says what the kills cost
-// whoever is on the machine.
+// second, a shared store, one that is killed so, and one that is killed once a round. The
+// second says what the kills cost whoever is on the machine.
 func (b *bench) store(ctx context.Context) error {
 	redis, err := realserver.PrepareRedis(ctx, func(line string) { b.say("%s", line) })
 	if errors.Is(err, realserver.ErrUnavailable) {
@@ -46,16 +46,16 @@ func (b *bench) store(ctx context.Context) error {
 		return err
 	}
 	k := &killer{bench: b, program: redis, server: running}
-	var none, beside, well, killed seen
+	var none, beside, well, once, killed seen
 	for round := range b.rounds {
 		o := load.Options{
 			Workload: load.Embeddings{Items: 1}, Concurrency: 512, Rate: b.rate, Duration: b.cell,
-			First: uint64(2*round+1) << 32, // #nosec G115 -- not negative
+			First: uint64(4*round+1) << 32, // #nosec G115 -- not negative
 		}
 		if err := none.once(ctx, plain, o); err != nil {
 			return fmt.Errorf("no cache: %w", err)
 		}
-		stop := k.begin(ctx)
+		stop := k.begin(ctx, time.Second)
 		err := beside.once(ctx, plain, o)
 		if err := errors.Join(err, stop()); err != nil {
 			return fmt.Errorf("no cache, a store killed beside it: %w", err)
@@ -66,11 +66,19 @@ func (b *bench) store(ctx context.Context) error {
 		if err := well.once(ctx, cached, o); err != nil {
 			return fmt.Errorf("a store: %w", err)
 		}
-		o.First += 1 << 32 // unknown ones
-		stop = k.begin(ctx)
-		err = killed.once(ctx, cached, o)
-		if err := errors.Join(err, stop()); err != nil {
-			return fmt.Errorf("a store that is killed: %w", err)
+		for _, way := range []struct {
+			seen  *seen
+			every time.Duration
+		}{{&once, b.cell/2 + time.Millisecond}, {&killed, time.Second}} {
+			o.First += 1 << 32 // unknown ones
+			stop = k.begin(ctx, way.every)
+			err = way.seen.once(ctx, cached, o)
+			if err := errors.Join(err, stop()); err != nil {
+				return fmt.Errorf("a store that is killed: %w", err)
+			}
+			if err := b.up(ctx, cached); err != nil {
+				return err
+			}
 		}
 	}
 	version, err := redis.Version(ctx)
@@ -87,7 +95,8 @@ func (b *bench) store(ctx context.Context) error {
 	none.row(t, "no cache", more(&none)...)
 	beside.row(t, "no cache, a store killed beside it", more(&beside)...)
 	well.row(t, "a store", more(&well)...)
-	killed.row(t, "a store that is killed", more(&killed)...)
+	once.row(t, "a store that is killed once", more(&once)...)
+	killed.row(t, "a store that is killed every second", more(&killed)...)
 	b.say("%s\nkilled %d times in all", t, k.killed)
 	return nil
 }
@@ -111,13 +120,13 @@ type killer struct {
 	killed  int
 }
 
-// begin does it every second until what it returns is called; then the store runs.
-func (k *killer) begin(ctx context.Context) (stop func() error) {
+// begin does it again and again until what it returns is called; then the store runs.
+func (k *killer) begin(ctx context.Context, every time.Duration) (stop func() error) {
 	ended := make(chan struct{})
 	var trouble error
 	var running sync.WaitGroup
 	running.Go(func() {
-		tick := time.NewTicker(time.Second)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
