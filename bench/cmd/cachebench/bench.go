@@ -69,7 +69,7 @@ func metric(ctx context.Context, s *sidecar.Sidecar, name string) (float64, erro
 }
 
 // seen is what the rounds of one way have shown.
-type seen struct{ rate, p50, p99, cpu []float64 }
+type seen struct{ rate, p50, p99, most, cpu []float64 }
 
 // once measures one round of one way. An answer that is wrong or missing is an error.
 func (s *seen) once(ctx context.Context, friday *sidecar.Sidecar, o load.Options) error {
@@ -88,6 +88,7 @@ func (s *seen) once(ctx context.Context, friday *sidecar.Sidecar, o load.Options
 	s.rate = append(s.rate, r.RPS())
 	s.p50 = append(s.p50, float64(r.Latency.Quantile(.5)))
 	s.p99 = append(s.p99, float64(r.Latency.Quantile(.99)))
+	s.most = append(s.most, float64(r.Latency.Quantile(1)))
 	s.cpu = append(s.cpu, float64((friday.CPU()-before).Microseconds())/float64(r.Latency.Count()))
 	return nil
 }

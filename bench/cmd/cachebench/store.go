@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,10 +88,10 @@ func (b *bench) store(ctx context.Context) error {
 	}
 	t := &report.Table{
 		Title: fmt.Sprintf("\nA shared store (%.30s), %.0f requests a second at random moments, none known, medians of %d rounds of %v each", version, b.rate, b.rounds, b.cell),
-		Head:  []string{"way", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "p99 to no cache, ms", "errors"},
+		Head:  []string{"way", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "p99 to no cache, ms", "longest ms", "errors"},
 	}
 	more := func(s *seen) []string {
-		return []string{fmt.Sprintf("%+.2f", (report.Median(s.p99)-report.Median(none.p99))/float64(time.Millisecond)), "0"}
+		return []string{fmt.Sprintf("%+.2f", (report.Median(s.p99)-report.Median(none.p99))/float64(time.Millisecond)), report.Millis(time.Duration(slices.Max(s.most))), "0"}
 	}
 	none.row(t, "no cache", more(&none)...)
 	beside.row(t, "no cache, a store killed beside it", more(&beside)...)
