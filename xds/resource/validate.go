@@ -83,7 +83,7 @@ func (p *problems) validateField(path string, m protoreflect.Message, fd protore
 
 func (p *problems) validateList(path string, list protoreflect.List, fd protoreflect.FieldDescriptor, r *validate.FieldRules) {
 	rules := r.GetRepeated()
-	if reason := counted(list.Len(), rules.GetMinItems(), rules.GetMaxItems(), "item"); reason != "" {
+	if reason := counted("item").beyond(list.Len(), rules.GetMinItems(), rules.GetMaxItems()); reason != "" {
 		p.violation(path, "", reason)
 	}
 	seen := map[any]bool{}
@@ -101,7 +101,7 @@ func (p *problems) validateList(path string, list protoreflect.List, fd protoref
 }
 
 func (p *problems) validateMap(path string, m protoreflect.Map, fd protoreflect.FieldDescriptor, rules *validate.MapRules) {
-	if reason := counted(m.Len(), rules.GetMinPairs(), rules.GetMaxPairs(), "pair"); reason != "" {
+	if reason := counted("pair").beyond(m.Len(), rules.GetMinPairs(), rules.GetMaxPairs()); reason != "" {
 		p.violation(path, "", reason)
 	}
 	for _, key := range sortedKeys(m) {
@@ -111,19 +111,33 @@ func (p *problems) validateMap(path string, m protoreflect.Map, fd protoreflect.
 	}
 }
 
-// counted says what is wrong with a number of things; most 0 is no bound.
-func counted(n int, least, most uint64, what string) string {
+// amounts are the words for a number that is not what it has to be: just so many, between two,
+// at least, at most.
+type amounts [4]string
+
+func counted(what string) amounts {
+	const must = "value must contain "
+	return amounts{must + "exactly %d " + what + "(s)", must + "between %d and %d " + what + "s, inclusive", must + "at least %d " + what + "(s)", must + "no more than %d " + what + "(s)"}
+}
+
+func long(unit string) amounts {
+	const must = "value length must be "
+	return amounts{must + "%d " + unit, must + "between %d and %d " + unit + ", inclusive", must + "at least %d " + unit, must + "at most %d " + unit}
+}
+
+// beyond says what is wrong with a number; 0 is no bound.
+func (a amounts) beyond(n int, least, most uint64) string {
 	switch has := uint64(n); { // #nosec G115 -- a length
 	case has >= least && (most == 0 || has <= most):
 		return ""
 	case least > 0 && least == most:
-		return fmt.Sprintf("value must contain exactly %d %s(s)", least, what)
+		return fmt.Sprintf(a[0], least)
 	case least > 0 && most > 0:
-		return fmt.Sprintf("value must contain between %d and %d %ss, inclusive", least, most, what)
+		return fmt.Sprintf(a[1], least, most)
 	case least > 0:
-		return fmt.Sprintf("value must contain at least %d %s(s)", least, what)
+		return fmt.Sprintf(a[2], least)
 	default:
-		return fmt.Sprintf("value must contain no more than %d %s(s)", most, what)
+		return fmt.Sprintf(a[3], most)
 	}
 }
 
@@ -189,7 +203,7 @@ func violated(fd protoreflect.FieldDescriptor, v protoreflect.Value, r *validate
 	case *validate.FieldRules_String_:
 		return violatedText(v.String(), rules.String_)
 	case *validate.FieldRules_Bytes:
-		reason = long(len(v.Bytes()), rules.Bytes.GetMinLen(), rules.Bytes.GetMaxLen(), "bytes")
+		reason = long("bytes").beyond(len(v.Bytes()), rules.Bytes.GetMinLen(), rules.Bytes.GetMaxLen())
 	case *validate.FieldRules_Bool:
 		if is := rules.Bool.Const; is != nil && v.Bool() != *is {
 			reason = fmt.Sprintf("value must equal %t", *is)
@@ -245,22 +259,6 @@ func either(is bool, yes, no string) string {
 	return no
 }
 
-// long says what is wrong with a length; 0 is no bound.
-func long(n int, least, most uint64, unit string) string {
-	switch has := uint64(n); { // #nosec G115 -- a length
-	case has >= least && (most == 0 || has <= most):
-		return ""
-	case least > 0 && least == most:
-		return fmt.Sprintf("value length must be %d %s", least, unit)
-	case least > 0 && most > 0:
-		return fmt.Sprintf("value length must be between %d and %d %s, inclusive", least, most, unit)
-	case least > 0:
-		return fmt.Sprintf("value length must be at least %d %s", least, unit)
-	default:
-		return fmt.Sprintf("value length must be at most %d %s", most, unit)
-	}
-}
-
 func violatedEnum(values protoreflect.EnumValueDescriptors, n protoreflect.EnumNumber, r *validate.EnumRules) (reasons []string) {
 	if slices.Contains(r.GetNotIn(), int32(n)) {
 		names := make([]string, 0, len(r.GetNotIn()))
@@ -286,7 +284,7 @@ func violatedText(s string, r *validate.StringRules) (reasons []string) {
 	}
 	say(len(r.GetIn()) > 0 && !slices.Contains(r.GetIn(), s), "value must be in list %v", r.GetIn())
 	for _, reason := range []string{
-		long(utf8.RuneCountInString(s), r.GetMinLen(), r.GetMaxLen(), "runes"), long(len(s), r.GetMinBytes(), r.GetMaxBytes(), "bytes"),
+		long("runes").beyond(utf8.RuneCountInString(s), r.GetMinLen(), r.GetMaxLen()), long("bytes").beyond(len(s), r.GetMinBytes(), r.GetMaxBytes()),
 	} {
 		say(reason != "", "%s", reason)
 	}
