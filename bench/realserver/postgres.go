@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,6 +143,39 @@ func (r *RunningPostgres) Begin(ctx context.Context) error {
 		_, err := r.SQL(ctx, "postgres", "postgres", "SELECT 1")
 		return err
 	})
+}
+
+// Kill ends the server at once, as kill -9 of all its processes does. Those that serve
+// connections would outlive the first for a moment, go on answering, and keep the server from
+// being started again.
+func (r *RunningPostgres) Kill() {
+	all := r.processes()
+	r.Server.Kill()
+	for _, pid := range all {
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill() // it may have ended by itself
+		}
+	}
+	for end := time.Now().Add(patience); len(r.processes()) > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// processes are those that work in the database's folder, as all of its own do.
+func (r *RunningPostgres) processes() (pids []int) {
+	data, err := filepath.EvalSymlinks(r.data())
+	if err != nil {
+		return nil
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is right
+	for _, cwd := range all {
+		if at, err := os.Readlink(cwd); err == nil && at == data {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(cwd))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // DSN is how somebody connects to one of its databases.

@@ -279,10 +279,10 @@ func auditTrail(t *testing.T, s *Store) {
 	require.NoError(t, err)
 	change("DELETE FROM audit WHERE seq > 4")
 	_, err = verify("")
-	require.EqualError(t, err, "the audit trail is broken: entries 5 to 6 are missing at the end")
+	require.ErrorContains(t, err, "the audit trail is broken: entries 5 to 6 are missing at the end")
 	change("DELETE FROM audit WHERE seq = 2")
 	_, err = verify("")
-	require.EqualError(t, err, "the audit trail is broken: entry 2 is missing")
+	require.ErrorContains(t, err, "the audit trail is broken: entry 2 is missing")
 }
 
 // What PostgreSQL cannot keep comes back as it was, whatever stands in it.
