@@ -60,14 +60,11 @@ func Parse(name, text string, w Writer, funcs map[string]Func) (*Template, error
 		return nil, err
 	}
 	for _, tree := range t.trees {
-		var err error
 		for n := range All(tree.Root) {
-			if call, ok := n.(*parse.TemplateNode); ok && t.trees[call.Name] == nil && err == nil {
-				err = refusal(tree, n, fmt.Sprintf("template %q not defined", call.Name))
+			if call, ok := n.(*parse.TemplateNode); ok && t.trees[call.Name] == nil {
+				at, _ := tree.ErrorContext(n)
+				return nil, fmt.Errorf("template: %s: template %q not defined", at, call.Name)
 			}
-		}
-		if err != nil {
-			return nil, err
 		}
 	}
 	return t, nil
@@ -78,12 +75,6 @@ func (t *Template) Root() *parse.Tree { return t.trees[t.root] }
 
 // Defines says how many templates there are.
 func (t *Template) Defines() int { return len(t.trees) }
-
-// refusal is an error at a node.
-func refusal(tree *parse.Tree, n parse.Node, why string) error {
-	at, _ := tree.ErrorContext(n)
-	return fmt.Errorf("template: %s: %s", at, why)
-}
 
 // Limits bound an execution. Zero is none.
 type Limits struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/jobs"
@@ -79,25 +78,14 @@ func killedPostgres(ctx context.Context, s *scene) (st *story, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, database.Remove()) }()
-	if err := database.Make(ctx, "jobs"); err != nil {
-		return nil, err
-	}
-	dsn := func(user string) (string, error) {
-		file := s.group.File(user + ".dsn")
-		return file, os.WriteFile(file, []byte(database.DSN(user, "jobs")), 0o600)
-	}
-	operator, err := dsn("friday_operator")
-	runtime, err2 := dsn("friday")
-	if err := errors.Join(err, err2); err != nil {
-		return nil, err
-	}
-	if err := store.Postgres(operator).Migrate(ctx); err != nil {
+	sidecars, operator, err := jobs.Database(ctx, database, "jobs", s.group.File)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.serve(ctx, s.upstream); err != nil {
 		return nil, err
 	}
-	if s.friday, err = sidecar.WithPostgresJobs(ctx, s.group, s.bin, "friday", s.upstream, s.listen, s.admin, runtime); err != nil {
+	if s.friday, err = sidecar.WithPostgresJobs(ctx, s.group, s.bin, "friday", s.upstream, s.listen, s.admin, sidecars); err != nil {
 		return nil, err
 	}
 	b := s.batch()

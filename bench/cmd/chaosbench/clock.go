@@ -120,8 +120,8 @@ func (s *scene) movable(ctx context.Context) (bin string, err error) {
 	return bin, command(ctx, "go", "build", "-overlay", file, "-tags", "grpcnotrace", "-o", filepath.Join(bin, "friday"), main)
 }
 
-// clock has the time of day jump an hour ahead, and back, while there are callers, a batch of
-// lines, and answers in the cache.
+// clock has the time of day jump an hour ahead, and back, while there are callers and a batch
+// of lines.
 func clock(ctx context.Context, s *scene) (*story, error) {
 	bin, err := s.movable(ctx)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,19 +30,6 @@ type bench struct {
 	database *realserver.RunningPostgres // nil: files
 }
 
-// dsn makes a database for jobs, and the files with how a sidecar and fridayctl connect.
-func (b *bench) dsn(ctx context.Context, name string) (sidecars, operator string, err error) {
-	if err := b.database.Make(ctx, name); err != nil {
-		return "", "", err
-	}
-	sidecars, operator = b.group.File(name+"-dsn"), b.group.File(name+"-operator")
-	err = errors.Join(os.WriteFile(sidecars, []byte(b.database.DSN("friday", name)), 0o600), os.WriteFile(operator, []byte(b.database.DSN("friday_operator", name)), 0o600))
-	if err == nil {
-		err = store.Postgres(operator).Migrate(ctx)
-	}
-	return sidecars, operator, err
-}
-
 // patience bounds each part.
 const patience = 10 * time.Minute
 
@@ -66,7 +52,7 @@ func (b *bench) with(ctx context.Context, name string, f func(context.Context, *
 	if b.database == nil {
 		friday, err = sidecar.WithJobs(ctx, b.group, b.bin, name, server.Address(), addresses[0], addresses[1], path)
 	} else {
-		dsn, operator, failed := b.dsn(ctx, name)
+		dsn, operator, failed := jobs.Database(ctx, b.database, name, b.group.File)
 		if failed != nil {
 			return failed
 		}
@@ -203,7 +189,7 @@ func (b *bench) killing(ctx context.Context) error {
 	}
 	if b.database != nil {
 		var err error
-		if k.DSN, k.Operator, err = b.dsn(ctx, "killing"); err != nil {
+		if k.DSN, k.Operator, err = jobs.Database(ctx, b.database, "killing", b.group.File); err != nil {
 			return err
 		}
 	}
