@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,20 @@ import (
 
 // FilterConfig is a filter's own parsed configuration. It is immutable.
 type FilterConfig any
+
+// Kept is env.Keep for what is a T: an error where something else is kept under that name.
+func Kept[T io.Closer](env Env, name string, build func() (T, error)) (T, error) {
+	kept, err := env.Keep(name, func() (io.Closer, error) { return build() })
+	if err != nil {
+		var none T
+		return none, err
+	}
+	t, ok := kept.(T)
+	if !ok {
+		return t, fmt.Errorf("a %T is kept as %s", kept, name)
+	}
+	return t, nil
+}
 
 // A Builder makes filters of configurations that have been parsed.
 type Builder interface {

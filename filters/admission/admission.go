@@ -3,7 +3,6 @@ package admission
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -11,7 +10,6 @@ import (
 	"github.com/fridaymesh/friday/filters/admission/gate"
 	"github.com/fridaymesh/friday/filters/admission/shared"
 	"github.com/fridaymesh/friday/proxy"
-	admissionv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/admission/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
@@ -30,18 +28,10 @@ var _ proxy.Factory = Factory{}
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [admissionv1.Admission] into a [*Config]; a nil config is one with
-// nothing set. Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(admissionv1.Admission)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of one route's configuration. All of them share one state, and
@@ -51,36 +41,26 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
-	kept, err := env.Keep(Name, func() (io.Closer, error) { return newState(env), nil })
+	s, err := proxy.Kept(env, Name, func() (*state, error) { return newState(env), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}
-	f := &filter{config: c, everybody: &Tenant{Name: everybody}, secret: isCredential(c.TenantHeader)}
-	if f.state, ok = kept.(*state); !ok {
-		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
-	}
+	f := &filter{config: c, state: s, everybody: &Tenant{Name: everybody}, secret: isCredential(c.TenantHeader)}
 	if c.Disabled || env.Trial {
 		return f, nil
 	}
 	if c.Shared != nil {
-		kept, err := env.Keep(Name+" shared "+c.Shared.String(), func() (io.Closer, error) {
-			return shared.Open(*c.Shared, shared.Env{Log: env.Log.Named("admission"), Metrics: f.state.metrics}), nil
+		f.counts, err = proxy.Kept(env, Name+" shared "+c.Shared.String(), func() (*shared.Counts, error) {
+			return shared.Open(*c.Shared, shared.Env{Log: env.Log.Named("admission"), Metrics: s.metrics}), nil
 		})
 		if err != nil {
+			return nil, fmt.Errorf("%s: shared: %w", Name, err)
+		}
+	}
+	if c.KeyFile != "" {
+		if f.keys, err = proxy.Kept(env, Name+" keys "+c.KeyFile, func() (*keyFile, error) { return openKeys(c.KeyFile, env) }); err != nil {
 			return nil, fmt.Errorf("%s: %w", Name, err)
 		}
-		if f.counts, ok = kept.(*shared.Counts); !ok {
-			return nil, fmt.Errorf("%s: kept counts of type %T", Name, kept)
-		}
-	}
-	if c.KeyFile == "" {
-		return f, nil
-	}
-	if kept, err = env.Keep(Name+" keys "+c.KeyFile, func() (io.Closer, error) { return openKeys(c.KeyFile, env) }); err != nil {
-		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	if f.keys, ok = kept.(*keyFile); !ok {
-		return nil, fmt.Errorf("%s: kept keys of type %T", Name, kept)
 	}
 	return f, nil
 }

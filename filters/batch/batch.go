@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -35,18 +34,10 @@ var _ proxy.Factory = Factory{}
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [batchv1.Batch] into a [*Config]; a nil config is one with
-// nothing set. Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(batchv1.Batch)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of one route's configuration. All of them share one
@@ -56,13 +47,9 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
-	kept, err := env.Keep(Name, func() (io.Closer, error) { return newState(env), nil })
+	s, err := proxy.Kept(env, Name, func() (*state, error) { return newState(env), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	s, ok := kept.(*state)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
 	return &filter{config: c, state: s, picker: env.Picker, names: newHeaderSet(c.GroupByHeaders)}, nil
 }

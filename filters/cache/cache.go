@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -35,18 +34,10 @@ var _ proxy.Factory = Factory{}
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [cachev1.Cache] into a [*Config]; a nil config is one with
-// nothing set. Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(cachev1.Cache)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of one route's configuration. Those of equal max_bytes share
@@ -57,13 +48,9 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
 	name := fmt.Sprintf("%s %d", Name, c.MaxBytes)
-	kept, err := env.Keep(name, func() (io.Closer, error) { return newState(env, c.MaxBytes) })
+	s, err := proxy.Kept(env, name, func() (*state, error) { return newState(env, c.MaxBytes) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	s, ok := kept.(*state)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
 	switch {
 	case c.Persist && env.StateDir != "":
@@ -73,14 +60,11 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	}
 	f := &filter{config: c, state: s, names: newHeaderSet(c.TenantHeaders)}
 	if c.Shared != nil && !env.Trial {
-		kept, err := env.Keep(Name+" shared "+c.Shared.String(), func() (io.Closer, error) {
+		f.tier, err = proxy.Kept(env, Name+" shared "+c.Shared.String(), func() (*shared.Store, error) {
 			return shared.Open(*c.Shared, shared.Env{Log: s.log, Metrics: s.metrics}), nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: shared: %w", Name, err)
-		}
-		if f.tier, ok = kept.(*shared.Store); !ok {
-			return nil, fmt.Errorf("%s: kept store of type %T", Name, kept)
 		}
 		f.tier.Tell(name, func(model string, before time.Time) { s.purge(model, before) })
 	}

@@ -3,13 +3,11 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"io"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/proxy"
-	jobsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/jobs/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
@@ -28,18 +26,10 @@ var _ proxy.Factory = Factory{}
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [jobsv1.Jobs] into a [*Config]; a nil config is one with nothing set.
-// Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(jobsv1.Jobs)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of one route's configuration. Those of one file, or of
@@ -62,13 +52,9 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 			return nil, fmt.Errorf("%s: webhook_secret_file: %w", Name, err)
 		}
 	}
-	kept, err := env.Keep(Name+" "+at.String(), func() (io.Closer, error) { return newState(env, at), nil })
+	s, err := proxy.Kept(env, Name+" "+at.String(), func() (*state, error) { return newState(env, at), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	s, ok := kept.(*state)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept state of type %T", Name, kept)
 	}
 	s.serve(env.Origin, rest, c)
 	return &filter{config: c, state: s, origin: env.Origin, rest: rest}, nil

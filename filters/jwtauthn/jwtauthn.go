@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -57,13 +56,9 @@ func (Builder) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 			continue
 		}
 		r := *p.Remote
-		kept, err := env.Keep(fmt.Sprintf("%s keys %+v", name, r), func() (io.Closer, error) { return newSource(r, env.Log.Named("jwt_authn")), nil })
+		s, err := proxy.Kept(env, fmt.Sprintf("%s keys %+v", name, r), func() (*source, error) { return newSource(r, env.Log.Named("jwt_authn")), nil })
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		s, ok := kept.(*source)
-		if !ok {
-			return nil, fmt.Errorf("%s: kept keys of type %T", name, kept)
 		}
 		if picker, ok := env.Picker(r.Cluster); ok {
 			s.use(picker)

@@ -2,12 +2,10 @@ package models
 
 import (
 	"fmt"
-	"io"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/proxy"
-	modelsv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/models/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
@@ -29,18 +27,10 @@ var (
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [modelsv1.Models] into a [*Config]; a nil config is one with nothing set.
-// Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(modelsv1.Models)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of a route that does not lead to a cluster that is known
@@ -57,21 +47,13 @@ func (Factory) BuildFor(cluster string, config proxy.FilterConfig, env proxy.Env
 	if c.Disabled || len(c.Models) == 0 {
 		return pass{}, nil
 	}
-	kept, err := env.Keep(Name, func() (io.Closer, error) { return newWorld(env), nil })
+	w, err := proxy.Kept(env, Name, func() (*world, error) { return newWorld(env), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}
-	w, ok := kept.(*world)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept world of type %T", Name, kept)
-	}
-	kept, err = env.Keep(fmt.Sprintf("%s %s %s", Name, c.id, cluster), func() (io.Closer, error) { return w.claim(cluster, c), nil })
+	cl, err := proxy.Kept(env, fmt.Sprintf("%s %s %s", Name, c.id, cluster), func() (*claim, error) { return w.claim(cluster, c), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	cl, ok := kept.(*claim)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept claim of type %T", Name, kept)
 	}
 	cl.lookup(env.Picker)
 	return newFilter(c, cl.fleet), nil

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fridaymesh/friday/proxy"
-	streamv1 "github.com/fridaymesh/friday/xds/api/friday/filters/http/stream/v1"
 	"github.com/fridaymesh/friday/xds/api/settings"
 )
 
@@ -30,18 +28,10 @@ var _ proxy.Factory = Factory{}
 // TypeURL is [TypeURL].
 func (Factory) TypeURL() string { return TypeURL }
 
-// Parse reads a [streamv1.Stream] into a [*Config]; a nil config is one with
-// nothing set. Errors name the field and the value.
+// Parse reads a configuration of [TypeURL] into a [*Config]; a nil one is one with nothing
+// set. Errors name the field and the value.
 func (Factory) Parse(config *anypb.Any) (proxy.FilterConfig, error) {
-	m := new(streamv1.Stream)
-	if err := settings.Read(config, m); err != nil {
-		return nil, err
-	}
-	c, err := parse(m)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return settings.Parse(config, parse)
 }
 
 // Build makes the filter of one route's configuration.
@@ -50,13 +40,9 @@ func (Factory) Build(config proxy.FilterConfig, env proxy.Env) (proxy.Filter, er
 	if !ok {
 		return nil, fmt.Errorf("%s: a configuration of type %T", Name, config)
 	}
-	kept, err := env.Keep(Name, func() (io.Closer, error) { return newMeters(env.Metrics), nil })
+	m, err := proxy.Kept(env, Name, func() (*meters, error) { return newMeters(env.Metrics), nil })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
-	}
-	m, ok := kept.(*meters)
-	if !ok {
-		return nil, fmt.Errorf("%s: kept meters of type %T", Name, kept)
 	}
 	return &filter{config: c, meters: m}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func TestOptimum(t *testing.T) {
-	o, err := parse(nil)
+	o, err := parse(flag.NewFlagSet("", flag.ContinueOnError), nil)
 	require.NoError(t, err)
 	b := &bench{options: o}
 	require.InDelta(t, 1/0.0105, b.optimum(1), 1e-6)

@@ -21,13 +21,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -55,9 +52,8 @@ type options struct {
 	sidecarArgs []string
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("batchbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	fs.StringVar(&o.protocol, "protocol", "openai", "openai, kserve_v1 or open_inference")
 	callers := fs.String("concurrency", "1,8,64", "`numbers` of concurrent callers")
@@ -77,11 +73,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.holdCallers, "hold-callers", 10000, "with -hold: `number` of callers that keep their connections and ask nothing")
 	fs.StringVar(&o.agent, "kserve-agent", "", "`program` to measure as well, with its batcher at its best settings: KServe's cmd/agent; wants --protocol kserve_v1")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.rounds < 1 || o.cell <= 0 || o.maxBatch < 1 || o.accelerators < 1 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v, --max-batch %d, --accelerators %d: must be above 0", o.rounds, o.cell, o.maxBatch, o.accelerators)
@@ -109,45 +102,26 @@ func run(args []string, out, errs io.Writer) int {
 }
 
 // measure prints all tables. Whatever it started has ended when it returns.
-func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	scratch, err := os.MkdirTemp("", "friday-bench-")
-	if err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	group, err := process.NewGroup(filepath.Join(scratch, "logs"))
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	defer func() {
-		if err != nil && ctx.Err() == nil {
-			_, _ = io.WriteString(errs, group.Tails(15))
+func measure(ctx context.Context, o *options, out, errs io.Writer) error {
+	stage := program.Stage{Name: "batchbench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
+		if o.hold {
+			return b.holding(ctx)
 		}
-	}()
-	b := &bench{options: o, bin: bin, group: group, out: out}
-	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
-	b.say("Everything runs on this one machine and shares it; the ways are measured in turn.")
-
-	if o.hold {
-		return b.holding(ctx)
-	}
-	costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
-	if err != nil {
-		return err
-	}
-	free, err := b.start(ctx, "free", 0, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		b.batching(ctx, costly),
-		b.throughput(ctx, free),
-		b.checked(ctx, free),
-		b.streaming(ctx, free),
-	)
+		costly, err := b.start(ctx, "costly", o.fixed, o.perItem)
+		if err != nil {
+			return err
+		}
+		free, err := b.start(ctx, "free", 0, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(
+			b.batching(ctx, costly),
+			b.throughput(ctx, free),
+			b.checked(ctx, free),
+			b.streaming(ctx, free),
+		)
+	})
 }

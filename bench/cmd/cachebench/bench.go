@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/exposition"
 	"github.com/fridaymesh/friday/bench/load"
 	"github.com/fridaymesh/friday/bench/process"
@@ -178,7 +179,7 @@ func (b *bench) hits(ctx context.Context) error {
 			trouble = errors.Join(trouble, fmt.Errorf("%s: a hit takes %.2f times the processor time of what passes", w.name, ratio))
 		}
 	}
-	return trouble
+	return program.Figures(trouble)
 }
 
 // life asks for 10,000 texts as they are asked for in life.
@@ -213,7 +214,7 @@ func (b *bench) life(ctx context.Context) error {
 	t.Row(strconv.Itoa(len(distinct)), fmt.Sprintf("%.0f", values[0]), report.Percent(1-values[0]/values[2]), fmt.Sprintf("%.1f", values[1]/(1<<20)))
 	b.say("%s", t)
 	if int(values[0]) != len(distinct) {
-		return fmt.Errorf("%d distinct texts were asked of the server %.0f times", len(distinct), values[0])
+		return program.Figures(fmt.Errorf("%d distinct texts were asked of the server %.0f times", len(distinct), values[0]))
 	}
 	return nil
 }

@@ -42,9 +42,8 @@ type options struct {
 // all are the tables.
 const all = "hits,life,store"
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("cachebench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	tables := fs.String("tables", all, "`which`: hits, life, store")
 	fs.DurationVar(&o.cell, "cell", 5*time.Second, "how `long` one way is measured in one round")
@@ -53,11 +52,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.dims, "dims", 16, "`numbers` in an embedding")
 	fs.Float64Var(&o.rate, "rate", 1000, "requests a `second`, for the shared store")
 	fs.Float64Var(&o.hitRate, "hit-rate", 3000, "requests a `second`, for the paced rows of hits")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.rounds < 1 || o.callers < 1 || o.dims < 1 || o.cell <= 0 || o.rate <= 0 || o.hitRate <= 0 {
 		return nil, fmt.Errorf("--rounds %d, --callers %d, --dims %d, --cell %v, --rate %v, --hit-rate %v: must be above 0",
@@ -73,11 +69,12 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, out, errs io.Writer) int {
-	return program.Run("cachebench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
+	return program.Run("cachebench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out, errs) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) error {
-	return program.OnStage("cachebench", o.bin, out, func(s *program.Stage) (err error) {
+func (o *options) measure(ctx context.Context, out, errs io.Writer) error {
+	stage := program.Stage{Name: "cachebench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) (err error) {
 		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
 		for _, name := range o.tables {
 			var trouble error

@@ -35,19 +35,15 @@ type options struct {
 	phase  time.Duration
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("chaosbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday, fridayd and standin; default: this program's own, then ./bin")
 	fs.StringVar(&o.only, "only", "", "the faults, or alerts, whose names have this `word`; default: all")
 	fs.BoolVar(&o.alerts, "alerts", false, "fire the alerts, with a Prometheus, in place of playing the faults")
 	fs.StringVar(&o.rules, "rules", "deploy/monitoring/friday.rules.yaml", "the alerts, a `FILE`")
 	fs.DurationVar(&o.phase, "phase", 3*time.Second, "the `time` of load before, in and after each fault")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.phase < time.Second {
 		return nil, fmt.Errorf("--phase %v: must be at least 1s", o.phase)
@@ -60,7 +56,8 @@ func run(args []string, out, errs io.Writer) int {
 }
 
 func (o *options) measure(ctx context.Context, out io.Writer) error {
-	return program.OnStage("chaosbench", o.bin, out, func(s *program.Stage) error {
+	stage := program.Stage{Name: "chaosbench", Bin: o.bin, Out: out}
+	return stage.Play(ctx, func(s *program.Stage) error {
 		b := &bench{options: o, bin: s.Bin, dir: s.Dir, out: out} // each scene has programs of its own
 		if o.alerts {
 			return b.alarms(ctx)

@@ -11,20 +11,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -40,9 +33,8 @@ type options struct {
 	stay     bool
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{stay: terminal(os.Stdin)}
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	fs.StringVar(&o.upstream, "upstream", "", "`host:port` of your own model server, to put Friday in front of")
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and fridayd; default: this program's own, then ./bin")
 	fs.BoolVar(&o.standIn, "stand-in", false, "use the stand-in rather than a real model server")
@@ -50,18 +42,12 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds, direct and through Friday in turn")
 	fs.DurationVar(&o.cell, "duration", 3*time.Second, "measured time for each line of the table")
 	fs.BoolVar(&o.stay, "stay", o.stay, "stay up until Ctrl-C; default: at a terminal")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
 	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	}
-	for part := range strings.SplitSeq(*callers, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("--concurrency: %q is no number above 0", part)
-		}
-		o.callers = append(o.callers, n)
+	var err error
+	if o.callers, err = program.Numbers("--concurrency", *callers); err != nil {
+		return nil, err
 	}
 	if o.rounds < 1 || o.cell <= 0 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v: must be above 0", o.rounds, o.cell)
@@ -70,55 +56,20 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, out, errs io.Writer) int {
-	o, err := parse(args)
-	if err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		_, _ = fmt.Fprintln(errs, "demo:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	err = show(ctx, o, out, errs)
-	switch {
-	case err == nil:
-		return 0
-	case ctx.Err() != nil:
-		_, _ = fmt.Fprintln(errs, "demo: interrupted")
-	default:
-		_, _ = fmt.Fprintln(errs, "demo:", err)
-	}
-	return 1
+	return program.Run("demo", args, errs, parse, func(ctx context.Context, o *options) error { return show(ctx, o, out, errs) })
 }
 
 // show runs the whole demonstration. Whatever it started has ended when it
 // returns.
-func show(ctx context.Context, o *options, out, errs io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	scratch, err := os.MkdirTemp("", "friday-demo-")
-	if err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	group, err := process.NewGroup(filepath.Join(scratch, "logs"))
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	defer func() {
-		if err != nil && ctx.Err() == nil {
-			_, _ = io.WriteString(errs, group.Tails(15))
+func show(ctx context.Context, o *options, out, errs io.Writer) error {
+	stage := program.Stage{Name: "demo", Bin: o.bin, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
+		d := &demo{options: o, bin: s.Bin, scratch: s.Dir, group: s.Group, out: out}
+		if o.upstream != "" {
+			return d.own(ctx)
 		}
-	}()
-	d := &demo{options: o, bin: bin, scratch: scratch, group: group, out: out}
-	if o.upstream != "" {
-		return d.own(ctx)
-	}
-	return d.compare(ctx)
+		return d.compare(ctx)
+	})
 }
 
 // terminal says whether a person is at the other end of f.

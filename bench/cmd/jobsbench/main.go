@@ -1,12 +1,13 @@
 // Command jobsbench measures the filter jobs on its embedded store, or with --postgres on a
-// PostgreSQL that it starts, before a server that costs nothing: how long creating a batch takes, alone and beside fifty others; fifty
-// batches at once; how many lines a second two full batches make, at what cost; and a
-// sidecar that is killed again and again while it works.
+// PostgreSQL that it starts, before a server that costs nothing: how long creating a batch
+// takes, alone and beside fifty others; fifty batches at once; how many lines a second two
+// full batches make, at what cost; and a sidecar that is killed again and again while it
+// works.
 //
 //	go build -o bin/ ./cmd/... ./bench/cmd/...
 //	bin/jobsbench
 //
-// Exit codes: 0 done, 1 failed, or a line was lost or doubled, 2 used wrongly.
+// Exit codes: 0 done, 1 failed, or a line was lost or doubled, 2 used wrongly, 3 there is no PostgreSQL.
 package main
 
 import (
@@ -14,17 +15,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/realserver"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() {
-	os.Exit(program.Run("jobsbench", os.Args[1:], os.Stderr, parse, func(ctx context.Context, o *options) error { return o.bench(ctx, os.Stdout) }))
+	os.Exit(program.Run("jobsbench", os.Args[1:], os.Stderr, parse, func(ctx context.Context, o *options) error {
+		stage := program.Stage{Name: "jobsbench", Bin: o.bin, Dir: o.dir, Out: os.Stdout, Errs: os.Stderr}
+		return stage.Play(ctx, func(s *program.Stage) error { return o.bench(ctx, s) })
+	}))
 }
 
 type options struct {
@@ -36,9 +37,8 @@ type options struct {
 	killed   int
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := new(options)
-	fs := flag.NewFlagSet("jobsbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday; default: this program's own, then ./bin")
 	fs.StringVar(&o.dir, "dir", "", "`folder` on the disk to be measured; default: the system's for temporary files")
 	fs.BoolVar(&o.postgres, "postgres", false, "keep jobs in a PostgreSQL of this machine, rather than in a file; it is got where there is none, and keeps what it has under the system's folder for temporary files")
@@ -46,11 +46,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.lines, "lines", 100_000, "lines run, in batches of at most 50,000; 0: none")
 	fs.IntVar(&o.kills, "kills", 100, "kills; 0: none")
 	fs.IntVar(&o.killed, "killed-lines", 20_000, "lines of the batch during which it is killed")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.creates < 0 || o.lines < 0 || o.kills < 0 || o.killed < 1 || o.killed > most {
 		return nil, fmt.Errorf("--creates, --lines and --kills must not be below 0, --killed-lines must be 1 to %d", most)
@@ -58,29 +55,15 @@ func parse(args []string) (*options, error) {
 	return o, nil
 }
 
-func (o *options) bench(ctx context.Context, out io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(o.dir, "jobsbench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // #nosec G703 -- the folder that was just made
-	group, err := process.NewGroup(dir)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	b := &bench{options: o, out: out, bin: bin, dir: dir, group: group}
+func (o *options) bench(ctx context.Context, s *program.Stage) (err error) {
+	b := &bench{options: o, out: s.Out, bin: s.Bin, dir: s.Dir, group: s.Group}
 	if o.postgres {
-		tell := func(s string) { _, _ = fmt.Fprintln(out, s) }
-		program, err := realserver.PreparePostgres(ctx, tell)
+		tell := func(s string) { _, _ = fmt.Fprintln(b.out, s) }
+		postgres, err := realserver.PreparePostgres(ctx, tell)
 		if err != nil {
 			return err
 		}
-		if b.database, err = program.Start(ctx, group); err != nil {
+		if b.database, err = postgres.Start(ctx, b.group); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, b.database.Remove()) }()
@@ -96,7 +79,7 @@ func (o *options) bench(ctx context.Context, out io.Writer) (err error) {
 	}{{o.creates > 0, b.creation}, {o.lines > 0, b.throughput}, {o.kills > 0, b.killing}} {
 		if part.wanted {
 			if err := part.run(ctx); err != nil {
-				return fmt.Errorf("%w\n%s", err, group.Tails(5))
+				return err
 			}
 		}
 	}

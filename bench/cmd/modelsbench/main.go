@@ -30,20 +30,16 @@ type options struct {
 	rounds, callers  int
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("modelsbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and fridayd; default: this program's own, then ./bin")
 	fs.DurationVar(&o.load, "load", 3*time.Second, "how `long` the server takes to load a model")
 	fs.DurationVar(&o.cold, "cold", 300*time.Millisecond, "how much `longer` a version's first call takes, in the table of switches")
 	fs.DurationVar(&o.call, "call", 10*time.Millisecond, "how `long` a call takes")
 	fs.IntVar(&o.rounds, "rounds", 10, "`how` often each is measured")
 	fs.IntVar(&o.callers, "callers", 100, "`callers` at once, where there are many")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.rounds < 1 || o.callers < 1 || o.load < 0 || o.cold < 0 || o.call <= 0 {
 		return nil, fmt.Errorf("--rounds %d, --callers %d, --call %v: must be above 0; --load %v, --cold %v: must not be negative", o.rounds, o.callers, o.call, o.load, o.cold)
@@ -52,11 +48,12 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, out, errs io.Writer) int {
-	return program.Run("modelsbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
+	return program.Run("modelsbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out, errs) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) error {
-	return program.OnStage("modelsbench", o.bin, out, func(s *program.Stage) error {
+func (o *options) measure(ctx context.Context, out, errs io.Writer) error {
+	stage := program.Stage{Name: "modelsbench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
 		b := &bench{options: o, bin: s.Bin, dir: s.Dir, group: s.Group, out: out}
 		if err := b.begin(ctx); err != nil {
 			return err

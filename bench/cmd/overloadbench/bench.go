@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/load"
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/report"
@@ -94,7 +95,7 @@ func (b *bench) overload(ctx context.Context) error {
 		}
 	}
 	b.say("%s", t)
-	return errors.Join(broken...)
+	return program.Figures(broken...)
 }
 
 // capacity is how many items a second the server does on this machine when nobody but it has

@@ -32,19 +32,15 @@ type options struct {
 	callers   int
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("overloadbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	fs.DurationVar(&o.cell, "cell", 30*time.Second, "how `long` each load lasts, after as long a warm-up as it takes to learn")
 	fs.DurationVar(&o.objective, "objective", 250*time.Millisecond, "admission's latency_objective, a `time`")
 	fs.Float64Var(&o.times, "times", 4, "how many `times` what the server can do is asked for")
 	fs.IntVar(&o.callers, "callers", 2048, "the most `connections` of a tenant")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.cell < time.Second || o.objective <= 0 || o.times <= 0 || o.callers < 1 {
 		return nil, fmt.Errorf("--cell %v, --objective %v, --times %v, --callers %d: must be above 0, the first at least 1s", o.cell, o.objective, o.times, o.callers)
@@ -53,11 +49,12 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, out, errs io.Writer) int {
-	return program.Run("overloadbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
+	return program.Run("overloadbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out, errs) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) error {
-	return program.OnStage("overloadbench", o.bin, out, func(s *program.Stage) error {
+func (o *options) measure(ctx context.Context, out, errs io.Writer) error {
+	stage := program.Stage{Name: "overloadbench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
 		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
 		return b.overload(ctx)
 	})

@@ -18,14 +18,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fridaymesh/friday/bench/cmd/internal/program"
-	"github.com/fridaymesh/friday/bench/process"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -49,9 +46,8 @@ type options struct {
 // tables are what can be asked for.
 var tables = []string{"whole", "rate", "streams", "paced"} //nolint:gochecknoglobals // constant
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	only := fs.String("only", "", "`ways`, separated by commas: direct, friday, envoy, nginx, haproxy; default: all")
 	which := fs.String("tables", strings.Join(tables, ","), "`tables` to make: whole answers, whole answers at a fixed rate, streams without pause, streams of paced tokens")
@@ -63,11 +59,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds; each line of a table is the median of as many")
 	fs.DurationVar(&o.cell, "duration", 3*time.Second, "time for each way in each round")
 	extra := fs.String("friday-args", "", "`flags` for friday proxy, separated by spaces")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.rounds < 1 || o.cell <= 0 || o.rate <= 0 || o.paced < 1 || o.tokens < 1 {
 		return nil, errors.New("--rounds, --duration, --rate, --paced and --tokens must be above 0")
@@ -95,31 +88,14 @@ func run(args []string, out, errs io.Writer) int {
 }
 
 // measure prints all tables. Whatever it started has ended when it returns.
-func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	scratch, err := os.MkdirTemp("", "friday-peers-")
-	if err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	group, err := process.NewGroup(filepath.Join(scratch, "logs"))
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	defer func() {
-		if err != nil && ctx.Err() == nil {
-			_, _ = io.WriteString(errs, group.Tails(15))
+func measure(ctx context.Context, o *options, out, errs io.Writer) error {
+	stage := program.Stage{Name: "peers", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
+		b.say("Medians of %d rounds of %v, the ways in turn.", o.rounds, o.cell)
+		if err := b.start(ctx); err != nil {
+			return err
 		}
-	}()
-	b := &bench{options: o, bin: bin, group: group, out: out}
-	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
-	b.say("Callers, proxies and the stand-in share this machine; medians of %d rounds of %v, the ways in turn.", o.rounds, o.cell)
-	if err := b.start(ctx); err != nil {
-		return err
-	}
-	return b.tables(ctx)
+		return b.tables(ctx)
+	})
 }

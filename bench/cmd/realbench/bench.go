@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/exposition"
 	"github.com/fridaymesh/friday/bench/load"
 	"github.com/fridaymesh/friday/bench/process"
@@ -16,9 +17,6 @@ import (
 	"github.com/fridaymesh/friday/bench/report"
 	"github.com/fridaymesh/friday/bench/sidecar"
 )
-
-// errAnswers is a run that went to its end and had answers that are not right.
-var errAnswers = errors.New("answers")
 
 // bench is one run.
 type bench struct {
@@ -50,8 +48,6 @@ type cell struct {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	b.say("%s; load average before: %.2f", process.Machine(), process.LoadAverage())
-	b.say("Everything runs on this one machine and shares it; the ways are measured in turn.")
 	var err error
 	if b.subject, err = choices()[b.server].start(ctx, b); err != nil {
 		return err
@@ -193,7 +189,7 @@ func (b *bench) table(ctx context.Context, ways []*way) error {
 		for i, c := range cells {
 			t.Row(b.row(load, ways, cells, i)...)
 			if !c.Clean() {
-				trouble = append(trouble, fmt.Errorf("%s, %s: %w: %s", load, ways[i].name, errAnswers, c.Trouble()))
+				trouble = append(trouble, fmt.Errorf("%s, %s: answers: %s", load, ways[i].name, c.Trouble()))
 			}
 		}
 		t.Rule()
@@ -217,7 +213,7 @@ func (b *bench) table(ctx context.Context, ways []*way) error {
 	for _, w := range ways {
 		b.remark(w)
 	}
-	return errors.Join(append(trouble, err)...)
+	return errors.Join(program.Figures(trouble...), err)
 }
 
 // remark says how far the answers over a way were from the server's own.

@@ -29,18 +29,13 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/fridaymesh/friday/bench/process"
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/questions"
-	"github.com/fridaymesh/friday/bench/realserver"
-	"github.com/fridaymesh/friday/bench/sidecar"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -68,10 +63,8 @@ const (
 // most is how many requests may be in flight in an open loop.
 const most = 4096
 
-func parse(args []string, errs io.Writer) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("realbench", flag.ContinueOnError)
-	fs.SetOutput(errs)
 	fs.StringVar(&o.server, "server", "mlserver", "mlserver, triton, llama or own")
 	fs.StringVar(&o.upstream, "upstream", "", "`host:port` of the server that is your own, which speaks OpenAI's embeddings")
 	fs.Float64Var(&o.tolerance, "tolerance", questions.Tolerance, "how far numbers of your own server may be apart when it computes several texts together")
@@ -83,11 +76,8 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	rates := fs.String("rate", "10,40,300", "`requests` a second, each an open loop; empty: none")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds in which the ways take turns")
 	fs.DurationVar(&o.cell, "duration", 9*time.Second, "measured time for each line of the table, over all rounds")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.rounds < 1 || o.cell <= 0 {
 		return nil, fmt.Errorf("--rounds %d, --duration %v: must be above 0", o.rounds, o.cell)
@@ -156,47 +146,14 @@ func list[T int | float64](name, text string, read func(string) (T, error)) ([]T
 }
 
 func run(args []string, out, errs io.Writer) int {
-	o, err := parse(args, errs)
-	if err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		_, _ = fmt.Fprintln(errs, "realbench:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := measure(ctx, o, out, errs); err != nil {
-		_, _ = fmt.Fprintln(errs, "realbench:", err)
-		if errors.Is(err, realserver.ErrUnavailable) {
-			return 3
-		}
-		return 1
-	}
-	return 0
+	return program.Run("realbench", args, errs, parse, func(ctx context.Context, o *options) error { return measure(ctx, o, out, errs) })
 }
 
 // measure prints the table. Whatever it started has ended when it returns.
-func measure(ctx context.Context, o *options, out, errs io.Writer) (err error) {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	scratch, err := os.MkdirTemp("", "friday-realbench-")
-	if err != nil {
-		return fmt.Errorf("scratch folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	group, err := process.NewGroup(filepath.Join(scratch, "logs"))
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	defer func() {
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errAnswers) {
-			_, _ = io.WriteString(errs, group.Tails(15))
-		}
-	}()
-	b := &bench{options: o, bin: bin, scratch: scratch, group: group, out: out}
-	return b.run(ctx)
+func measure(ctx context.Context, o *options, out, errs io.Writer) error {
+	stage := program.Stage{Name: "realbench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
+		b := &bench{options: o, bin: s.Bin, scratch: s.Dir, group: s.Group, out: out}
+		return b.run(ctx)
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fridaymesh/friday/bench/cmd/internal/program"
 	"github.com/fridaymesh/friday/bench/exposition"
 	"github.com/fridaymesh/friday/bench/load"
 	"github.com/fridaymesh/friday/bench/process"
@@ -79,7 +80,7 @@ func (b *bench) soak(ctx context.Context) error {
 	if sum.Wrong > 0 || sum.Failures() > 0 {
 		broken = append(broken, errors.New(sum.Trouble()))
 	}
-	return errors.Join(append(broken, b.judge(looks)...)...)
+	return program.Figures(append(broken, b.judge(looks)...)...)
 }
 
 func minutes(m float64) time.Duration { return time.Duration(m * float64(time.Minute)) }

@@ -36,9 +36,8 @@ type options struct {
 	csv     string
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("soakbench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday and standin; default: this program's own, then ./bin")
 	fs.Float64Var(&o.minutes, "minutes", 30, "how many `minutes` count")
 	fs.Float64Var(&o.warm, "warm", 15, "how many `minutes` come before, until the cache is full and the heap has its size")
@@ -46,11 +45,8 @@ func parse(args []string) (*options, error) {
 	fs.Float64Var(&o.share, "share", .7, "how much of what the server can do is asked for, a `share`")
 	fs.StringVar(&o.plot, "plot", "", "`FILE` for a picture, SVG (default none)")
 	fs.StringVar(&o.csv, "csv", "", "`FILE` for all that was seen (default none)")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.minutes <= 0 || o.warm < 0 || o.every < time.Second || o.share <= 0 || o.share > 1 {
 		return nil, fmt.Errorf("--minutes %v, --warm %v, --every %v, --share %v: must be above 0, the third at least 1s, the last at most 1", o.minutes, o.warm, o.every, o.share)
@@ -59,11 +55,12 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, out, errs io.Writer) int {
-	return program.Run("soakbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out) })
+	return program.Run("soakbench", args, errs, parse, func(ctx context.Context, o *options) error { return o.measure(ctx, out, errs) })
 }
 
-func (o *options) measure(ctx context.Context, out io.Writer) error {
-	return program.OnStage("soakbench", o.bin, out, func(s *program.Stage) error {
+func (o *options) measure(ctx context.Context, out, errs io.Writer) error {
+	stage := program.Stage{Name: "soakbench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
 		b := &bench{options: o, bin: s.Bin, group: s.Group, out: out}
 		return b.soak(ctx)
 	})

@@ -38,19 +38,15 @@ type options struct {
 	streams  int
 }
 
-func parse(args []string) (*options, error) {
+func parse(fs *flag.FlagSet, args []string) (*options, error) {
 	o := &options{}
-	fs := flag.NewFlagSet("upgradebench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "", "`folder` with friday; default: this program's own, then ./bin")
 	fs.Int64Var(&o.requests, "n", 200000, "`requests`, those of streams besides")
 	fs.IntVar(&o.upgrades, "upgrades", 10, "how `often` friday is replaced, evenly over the requests")
 	fs.IntVar(&o.callers, "callers", 8, "`callers` of each kind")
 	fs.IntVar(&o.streams, "streams", 16, "`streams` in flight at any time")
-	if err := fs.Parse(args); err != nil {
+	if err := program.Parse(fs, args); err != nil {
 		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.requests < 1 || o.upgrades < 1 || o.callers < 1 || o.streams < 1 {
 		return nil, fmt.Errorf("--n %d, --upgrades %d, --callers %d, --streams %d: must be above 0", o.requests, o.upgrades, o.callers, o.streams)
@@ -59,34 +55,23 @@ func parse(args []string) (*options, error) {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	return program.Run("upgradebench", args, stderr, parse, func(ctx context.Context, o *options) error { return o.run(ctx, stdout) })
+	return program.Run("upgradebench", args, stderr, parse, func(ctx context.Context, o *options) error { return o.run(ctx, stdout, stderr) })
 }
 
-func (o *options) run(ctx context.Context, out io.Writer) error {
-	bin, err := sidecar.Binaries(o.bin)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "upgrade")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	g, err := process.NewGroup(dir)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	server, err := serve(ctx)
-	if err != nil {
-		return err
-	}
-	defer server.close()
-	u := &upgrade{options: o, g: g, bin: bin, upstream: server.address, socket: filepath.Join(dir, "friday.sock")}
-	if err := u.run(ctx); err != nil {
-		return fmt.Errorf("%w\n%s", err, g.Tails(20))
-	}
-	return u.report(out)
+func (o *options) run(ctx context.Context, out, errs io.Writer) error {
+	stage := program.Stage{Name: "upgradebench", Bin: o.bin, Out: out, Errs: errs}
+	return stage.Play(ctx, func(s *program.Stage) error {
+		server, err := serve(ctx)
+		if err != nil {
+			return err
+		}
+		defer server.close()
+		u := &upgrade{options: o, g: s.Group, bin: s.Bin, upstream: server.address, socket: filepath.Join(s.Dir, "friday.sock")}
+		if err := u.run(ctx); err != nil {
+			return err
+		}
+		return u.report(out)
+	})
 }
 
 // upgrade is one measurement.
@@ -194,7 +179,7 @@ func (u *upgrade) await(ctx context.Context, n int64) error {
 
 func (u *upgrade) report(out io.Writer) error {
 	t := report.Table{
-		Title: fmt.Sprintf("%d upgrades under load (%s)", u.upgrades, process.Machine()),
+		Title: fmt.Sprintf("%d upgrades under load", u.upgrades),
 		Head:  []string{"callers", "", "requests", "failed", "p50 ms", "p99 ms", "longest ms"},
 	}
 	var failed int64

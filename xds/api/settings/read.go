@@ -7,9 +7,25 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Read reads a filter's configuration into m; a nil one leaves m as it is. The errors
-// name what is wrong: another type, or bytes that are none of it.
-func Read(config *anypb.Any, m proto.Message) error {
+// Parse reads a filter's configuration, a message of a type of its own, by parse; a nil one
+// is one with nothing set. The errors name what is wrong: another type, bytes that are none
+// of it, or what parse says.
+func Parse[P interface {
+	*M
+	proto.Message
+}, M, C any](config *anypb.Any, parse func(P) (*C, error)) (any, error) {
+	m := P(new(M))
+	if err := read(config, m); err != nil {
+		return nil, err
+	}
+	c, err := parse(m)
+	if err != nil {
+		return nil, err // and not a nil *C
+	}
+	return c, nil
+}
+
+func read(config *anypb.Any, m proto.Message) error {
 	if config == nil {
 		return nil
 	}
