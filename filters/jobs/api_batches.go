@@ -201,7 +201,7 @@ func (c *call) createBatch(ctx context.Context) (*proxy.Response, error) {
 	j, err := c.tenant.Create(ctx, store.Job{
 		ID: newID("batch_"), Kind: store.Batch, Origin: c.origin, Endpoint: b.Endpoint, Input: b.InputFileID, Metadata: metadata,
 		Headers: c.credentials(), Digest: key.Digest, MaxAttempts: c.config.MaxAttempts, Retention: retention,
-		Status: store.Validating, Created: c.now, Expires: c.now.Add(c.state.window),
+		Status: store.Validating, Created: c.now, Expires: c.now.Add(c.state.window), Creator: c.req.Span.Traceparent(),
 	}, nil, key, c.entry("batch.create", "", http.StatusOK))
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func (c *call) createRequest(ctx context.Context, body []byte) (*proxy.Response,
 	j, err := c.tenant.Create(ctx, store.Job{
 		ID: newID("job_"), Kind: store.Request, Origin: c.origin, Endpoint: uri, Metadata: []byte("null"), Headers: endToEnd(c.req),
 		Digest: key.Digest, MaxAttempts: c.config.MaxAttempts, Retention: c.config.Retention, Status: store.InProgress, Total: 1,
-		Created: c.now, InProgress: c.now, Expires: c.now.Add(c.state.window),
+		Created: c.now, InProgress: c.now, Expires: c.now.Add(c.state.window), Creator: c.req.Span.Traceparent(),
 	}, body, key, c.entry("request.create", "", http.StatusAccepted))
 	if err != nil {
 		return nil, err

@@ -106,7 +106,10 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 		return w.runPipeline(f, e, r, p)
 	}
 	req := request(f, e)
-	defer func() { endSpan(req.Span, "job line", r.Status, err) }()
+	defer func() {
+		req.Span.Refer(e.creator)
+		endSpan(req.Span, "job line", r.Status, err)
+	}()
 	resp, err := w.rest.Handle(f.ctx, req)
 	if err != nil {
 		return 0, err

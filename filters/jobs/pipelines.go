@@ -39,6 +39,7 @@ type caller struct {
 	rest    proxy.Handler
 	headers [][2]string
 	span    *span.Span   // of who waits; nil for a line
+	creator string       // of the line's job: its span
 	asked   atomic.Int64 // the longest Retry-After, in nanoseconds
 }
 
@@ -61,7 +62,10 @@ func (c *caller) Call(ctx context.Context, path string, body []byte) (a pipeline
 		Header: h, Body: proxy.NewBytesBody(body), Protocol: "http1", Start: time.Now(), Remote: self(), Local: self(),
 		Span: c.span.Child("pipeline step", span.Internal),
 	}
-	defer func() { endSpan(req.Span, "pipeline step", a.Status, err) }()
+	defer func() {
+		req.Span.Refer(c.creator)
+		endSpan(req.Span, "pipeline step", a.Status, err)
+	}()
 	resp, err := c.rest.Handle(ctx, req)
 	if err != nil {
 		return a, err
@@ -185,7 +189,7 @@ func (c *lineCaller) Keep(ctx context.Context, step string, a pipeline.Answer) e
 // that have not been answered yet.
 func (w *worker) runPipeline(f *flight, e *errand, r *store.Result, p *pipeline.Pipeline) (asked time.Duration, err error) {
 	c := &lineCaller{
-		caller: caller{rest: w.rest, headers: e.headers}, state: w.state, store: w.store.Load(),
+		caller: caller{rest: w.rest, headers: e.headers, creator: e.creator}, state: w.state, store: w.store.Load(),
 		lease: store.Lease{Job: f.Job, N: f.N, Token: f.Token}, version: p.Version,
 	}
 	if e.kind == store.Batch {

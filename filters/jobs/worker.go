@@ -54,6 +54,7 @@ type errand struct {
 	kind        store.Kind
 	endpoint    string
 	headers     [][2]string
+	creator     string // its span
 	maxAttempts int
 }
 
@@ -193,7 +194,7 @@ func (w *worker) learn(st *store.Store, lines []store.Line) bool {
 			w.failed("a job cannot be read", err)
 			return false
 		}
-		w.jobs[l.Job] = &errand{kind: j.Kind, endpoint: j.Endpoint, headers: j.Headers, maxAttempts: j.MaxAttempts}
+		w.jobs[l.Job] = &errand{kind: j.Kind, endpoint: j.Endpoint, headers: j.Headers, creator: j.Creator, maxAttempts: j.MaxAttempts}
 	}
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ import (
 	"github.com/fridaymesh/friday/filters/batch"
 	"github.com/fridaymesh/friday/filters/cache"
 	"github.com/fridaymesh/friday/filters/filtertest"
+	"github.com/fridaymesh/friday/filters/jobs"
 	"github.com/fridaymesh/friday/filters/stream"
 	"github.com/fridaymesh/friday/proxy"
 	"github.com/fridaymesh/friday/proxy/action"
@@ -237,6 +239,66 @@ func TestABatchLinksToItsMembers(t *testing.T) {
 		require.Len(t, s.Links, 1)
 		require.Equal(t, call.SpanContext.SpanID(), s.Links[0].SpanContext.SpanID())
 		require.Equal(t, int64(2), attr(s, "friday.batch.size"))
+	}
+}
+
+// The lines of a batch, and a request whose caller does not wait, link to the span of the
+// request that they were created by.
+func TestJobLinesLinkToWhoCreatedThem(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{}`)
+	}))
+	t.Cleanup(up.Close)
+	h := newTraced(t, sdk.AlwaysSample())
+	r := resources(up.URL)
+	c, err := jobs.Factory{}.Parse(filtertest.Any(t, jobs.Factory{}, fmt.Sprintf("store {sqlite_path: %q}", filepath.Join(t.TempDir(), "jobs.db"))))
+	require.NoError(t, err)
+	r.Listeners[0].Default.HTTP.Filters = []config.Filter{{Name: jobs.Name, Factory: jobs.Factory{}, Config: c}}
+	require.NoError(t, h.Apply(r))
+	client, at := caller(t), "http://"+h.address()
+
+	const line = `{"custom_id":"%d","method":"POST","url":"/v1/embeddings","body":{"input":"a"}}` + "\n"
+	status, text := post(t, client, at+"/v1/files", "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"+
+		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"+fmt.Sprintf(line+line, 1, 2)+"\r\n--b--\r\n", "content-type", "multipart/form-data; boundary=b")
+	require.Equal(t, http.StatusOK, status, text)
+	var file struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(text), &file))
+	status, text = post(t, client, at+"/v1/batches", fmt.Sprintf(`{"input_file_id":%q,"endpoint":"/v1/embeddings","completion_window":"24h"}`, file.ID))
+	require.Equal(t, http.StatusOK, status, text)
+	status, text = post(t, client, at+"/v1/embeddings", `{"input":"b"}`, "prefer", "respond-async")
+	require.Equal(t, http.StatusAccepted, status, text)
+
+	var lines, requests []tracetest.SpanStub
+	require.Eventually(t, func() bool {
+		require.NoError(t, h.tracer.Flush(t.Context()))
+		lines, requests = nil, nil
+		for _, s := range h.to.GetSpans() {
+			switch s.Name {
+			case "job line":
+				lines = append(lines, s)
+			case "POST all":
+				requests = append(requests, s)
+			}
+		}
+		return len(lines) == 3 && len(requests) == 3
+	}, 20*time.Second, time.Millisecond)
+	links := map[string]int{}
+	for _, l := range lines {
+		require.Len(t, l.Links, 1)
+		require.NotEqual(t, l.SpanContext.TraceID(), l.Links[0].SpanContext.TraceID())
+		links[l.Links[0].SpanContext.SpanID().String()]++
+	}
+	for _, r := range requests {
+		switch attr(r, "url.path") {
+		case "/v1/files":
+		case "/v1/batches":
+			require.Equal(t, 2, links[r.SpanContext.SpanID().String()])
+		case "/v1/embeddings":
+			require.Equal(t, 1, links[r.SpanContext.SpanID().String()])
+		default:
+			t.Errorf("a request for %v", attr(r, "url.path"))
+		}
 	}
 }
 

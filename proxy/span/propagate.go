@@ -80,15 +80,29 @@ func (s *Span) AppendFields(dst []byte) []byte {
 	if s == nil {
 		return dst
 	}
-	traceID, spanID := s.self.TraceID(), s.self.SpanID()
-	dst = append(dst, "traceparent: 00-"...)
-	dst = append(hex.AppendEncode(dst, traceID[:]), '-')
-	dst = append(hex.AppendEncode(dst, spanID[:]), '-')
-	dst = append(hex.AppendEncode(dst, []byte{byte(s.self.TraceFlags())}), "\r\n"...)
+	dst = append(s.appendTraceparent(append(dst, "traceparent: "...)), "\r\n"...)
 	if state := s.self.TraceState(); state.Len() > 0 {
 		dst = append(append(append(dst, "tracestate: "...), state.String()...), "\r\n"...)
 	}
 	return dst
+}
+
+// appendTraceparent appends the field's value.
+func (s *Span) appendTraceparent(dst []byte) []byte {
+	traceID, spanID := s.self.TraceID(), s.self.SpanID()
+	dst = append(dst, "00-"...)
+	dst = append(hex.AppendEncode(dst, traceID[:]), '-')
+	dst = append(hex.AppendEncode(dst, spanID[:]), '-')
+	return hex.AppendEncode(dst, []byte{byte(s.self.TraceFlags())})
+}
+
+// Traceparent is the span for [Span.Refer] to find, later and elsewhere; empty where it is
+// not sampled.
+func (s *Span) Traceparent() string {
+	if !s.Sampled() {
+		return ""
+	}
+	return string(s.appendTraceparent(make([]byte, 0, traceparentLen)))
 }
 
 // unsampled is the identity of a request for which nobody records anything.

@@ -106,6 +106,13 @@ func (s *Span) Link(to *Span) {
 	}
 }
 
+// Refer is Link to what a [Span.Traceparent] was of; nothing where it is empty.
+func (s *Span) Refer(traceparent string) {
+	if to := ParseTraceparent([]byte(traceparent)); s.Sampled() && to.IsValid() {
+		s.span.AddLink(trace.Link{SpanContext: to})
+	}
+}
+
 // Name changes the name.
 func (s *Span) Name(name string) {
 	if s.Sampled() {

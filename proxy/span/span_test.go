@@ -43,14 +43,38 @@ func TestNobodyNeedsToAsk(t *testing.T) {
 	var s *span.Span
 	s.Set("a", 1)
 	s.Link(s)
+	s.Refer(yes)
 	s.Fail("b", "c")
 	s.Event("d")
 	s.End()
 	require.Nil(t, s.Child("e", span.Client))
 	require.Nil(t, s.Dropped())
 	require.Empty(t, s.TraceID())
+	require.Empty(t, s.Traceparent())
 	require.Empty(t, s.AppendFields(nil))
 	require.Nil(t, span.Join("f", []*span.Span{nil, nil}, time.Now()))
+}
+
+// What a span is known by can be kept, and referred to when the span has long ended.
+func TestRefer(t *testing.T) {
+	tracer, to := recorder(t)
+	first := span.Start(tracer, span.Incoming(head("traceparent: "+yes)), true, "first", span.Server, time.Now())
+	known := first.Traceparent()
+	first.End()
+	require.Regexp(t, "^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$", known)
+	unsampled := span.Start(tracer, span.Incoming(head()), false, "unsampled", span.Server, time.Now())
+	require.Empty(t, unsampled.Traceparent())
+	unsampled.Refer(known)
+	later := span.Start(tracer, span.Incoming(head()), true, "later", span.Server, time.Now())
+	later.Refer(known)
+	later.Refer("")
+	later.Refer("rubbish")
+	later.End()
+	got := to.GetSpans()
+	require.Len(t, got, 2)
+	require.Len(t, got[1].Links, 1)
+	require.Equal(t, got[0].SpanContext.SpanID(), got[1].Links[0].SpanContext.SpanID())
+	require.NotEqual(t, got[0].SpanContext.TraceID(), got[1].SpanContext.TraceID())
 }
 
 func TestDecisionsOfCallersGoOn(t *testing.T) {

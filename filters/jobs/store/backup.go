@@ -27,8 +27,18 @@ func view(ctx context.Context, path string, do func(*tx) error) (err error) {
 	return do(&tx{dialect: sqlite(), on: db, ctx: ctx})
 }
 
-// List is all jobs of the file at path, the newest first.
+// List is all jobs of the file at path, the newest first. Its tables must be those of this
+// version.
 func List(ctx context.Context, path string, limit int) (jobs []Job, err error) {
+	has, newest, err := versions(ctx, path)
+	switch {
+	case err != nil:
+		return nil, err
+	case has > newest:
+		return nil, tooNew(has, newest)
+	case has < newest:
+		return nil, fmt.Errorf("written by an earlier version of Friday: its tables are at %d, this one reads those at %d, to which a sidecar of this version brings them", has, newest)
+	}
 	err = view(ctx, path, func(tx *tx) error {
 		jobs, err = tx.allJobs(limit)
 		return err
@@ -79,11 +89,58 @@ func Check(ctx context.Context, path string) (err error) {
 	if found != "ok" {
 		return fmt.Errorf("%s: %s", path, found)
 	}
-	var version int64
-	if err := db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&version); err != nil {
-		return fmt.Errorf("%s: not a jobs store: %w", path, err)
+	_, err = versionOf(ctx, db)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// versionOf is what a file's tables are at.
+func versionOf(ctx context.Context, db *sql.DB) (has int64, err error) {
+	if err := db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&has); err != nil {
+		return 0, fmt.Errorf("not a jobs store: %w", err)
+	}
+	return has, nil
+}
+
+// versions are what the tables of the file at path are at, and what those of this version
+// are.
+func versions(ctx context.Context, path string) (has, newest int64, err error) {
+	db, err := open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	steps, err := migrations(db)
+	if err != nil {
+		return 0, 0, err
+	}
+	has, err = versionOf(ctx, db)
+	return has, newestOf(steps), err
+}
+
+// current is a copy with the tables of this version: from itself where they are, else a
+// file beside it, which goes with done.
+func current(ctx context.Context, from string) (path string, done func() error, err error) {
+	has, newest, err := versions(ctx, from)
+	nothing := func() error { return nil }
+	if err != nil || has == newest {
+		return from, nothing, err
+	}
+	path = from + ".migrated"
+	done = func() error { return os.Remove(path) }
+	if err := copyFile(path, from); err != nil {
+		return "", nothing, err
+	}
+	db, err := connect(path, "rw", 1)
+	if err == nil {
+		err = errors.Join(migrate(ctx, db), db.Close())
+	}
+	if err != nil {
+		return "", nothing, errors.Join(err, done())
+	}
+	return path, done, nil
 }
 
 // Restore puts a copy that [Backup] has made in the place of the file at path, which no

@@ -27,7 +27,7 @@ func tables() []copied {
 		{name: "files", columns: columns("seq id purpose filename bytes sha256 created_at expires_at")},
 		{name: "chunks", columns: columns("content n data"), owner: "files", on: "owner.id = t.content"},
 		{name: "jobs", columns: columns("seq id kind origin endpoint input metadata headers digest max_attempts retention status outcome errors output error_file total completed " +
-			"failed created_at in_progress_at finalizing_at cancelling_at ended_at expires_at owner token lease_until")},
+			"failed created_at in_progress_at finalizing_at cancelling_at ended_at expires_at owner token lease_until creator")},
 		{name: "lines", columns: columns("job n custom_id state attempts fails not_before token lease_until"), owner: "jobs", on: ofJob},
 		{name: "bodies", columns: columns("job n body"), owner: "jobs", on: ofJob},
 		{name: "results", columns: columns("job n status request_id content_type body code message"), owner: "jobs", on: ofJob},
@@ -148,12 +148,18 @@ func (p Postgres) backup(ctx context.Context, to string) (err error) {
 }
 
 // Restore takes what stands in a SQLite file, a copy that [Postgres.Backup] or [Backup] has
-// made, into a database whose tables are there and empty: all of it, or nothing. Who the
-// connection string names must be a member of friday_owner, friday_runtime and friday_backup.
+// made, also an earlier version's, into a database whose tables are there and empty: all of
+// it, or nothing. Who the connection string names must be a member of friday_owner,
+// friday_runtime and friday_backup.
 func (p Postgres) Restore(ctx context.Context, from string) (err error) {
 	if err := Check(ctx, from); err != nil {
 		return err
 	}
+	from, done, err := current(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
 	db, err := p.connect("", 1)
 	if err != nil {
 		return fmt.Errorf("jobs store %s: %w", p, err)

@@ -55,6 +55,9 @@ type Job struct {
 	Metadata json.RawMessage
 	Headers  [][2]string
 	Digest   []byte
+	// Creator is the span of the request that it was created by, as a traceparent; empty: it
+	// was not sampled.
+	Creator string
 
 	MaxAttempts int
 	// Retention is how long it is kept after its end.
@@ -71,14 +74,14 @@ type Job struct {
 }
 
 const jobColumns = "seq, id, tenant, kind, origin, endpoint, input, metadata, headers, digest, max_attempts, retention, status, outcome, errors, " +
-	"output, error_file, total, completed, failed, created_at, in_progress_at, finalizing_at, cancelling_at, ended_at, expires_at"
+	"output, error_file, total, completed, failed, created_at, in_progress_at, finalizing_at, cancelling_at, ended_at, expires_at, creator"
 
 func scanJob(scan scan) (j Job, err error) {
 	var metadata, headers, problems string
 	var retention int64
 	var at [6]int64
 	err = scan(&j.Seq, &j.ID, &j.Tenant, &j.Kind, &j.Origin, &j.Endpoint, &j.Input, &metadata, &headers, &j.Digest, &j.MaxAttempts, &retention,
-		&j.Status, &j.Outcome, &problems, &j.Output, &j.ErrorFile, &j.Total, &j.Completed, &j.Failed, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5])
+		&j.Status, &j.Outcome, &problems, &j.Output, &j.ErrorFile, &j.Total, &j.Completed, &j.Failed, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &j.Creator)
 	if err != nil {
 		return j, err
 	}
@@ -123,10 +126,10 @@ func (t Tenant) Create(ctx context.Context, j Job, body []byte, twice Twice, e E
 }
 
 func (t *tx) insertJob(j *Job, headers, body []byte) error {
-	err := t.row("INSERT INTO jobs (id, tenant, kind, origin, endpoint, input, metadata, headers, digest, max_attempts, retention, status, total, created_at, in_progress_at, expires_at) "+
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq", []any{
+	err := t.row("INSERT INTO jobs (id, tenant, kind, origin, endpoint, input, metadata, headers, digest, max_attempts, retention, status, total, created_at, in_progress_at, expires_at, creator) "+
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq", []any{
 		j.ID, j.Tenant, string(j.Kind), j.Origin, j.Endpoint, j.Input, string(j.Metadata), string(headers), j.Digest, j.MaxAttempts,
-		j.Retention.Milliseconds(), string(j.Status), j.Total, millis(j.Created), millis(j.InProgress), millis(j.Expires),
+		j.Retention.Milliseconds(), string(j.Status), j.Total, millis(j.Created), millis(j.InProgress), millis(j.Expires), j.Creator,
 	}, &j.Seq)
 	if err != nil || j.Kind != Request {
 		return err

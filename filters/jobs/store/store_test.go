@@ -346,6 +346,39 @@ func TestBackupAndRestore(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
+// A copy of an earlier version's file is not read as if it were this one's: it is brought
+// up to date beside it where it is restored from.
+func TestACopyOfAnEarlierVersion(t *testing.T) {
+	s := newStore(t)
+	started(t, s, "a", "batch_1", 3)
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	require.NoError(t, Backup(t.Context(), s.Path(), copied))
+	same, done, err := current(t.Context(), copied)
+	require.NoError(t, err)
+	require.Equal(t, copied, same)
+	require.NoError(t, done())
+	require.FileExists(t, copied)
+
+	db, err := connect(copied, "rw", 1)
+	require.NoError(t, err)
+	steps, err := migrations(db)
+	require.NoError(t, err)
+	_, err = steps.Down(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	_, err = List(t.Context(), copied, 10)
+	require.ErrorContains(t, err, "written by an earlier version of Friday")
+	path, done, err := current(t.Context(), copied)
+	require.NoError(t, err)
+	jobs, err := List(t.Context(), path, 10)
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+	require.NoError(t, done())
+	require.NoFileExists(t, path)
+	_, err = List(t.Context(), copied, 10)
+	require.ErrorContains(t, err, "written by an earlier version of Friday", "the copy is as it was")
+}
+
 // Two processes may have the file open, as at an upgrade.
 func TestTwoProcesses(t *testing.T) {
 	s := newStore(t)
