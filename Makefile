@@ -96,15 +96,9 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/gosec ## Static checks: golangci-lint, go 
 fmt: $(TOOLS)/golangci-lint ## Format the code.
 	$(TOOLS)/golangci-lint fmt
 
-# One target after another: `go test -fuzz` takes a single one.
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.
-	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . \
-	| sed -E 's|^(.*)/[^/]*_test\.go:func |\1 |' | sort -u \
-	| while read -r dir name; do \
-		echo "== $$dir $$name"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
-	done
+	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
 .PHONY: generate
 generate: $(TOOLS)/buf ## Write the Go code of xds/api's protos again.

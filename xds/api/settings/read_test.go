@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 		got, err := settings.Parse(tc.any, parse)
 		if tc.says != "" {
 			require.ErrorContains(t, err, tc.says, tc.name)
-			require.True(t, got == nil, "%s: no config, not one that is nil", tc.name)
+			require.Equal(t, any(nil), got, "%s: no config, not one that is nil", tc.name)
 			continue
 		}
 		require.NoError(t, err, tc.name)
@@ -55,7 +55,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, url string, value []byte) {
 		got, err := settings.Parse(&anypb.Any{TypeUrl: url, Value: value}, parse)
 		if err != nil {
-			require.True(t, got == nil)
+			require.Equal(t, any(nil), got)
 			return
 		}
 		d := new(durationpb.Duration)

@@ -107,7 +107,8 @@ type Stage struct {
 
 // Play has measure play on the stage, for which it looks for the programs as
 // [sidecar.Binaries] does.
-func (s Stage) Play(ctx context.Context, measure func(*Stage) error) (err error) {
+func (of Stage) Play(ctx context.Context, measure func(*Stage) error) (err error) {
+	s := of
 	if s.Bin, err = sidecar.Binaries(s.Bin); err != nil {
 		return err
 	}
