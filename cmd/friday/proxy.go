@@ -54,6 +54,9 @@ func (f *proxyFlags) declare(fs *flag.FlagSet) {
 	fs.StringVar(&f.Upstream, "upstream", "", "the model server: `HOST:PORT`, http://HOST[:PORT] or https://HOST[:PORT]; several with commas between them, each with its own --listen; with --mode redirect, where /ready looks for it (default nowhere)")
 	fs.StringVar((*string)(&f.Mode), "mode", "", "`MODE` in which connections come here: port, where callers call --listen, or redirect, where friday redirect has the kernel send those that are meant for the server, each of which goes on to where it was meant to go (default "+string(bootstrap.ModePort)+")")
 	fs.StringVar(&f.Listen, "listen", "", "`ADDR`ESS to listen on, or one for each of --upstream with commas between them, with --upstream or --mode redirect (default "+bootstrap.DefaultListen+"; with --mode redirect for IPv6, too)")
+	fs.StringVar(&f.Cert, "tls-cert", "", "`FILE` (PEM) with the certificate with which callers are spoken to in TLS, and those that lead to its root, beside --upstream (default: in plain text)")
+	fs.StringVar(&f.Key, "tls-key", "", "`FILE` (PEM) with its private key; both are read again when they change")
+	fs.StringVar(&f.ClientCA, "tls-client-ca", "", "`FILE` (PEM) of the roots to which the certificate that callers must show leads, beside --tls-cert (default: they are asked for none)")
 	fs.StringVar(&f.Admin, "admin", "", "`ADDR`ESS of the admin door (default "+defaultAdmin+")")
 	fs.StringVar(&f.status, "status", "", "`ADDR`ESS where others than this host may ask for /ready, /live and /metrics, and nothing else (default nowhere)")
 	fs.StringVar(&f.XDS, "xds", "", "control plane: `HOST:PORT` of its ADS server")
@@ -159,6 +162,8 @@ func (f *proxyFlags) check() error {
 		return cli.Usagef("--upstream and --xds exclude each other")
 	case f.Upstream == "" && f.Mode != bootstrap.ModeRedirect && (f.Listen != "" || f.Timeout != 0 || f.Hold != 0):
 		return cli.Usagef("--listen, --timeout and --hold-timeout go with --upstream or --mode redirect")
+	case (f.Cert != "" || f.Key != "" || f.ClientCA != "") && (f.Upstream == "" || f.Mode == bootstrap.ModeRedirect):
+		return cli.Usagef("--tls-cert, --tls-key and --tls-client-ca go with --upstream, and without --mode redirect")
 	case f.Upstream == "" && f.healthPath != "":
 		return cli.Usagef("--health-path goes with --upstream")
 	case f.XDS == "" && (f.XDSCA != "" || f.XDSToken != ""):

@@ -36,6 +36,12 @@ type Flags struct {
 	// as one that is just starting; 0: it is answered 503 at once. Only beside Upstream
 	// or ModeRedirect.
 	Hold time.Duration
+	// Cert and Key are files (PEM) of the certificate, with what leads to its root, and its
+	// private key, with which callers are spoken to in TLS, HTTP/2 where they like;
+	// empty: in plain text. ClientCA is a file of the roots to which a certificate of theirs must
+	// lead; empty: they are asked for none. Files are read again when they change. Only
+	// beside Upstream, and not with ModeRedirect.
+	Cert, Key, ClientCA string
 	// Mode is how connections come here. With ModeRedirect each goes where it was meant
 	// to go, Upstream may be empty, and Listen has the port that friday redirect names;
 	// default all addresses.
@@ -99,6 +105,12 @@ func (f Flags) check() error {
 		return errors.New("--upstream and --xds exclude each other")
 	case f.Mode == ModeRedirect && f.XDS != "":
 		return errors.New("--mode redirect and --xds exclude each other: the control plane says what is done with connections")
+	case (f.Cert == "") != (f.Key == ""):
+		return errors.New("--tls-cert and --tls-key need each other")
+	case f.ClientCA != "" && f.Cert == "":
+		return errors.New("--tls-client-ca goes with --tls-cert: callers show a certificate in TLS only")
+	case f.Cert != "" && f.Mode == ModeRedirect:
+		return errors.New("--tls-cert and --mode redirect exclude each other: what is encrypted passes as it is")
 	case f.Timeout < 0:
 		return fmt.Errorf("--timeout %s: must not be negative", f.Timeout)
 	case f.Hold < 0 || f.Hold > MaxHold:

@@ -1,8 +1,13 @@
 package bootstrap
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -11,6 +16,7 @@ import (
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // speakTLS has a cluster spoken with in TLS: its certificate must be for host, from an
@@ -46,9 +52,40 @@ func speakTLS(c *clusterv3.Cluster, host string, port uint32) (called string, er
 	if err != nil {
 		return "", err
 	}
-	c.TransportSocket = &corev3.TransportSocket{
-		Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: context},
-	}
+	c.TransportSocket = tlsSocket(context)
 	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: options}
 	return called, nil
+}
+
+// towardsCallers has callers spoken to in TLS, with the certificate that f names.
+func (f Flags) towardsCallers() (*corev3.TransportSocket, error) {
+	if _, err := tls.LoadX509KeyPair(f.Cert, f.Key); err != nil {
+		return nil, fmt.Errorf("--tls-cert %q, --tls-key %q: %w", f.Cert, f.Key, err)
+	}
+	common := &tlsv3.CommonTlsContext{
+		AlpnProtocols:   []string{"h2", "http/1.1"},
+		TlsCertificates: []*tlsv3.TlsCertificate{{CertificateChain: file(f.Cert), PrivateKey: file(f.Key)}},
+	}
+	if f.ClientCA != "" {
+		text, err := os.ReadFile(f.ClientCA) // #nosec G304 -- the operator names the file
+		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+			err = errors.New("no certificate in it")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--tls-client-ca %q: %w", f.ClientCA, err)
+		}
+		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{
+			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(f.ClientCA)},
+		}
+	}
+	context, err := anypb.New(&tlsv3.DownstreamTlsContext{
+		CommonTlsContext: common, RequireClientCertificate: wrapperspb.Bool(f.ClientCA != ""),
+	})
+	return tlsSocket(context), err
+}
+
+func tlsSocket(context *anypb.Any) *corev3.TransportSocket {
+	return &corev3.TransportSocket{
+		Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: context},
+	}
 }

@@ -91,13 +91,19 @@ func (f Flags) upstream(ctx context.Context, b *bootstrapv3.Bootstrap) error {
 	if err != nil {
 		return err
 	}
+	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
+		Name:       "envoy.filters.network.http_connection_manager",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
+	}}}
+	if f.Cert != "" {
+		if chain.TransportSocket, err = f.towardsCallers(); err != nil {
+			return err
+		}
+	}
 	static := b.GetStaticResources()
 	static.Listeners = append(static.Listeners, &listenerv3.Listener{
 		Name: f.ordinal(inbound), Address: address, TrafficDirection: corev3.TrafficDirection_INBOUND,
-		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-			Name:       "envoy.filters.network.http_connection_manager",
-			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm},
-		}}}},
+		FilterChains: []*listenerv3.FilterChain{chain},
 	})
 	static.Clusters = append(static.Clusters, cluster)
 	return nil
@@ -120,6 +126,8 @@ func (f Flags) controlPlane(b *bootstrapv3.Bootstrap) error {
 	switch {
 	case f.Listen != "":
 		return fmt.Errorf("--listen %q: the control plane says what to listen on", f.Listen)
+	case f.Cert != "":
+		return fmt.Errorf("--tls-cert %q: the control plane says in what callers are spoken to", f.Cert)
 	case f.Timeout != 0:
 		return fmt.Errorf("--timeout %s: the control plane says how long", f.Timeout)
 	case f.Hold != 0:
@@ -180,12 +188,13 @@ func dynamic(service *corev3.GrpcService) *bootstrapv3.Bootstrap_DynamicResource
 	}
 }
 
+func file(path string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+}
+
 // secureService is a gRPC server in TLS, whose certificate must lead to the roots of
 // a file, with a file's token where there is one.
 func secureService(target, roots, token string) (*corev3.GrpcService, error) {
-	file := func(path string) *corev3.DataSource {
-		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
-	}
 	g := &corev3.GrpcService_GoogleGrpc{
 		TargetUri: target, StatPrefix: xdsName,
 		ChannelCredentials: &corev3.GrpcService_GoogleGrpc_ChannelCredentials{
