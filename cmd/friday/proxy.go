@@ -83,6 +83,7 @@ func (f *proxyFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	setConcurrency(f.concurrency)
+	boundGarbage()
 	l, err := newLogs(f.logLevel)
 	if err != nil {
 		return cli.Usagef("--log-level %q: %v", f.logLevel, err)
