@@ -149,6 +149,18 @@ func until(names ...string) func(t *testing.T, s *side) any {
 	}
 }
 
+// untilOne is until just one is reached, whoever it is: it returns how many are.
+func untilOne(t *testing.T, s *side) any {
+	t.Helper()
+	var n int
+	for deadline := time.Now().Add(patience / 2); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if n = len(counts(t, s, 6)); n == 1 {
+			break
+		}
+	}
+	return n
+}
+
 func hashCases() []Case {
 	abcd := group("", member("a"), member("b"), member("c"), member("d"))
 	weighted := group("", member("a"), member("b", "load_balancing_weight: 3"), member("c", "load_balancing_weight: 5"))
