@@ -137,28 +137,28 @@ func together(n int, r Request) func(t *testing.T, s *side) any {
 // until asks again and again whether a number of requests reach just these, and tells
 // whether they do at last.
 func until(names ...string) func(t *testing.T, s *side) any {
-	return func(t *testing.T, s *side) any {
-		t.Helper()
-		var got any
-		for deadline := time.Now().Add(patience / 2); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			if got = who(20)(t, s); slices.Equal(got.([]string), names) {
-				return got
-			}
-		}
-		return got
-	}
+	return again(who(20), func(got any) bool { return slices.Equal(got.([]string), names) })
 }
 
 // untilOne is until just one is reached, whoever it is: it returns how many are.
 func untilOne(t *testing.T, s *side) any {
 	t.Helper()
-	var n int
-	for deadline := time.Now().Add(patience / 2); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if n = len(counts(t, s, 6)); n == 1 {
-			break
+	ask := func(t *testing.T, s *side) any { t.Helper(); return len(counts(t, s, 6)) }
+	return again(ask, func(got any) bool { return got == 1 })(t, s)
+}
+
+// again asks until what it gets is good, or patience is at its end, and tells the last.
+func again(ask func(t *testing.T, s *side) any, good func(got any) bool) func(t *testing.T, s *side) any {
+	return func(t *testing.T, s *side) any {
+		t.Helper()
+		var got any
+		for deadline := time.Now().Add(patience / 2); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			if got = ask(t, s); good(got) {
+				break
+			}
 		}
+		return got
 	}
-	return n
 }
 
 func hashCases() []Case {

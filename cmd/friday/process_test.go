@@ -21,6 +21,7 @@ import (
 
 	"github.com/fridaymesh/friday/bench/process"
 	"github.com/fridaymesh/friday/bench/sidecar"
+	"github.com/fridaymesh/friday/proxy/tlscontext/tlstest"
 )
 
 const patience = 30 * time.Second
@@ -233,6 +234,11 @@ func TestUsedWrongly(t *testing.T) {
 	unfit, idle := filepath.Join(t.TempDir(), "unfit.yaml"), filepath.Join(t.TempDir(), "idle.yaml")
 	require.NoError(t, os.WriteFile(unfit, []byte("node: {id: me}\nhds_config: {api_type: GRPC}\nlayered_runtime: {}\n"), 0o600))
 	require.NoError(t, os.WriteFile(idle, []byte("{}\n"), 0o600))
+	own := tlstest.NewCA(t).Issue("127.0.0.1")
+	cert, key, none := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key"), filepath.Join(t.TempDir(), "none.crt")
+	require.NoError(t, os.WriteFile(cert, own.Chain, 0o600))
+	require.NoError(t, os.WriteFile(key, own.Key, 0o600))
+	require.NoError(t, os.WriteFile(none, nil, 0o600))
 	for _, tc := range []struct {
 		args string
 		code int
@@ -266,6 +272,7 @@ func TestUsedWrongly(t *testing.T) {
 		{"proxy --tls-cert a --upstream 127.0.0.1:1", 2, "--tls-cert and --tls-key need each other"},
 		{"proxy --tls-client-ca a --upstream 127.0.0.1:1", 2, "--tls-client-ca goes with --tls-cert"},
 		{"proxy --tls-cert /does/not/exist --tls-key /nor/this --upstream 127.0.0.1:1", 2, "--tls-cert \"/does/not/exist\", --tls-key \"/nor/this\": open /does/not/exist"},
+		{"proxy --tls-cert " + cert + " --tls-key " + key + " --tls-client-ca " + none + " --upstream 127.0.0.1:1", 2, "--tls-client-ca \"" + none + "\": trusted_ca: no certificate in PEM"},
 		{"proxy --hold-timeout 1s --xds b:1", 2, "--hold-timeout go with"},
 		{"proxy --hold-timeout -1s --upstream 127.0.0.1:1", 2, "must be 0 to 24h"},
 		{"redirect", 2, "--ports is needed"},

@@ -106,10 +106,7 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 		return w.runPipeline(f, e, r, p)
 	}
 	req := request(f, e)
-	defer func() {
-		req.Span.Refer(e.creator)
-		endSpan(req.Span, "job line", r.Status, err)
-	}()
+	defer func() { endSpan(req.Span, "job line", e.creator, r.Status, err) }()
 	resp, err := w.rest.Handle(f.ctx, req)
 	if err != nil {
 		return 0, err
@@ -122,12 +119,14 @@ func (w *worker) ask(f *flight, e *errand, r *store.Result) (asked time.Duration
 	return asked, err
 }
 
-// endSpan ends the span of a request that no caller has sent.
-func endSpan(s *span.Span, name string, status int, err error) {
+// endSpan ends the span of a request that no caller has sent; creator is that of who
+// created its job, empty where there is none.
+func endSpan(s *span.Span, name, creator string, status int, err error) {
 	if !s.Sampled() {
 		return
 	}
 	s.Name(name)
+	s.Refer(creator)
 	if err != nil {
 		s.Fail("error", "")
 	} else {

@@ -62,10 +62,7 @@ func (c *caller) Call(ctx context.Context, path string, body []byte) (a pipeline
 		Header: h, Body: proxy.NewBytesBody(body), Protocol: "http1", Start: time.Now(), Remote: self(), Local: self(),
 		Span: c.span.Child("pipeline step", span.Internal),
 	}
-	defer func() {
-		req.Span.Refer(c.creator)
-		endSpan(req.Span, "pipeline step", a.Status, err)
-	}()
+	defer func() { endSpan(req.Span, "pipeline step", c.creator, a.Status, err) }()
 	resp, err := c.rest.Handle(ctx, req)
 	if err != nil {
 		return a, err

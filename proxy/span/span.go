@@ -108,7 +108,10 @@ func (s *Span) Link(to *Span) {
 
 // Refer is Link to what a [Span.Traceparent] was of; nothing where it is empty.
 func (s *Span) Refer(traceparent string) {
-	if to := ParseTraceparent([]byte(traceparent)); s.Sampled() && to.IsValid() {
+	if !s.Sampled() {
+		return
+	}
+	if to := ParseTraceparent([]byte(traceparent)); to.IsValid() {
 		s.span.AddLink(trace.Link{SpanContext: to})
 	}
 }

@@ -58,14 +58,19 @@ func (d Data) read(what string) ([]byte, error) {
 func (v *Validation) Check() error {
 	var errs []error
 	if v.CA.Path == "" && v.CA.Present() {
-		_, err := readCA(v.CA)
-		errs = append(errs, err)
+		errs = append(errs, v.CA.CheckCA())
 	}
 	if v.CRL.Path == "" && v.CRL.Present() {
 		_, err := readCRL(v.CRL)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// CheckCA says what is wrong with d as the certificates of a CA, also where it is a file.
+func (d Data) CheckCA() error {
+	_, err := readCA(d)
+	return err
 }
 
 // readCA reads certificates in PEM. All must be good, and there must be one.

@@ -2,12 +2,9 @@ package bootstrap
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -17,6 +14,8 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fridaymesh/friday/proxy/tlscontext"
 )
 
 // speakTLS has a cluster spoken with in TLS: its certificate must be for host, from an
@@ -67,11 +66,7 @@ func (f Flags) towardsCallers() (*corev3.TransportSocket, error) {
 		TlsCertificates: []*tlsv3.TlsCertificate{{CertificateChain: file(f.Cert), PrivateKey: file(f.Key)}},
 	}
 	if f.ClientCA != "" {
-		text, err := os.ReadFile(f.ClientCA) // #nosec G304 -- the operator names the file
-		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
-			err = errors.New("no certificate in it")
-		}
-		if err != nil {
+		if err := (tlscontext.Data{Path: f.ClientCA}).CheckCA(); err != nil {
 			return nil, fmt.Errorf("--tls-client-ca %q: %w", f.ClientCA, err)
 		}
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{

@@ -30,16 +30,16 @@ func view(ctx context.Context, path string, do func(*tx) error) (err error) {
 // List is all jobs of the file at path, the newest first. Its tables must be those of this
 // version.
 func List(ctx context.Context, path string, limit int) (jobs []Job, err error) {
-	has, newest, err := versions(ctx, path)
-	switch {
-	case err != nil:
-		return nil, err
-	case has > newest:
-		return nil, tooNew(has, newest)
-	case has < newest:
-		return nil, fmt.Errorf("written by an earlier version of Friday: its tables are at %d, this one reads those at %d, to which a sidecar of this version brings them", has, newest)
-	}
 	err = view(ctx, path, func(tx *tx) error {
+		has, newest, err := tx.versions()
+		switch {
+		case err != nil:
+			return err
+		case has > newest:
+			return tooNew(has, newest)
+		case has < newest:
+			return fmt.Errorf("written by an earlier version of Friday: its tables are at %d, this one reads those at %d, to which a sidecar of this version brings them", has, newest)
+		}
 		jobs, err = tx.allJobs(limit)
 		return err
 	})
@@ -89,41 +89,26 @@ func Check(ctx context.Context, path string) (err error) {
 	if found != "ok" {
 		return fmt.Errorf("%s: %s", path, found)
 	}
-	_, err = versionOf(ctx, db)
-	if err != nil {
+	if _, _, err := (&tx{dialect: sqlite(), on: db, ctx: ctx}).versions(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-// versionOf is what a file's tables are at.
-func versionOf(ctx context.Context, db *sql.DB) (has int64, err error) {
-	if err := db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&has); err != nil {
-		return 0, fmt.Errorf("not a jobs store: %w", err)
+// versions are what the tables of a file are at, and what those of this version are.
+func (t *tx) versions() (has, newest int64, err error) {
+	if err := t.row("SELECT max(version_id) FROM goose_db_version", nil, &has); err != nil {
+		return 0, 0, fmt.Errorf("not a jobs store: %w", err)
 	}
-	return has, nil
-}
-
-// versions are what the tables of the file at path are at, and what those of this version
-// are.
-func versions(ctx context.Context, path string) (has, newest int64, err error) {
-	db, err := open(path)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	steps, err := migrations(db)
-	if err != nil {
-		return 0, 0, err
-	}
-	has, err = versionOf(ctx, db)
-	return has, newestOf(steps), err
+	newest, err = newestIn("migrations")
+	return has, newest, err
 }
 
 // current is a copy with the tables of this version: from itself where they are, else a
 // file beside it, which goes with done.
 func current(ctx context.Context, from string) (path string, done func() error, err error) {
-	has, newest, err := versions(ctx, from)
+	var has, newest int64
+	err = view(ctx, from, func(tx *tx) error { has, newest, err = tx.versions(); return err })
 	nothing := func() error { return nil }
 	if err != nil || has == newest {
 		return from, nothing, err

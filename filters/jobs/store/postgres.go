@@ -124,7 +124,7 @@ func (p Postgres) read() (text string, err error) {
 
 // check says why the tables cannot be used.
 func (c *cluster) check(ctx context.Context) error {
-	newest, err := newestPostgres()
+	newest, err := newestIn("migrations/postgres")
 	if err != nil {
 		return err
 	}
@@ -145,13 +145,16 @@ func (c *cluster) check(ctx context.Context) error {
 	return nil
 }
 
-// newestPostgres is the version that the tables have to be at.
-func newestPostgres() (newest int64, err error) {
-	files, err := embedded.ReadDir("migrations/postgres")
+// newestIn is the version that the tables have to be at, by a folder of migrations.
+func newestIn(folder string) (newest int64, err error) {
+	files, err := embedded.ReadDir(folder)
 	if err != nil {
 		return 0, err
 	}
 	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
 		version, err := goose.NumericComponent(path.Base(f.Name()))
 		if err != nil {
 			return 0, err

@@ -107,8 +107,7 @@ type Stage struct {
 
 // Play has measure play on the stage, for which it looks for the programs as
 // [sidecar.Binaries] does.
-func (of Stage) Play(ctx context.Context, measure func(*Stage) error) (err error) {
-	s := of
+func (s *Stage) Play(ctx context.Context, measure func(*Stage) error) (err error) {
 	if s.Bin, err = sidecar.Binaries(s.Bin); err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ func (of Stage) Play(ctx context.Context, measure func(*Stage) error) (err error
 	if s.Out != nil {
 		_, _ = fmt.Fprintf(s.Out, "%s, load average %.1f before; everything runs on this one machine and shares it\n", process.Machine(), process.LoadAverage())
 	}
-	err = measure(&s)
+	err = measure(s)
 	if err != nil && s.Errs != nil && ctx.Err() == nil && !errors.Is(err, ErrFigures) {
 		_, _ = io.WriteString(s.Errs, s.Group.Tails(15))
 	}
